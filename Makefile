@@ -46,14 +46,14 @@ fmt: $(VENV)/.dev ## Format Rust, Python and proto
 	cargo fmt --all
 	ruff format .
 	ruff check --fix-only --quiet .
-	buf format --write
+	buf format --write proto
 
 bench: $(VENV)/.compute $(VENV)/.dev native-release ## Measure against the targets, JSON lines out
 	loadtests/run $(ARGS)
 
 proto: $(VENV)/.dev ## Regenerate the Python code (BASELINE=1 also accepts breaking changes)
 	.ci/proto generate $(PROTO_OUT)
-	$(if $(BASELINE),buf build proto --output proto/baseline.binpb)
+	$(if $(BASELINE),buf build proto --exclude-source-info --output proto/baseline.binpb)
 
 ci: ## Everything CI runs: lint, all tests, short crash, simulation and fuzz runs
 	$(MAKE) lint

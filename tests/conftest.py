@@ -1,0 +1,48 @@
+"""What every suite shares: the tree, Hypothesis profiles, and a watch on left-over processes."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+REPO = Path(__file__).resolve().parent.parent
+
+# A seed that fails must fail for everyone: CI draws the same examples each run, and the long
+# profile (HYPOTHESIS_PROFILE=long) looks further. Deadlines measure the machine, not the code.
+_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("ci", derandomize=True, print_blob=True, **_COMMON)
+settings.register_profile("long", max_examples=2_000, print_blob=True, **_COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The root of the tree."""
+    return REPO
+
+
+def _children() -> dict[int, str]:
+    """Returns the command line of each live child process, by process id."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        # Python's own resource tracker lives as long as the interpreter.
+        if int(parent) == os.getpid() and state != "Z" and "resource_tracker" not in command:
+            found[int(entry.name)] = command
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_left_running():
+    """Fails the run when a test leaves a process behind, such as a server nobody stopped."""
+    before = _children()
+    yield
+    left = {pid: command for pid, command in _children().items() if pid not in before}
+    assert not left, f"processes left running: {left}"
