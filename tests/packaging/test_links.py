@@ -45,9 +45,7 @@ def test_links_resolve(name):
 
 def test_a_broken_link_is_found(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(
-        "[gone](nowhere.md) [site](https://www.apache.org) [out](../../x) [head](#none)"
-    )
+    page.write_text("[gone](nowhere.md) [site](https://www.apache.org) [out](../../x) [head](#none)")
     assert broken(page) == ["nowhere.md", "../../x", "#none"]
 
 

@@ -16,13 +16,9 @@ GENERATED = ("rust_core/python/bespeak/v1/",)
 LOCKS = ("Cargo.lock", "requirements/")
 
 # Written in pieces, so that this file does not match itself.
-REGISTRY_HOSTS = "|".join(
-    ["py" + "pi", "python" + "hosted", "crates", "npm" + "js", "golang", "maven", "debian"]
-)
+REGISTRY_HOSTS = "|".join(["py" + "pi", "python" + "hosted", "crates", "npm" + "js", "golang", "maven", "debian"])
 ADDRESS = re.compile(rf"(https?://|//)[a-z0-9.]*({REGISTRY_HOSTS})[a-z0-9.]*/")
-MACHINE_PATH = re.compile(
-    r"(^|[^\w.])/(" + "|".join(["wo" + "rk", "ro" + "ot", "ho" + "me/[a-z]"]) + r")/"
-)
+MACHINE_PATH = re.compile(r"(^|[^\w.])/(" + "|".join(["wo" + "rk", "ro" + "ot", "ho" + "me/[a-z]"]) + r")/")
 UNFINISHED = re.compile(
     "|".join(
         [
@@ -114,9 +110,7 @@ def test_no_panic_reachable_from_network_or_disk():
     """`unwrap` and `panic!` stay out of the server and the journal, their test modules aside."""
     found = []
     for name, text in texts():
-        if not re.match(r"rust_core/(server|journal)/src/.*\.rs$", name) or name.endswith(
-            "tests.rs"
-        ):
+        if not re.match(r"rust_core/(server|journal)/src/.*\.rs$", name) or name.endswith("tests.rs"):
             continue
         shipped = text.split("#[cfg(test)]")[0]
         found += hits(re.compile(r"\.unwrap\(\)|panic!\("), iter([(name, shipped)]))
@@ -125,12 +119,8 @@ def test_no_panic_reachable_from_network_or_disk():
 
 def test_locks_pin_everything_and_name_no_address():
     for lock in sorted((REPO / "requirements").glob("*.txt")):
-        lines = [
-            ln for ln in lock.read_text().splitlines() if ln and not ln.lstrip().startswith("#")
-        ]
-        assert not [ln for ln in lines if "://" in ln or "index-url" in ln or "find-links" in ln], (
-            lock.name
-        )
+        lines = [ln for ln in lock.read_text().splitlines() if ln and not ln.lstrip().startswith("#")]
+        assert not [ln for ln in lines if "://" in ln or "index-url" in ln or "find-links" in ln], lock.name
         pins = [ln for ln in lines if not ln.startswith(" ")]
         assert [ln for ln in pins if not re.match(r"[a-z0-9._-]+==[\w.+!-]+", ln)] == [], lock.name
 
@@ -148,18 +138,14 @@ def test_crates_are_no_older_than_their_fixed_holes():
     """The least versions without known denial-of-service holes, and one arrow only."""
     least = {"h2": (0, 4, 16), "tonic": (0, 12, 3), "rustls": (0, 23, 18), "bytes": (1, 11, 1)}
     packages = tomllib.loads((REPO / "Cargo.lock").read_text())["package"]
-    versions = {
-        (p["name"], tuple(int(n) for n in re.split(r"[.+-]", p["version"])[:3])) for p in packages
-    }
+    versions = {(p["name"], tuple(int(n) for n in re.split(r"[.+-]", p["version"])[:3])) for p in packages}
     old = [(name, version) for name, version in versions if version < least.get(name, ())]
     assert old == []
     assert len({version[0] for name, version in versions if name == "arrow-array"}) <= 1
 
 
 def test_make_help_lists_every_public_target():
-    shown = subprocess.run(
-        ["make", "help"], cwd=REPO, check=True, capture_output=True, text=True
-    ).stdout
+    shown = subprocess.run(["make", "help"], cwd=REPO, check=True, capture_output=True, text=True).stdout
     listed = re.findall(r"^  make (\w+) +\S", shown, re.MULTILINE)
     assert 1 <= len(listed) <= 12
     assert {"demo", "up", "test", "lint", "fmt", "bench", "proto", "ci", "help"} <= set(listed)
