@@ -1,0 +1,84 @@
+//! Every limit of the engine, by name. Full means a refusal or an error, never growth.
+
+/// Largest quantity of one line, receipt or movement, base units.
+pub const MAX_QUANTITY: u64 = 1_000_000_000_000;
+/// Largest stock on hand of a position and status, either sign.
+pub const MAX_ON_HAND: i64 = 1_000_000_000_000_000;
+/// Receipts and commitments open on one position.
+pub const MAX_ENTRIES_PER_POSITION: usize = 65_536;
+/// Lines of one request.
+pub const MAX_LINES: usize = 512;
+/// Parts of one reservation, all lines together.
+pub const MAX_PARTS: usize = 1_024;
+/// Candidate locations of one `Promise`.
+pub const MAX_CANDIDATES: usize = 256;
+/// Sets of locations tried before `FewestPackages` settles for a greedy choice.
+pub const MAX_LOCATION_SETS: usize = 4_096;
+/// Bytes of an item, location, region, receipt, customer or order name.
+pub const MAX_NAME_BYTES: usize = 128;
+/// Items, locations, positions.
+pub const MAX_ITEMS: usize = 16_000_000;
+/// Locations of one partition.
+pub const MAX_LOCATIONS: usize = 65_536;
+/// Regions of one partition.
+pub const MAX_REGIONS: usize = 4_096;
+/// Locations of one region.
+pub const MAX_REGION_LOCATIONS: usize = 65_536;
+/// Lanes of one partition.
+pub const MAX_LANES: usize = 1_000_000;
+/// Positions of one partition.
+pub const MAX_POSITIONS: usize = 64_000_000;
+/// Open receipts of one partition.
+pub const MAX_RECEIPTS: usize = 256_000_000;
+/// Open reservations of one partition.
+pub const MAX_RESERVATIONS: usize = 256_000_000;
+/// Units of measure of one item beside its base unit.
+pub const MAX_ITEM_UNITS: usize = 32;
+/// Furthest ship or due time from now.
+pub const MAX_HORIZON_MS: i64 = 3 * 366 * DAY_MS;
+/// Life of a hold when a request names none.
+pub const DEFAULT_HOLD_MS: i64 = 15 * 60 * 1_000;
+/// A hold's total life, extensions included.
+pub const MAX_HOLD_LIFE_MS: i64 = 7 * DAY_MS;
+/// Units that one customer may have in holds that are not confirmed.
+pub const MAX_HELD_UNITS_PER_CUSTOMER: u64 = 1_000_000_000;
+/// How long an expired hold is kept so that `Confirm` can take its stock again.
+pub const REACQUIRE_MS: i64 = 60 * 60 * 1_000;
+/// Answers remembered in memory; older ones are rebuilt from the journal.
+pub const REMEMBERED_REQUESTS: usize = 131_072;
+/// Age at which a version 7 request id is refused.
+pub const REQUEST_WINDOW_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Refusals for stock told apart from retries.
+pub const REMEMBERED_REFUSALS: usize = 65_536;
+/// Late sequence numbers that are still taken, a source.
+pub const SOURCE_WINDOW: u64 = 65_536;
+/// Event sources of one partition.
+pub const MAX_SOURCES: usize = 1_024;
+/// Movements kept a position so that a late count can be corrected.
+pub const MAX_MOVEMENTS: usize = 1_024;
+/// How far back a count may lie.
+pub const COUNT_LOOKBACK_MS: i64 = 7 * DAY_MS;
+/// Days for which unmet demand is kept.
+pub const UNMET_DAYS: u32 = 92;
+/// Rows of unmet demand.
+pub const MAX_UNMET_ROWS: usize = 4_000_000;
+/// Rules of one partition, the default included.
+pub const MAX_RULES: usize = 65_535;
+/// Hours of one `CheckRegion`.
+pub const MAX_REGION_HOURS: usize = 168;
+/// Cells (items × locations × hours) of one `CheckRegion`.
+pub const MAX_REGION_CELLS: usize = 1_000_000;
+/// Buckets of one availability report.
+pub const MAX_REPORT_BUCKETS: usize = 3_660;
+/// Steps of one availability staircase.
+pub const MAX_STAIRCASE_STEPS: usize = 256;
+/// Promises at risk listed with one shock.
+pub const MAX_AT_RISK: usize = 1_024;
+/// Transitions of a location's offset from UTC.
+pub const MAX_DAY_OFFSETS: usize = 256;
+/// A day of 24 hours.
+pub const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+const _: () = assert!(MAX_QUANTITY as i128 * MAX_ENTRIES_PER_POSITION as i128 + (MAX_ON_HAND as i128) < i64::MAX as i128);
+const _: () = assert!(MAX_PARTS >= MAX_LINES);
+const _: () = assert!(MAX_PARTS <= u16::MAX as usize);
