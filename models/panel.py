@@ -1,0 +1,232 @@
+"""Arrow tables of daily rows as dense arrays, and the checks on the way in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.protocol import InputError
+
+ROWS_MAX = 50_000_000
+CELLS_MAX = 400_000_000
+RESERVED = ("item_id", "timestamp", "target", "stockout")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Many series, aligned at their ends.
+
+    `days` is the number of context days kept, and column `days - 1` of
+    `target` is each item's last day, whatever date that is.
+    """
+
+    #: Item names in ascending order, shape (items,).
+    item_ids: pa.StringArray
+    #: Last context day as days since 1970-01-01, int64, shape (items,).
+    last_day: np.ndarray
+    #: Units sold, float32, shape (items, days); NaN where not known.
+    target: np.ndarray
+    #: Share of the day without stock, float32, shape (items, days); 0 where not given.
+    stockout: np.ndarray
+    #: By name, float32, shape (items, days + horizon); NaN where not given.
+    covariates: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def items(self) -> int:
+        """Number of series."""
+        return len(self.last_day)
+
+    @property
+    def days(self) -> int:
+        """Context days kept, the same for all items."""
+        return int(self.target.shape[1])
+
+    def rows(self, chosen: slice | np.ndarray) -> Panel:
+        """The panel of some of the items."""
+        index = np.arange(self.items)[chosen]
+        return Panel(
+            self.item_ids.take(pa.array(index)),
+            self.last_day[index],
+            self.target[index],
+            self.stockout[index],
+            {name: values[index] for name, values in self.covariates.items()},
+        )
+
+
+def concat_panels(panels: Sequence[Panel]) -> Panel:
+    """Stacks panels of one horizon; shorter contexts are padded with unknown days."""
+    days = max(panel.days for panel in panels)
+
+    def padded(values: np.ndarray, width: int, fill: float) -> np.ndarray:
+        return np.pad(values, ((0, 0), (width - values.shape[1], 0)), constant_values=fill)
+
+    names = {name for panel in panels for name in panel.covariates}
+    covariates = {}
+    for name in sorted(names):
+        known = [panel.covariates.get(name) for panel in panels]
+        width = days + max(v.shape[1] - p.days for v, p in zip(known, panels, strict=True) if v is not None)
+        covariates[name] = np.concatenate(
+            [
+                np.full((panel.items, width), np.nan, np.float32) if v is None else padded(v, width, np.nan)
+                for v, panel in zip(known, panels, strict=True)
+            ]
+        )
+    return Panel(
+        pa.concat_arrays([panel.item_ids for panel in panels]),
+        np.concatenate([panel.last_day for panel in panels]),
+        np.concatenate([padded(panel.target, days, np.nan) for panel in panels]),
+        np.concatenate([padded(panel.stockout, days, 0.0) for panel in panels]),
+        covariates,
+    )
+
+
+def panel_from_tables(
+    context: pa.Table,
+    future: pa.Table | None,
+    horizon: int,
+    context_days: int,
+    covariates: Sequence[str] = (),
+) -> Panel:
+    """Checks the tables and lays them out densely.
+
+    Keeps the last `context_days` days of each item. Covariates that neither
+    table has are left out of the panel.
+
+    Raises:
+        InputError: see `Forecaster.predict`.
+    """
+    ids, codes, day = _keys(context, "context")
+    items = len(ids)
+    order = np.argsort(pc.array_sort_indices(ids).to_numpy())
+    ids = ids.take(pc.array_sort_indices(ids))
+    codes = order[codes]
+    last_day = np.full(items, np.iinfo(np.int64).min)
+    np.maximum.at(last_day, codes, day)
+    first_day = np.full(items, np.iinfo(np.int64).max)
+    np.minimum.at(first_day, codes, day)
+    days = int(min(context_days, (last_day - first_day).max() + 1))
+    if items * (days + horizon) > CELLS_MAX:
+        raise InputError(
+            f"context has {items} items of {days} days: send at most {CELLS_MAX // (days + horizon)} at once"
+        )
+    back = last_day[codes] - day
+    kept = back < days
+    _refuse_duplicates(ids, codes, day, "context")
+    at = (codes[kept], days - 1 - back[kept])
+
+    target = np.full((items, days), np.nan, np.float32)
+    target[at] = _numbers(context, "target", "context", low=0.0)[kept]
+    stockout = np.zeros((items, days), np.float32)
+    if "stockout" in context.column_names:
+        stockout[at] = np.nan_to_num(_numbers(context, "stockout", "context", low=0.0, high=1.0)[kept])
+
+    known: dict[str, np.ndarray] = {}
+    ahead = None if future is None or future.num_rows == 0 else _ahead(future, ids, last_day, horizon)
+    for name in covariates:
+        in_context = name in context.column_names
+        if not in_context and (future is None or name not in future.column_names):
+            continue
+        values = np.full((items, days + horizon), np.nan, np.float32)
+        if in_context:
+            values[at] = _numbers(context, name, "context")[kept]
+        if future is not None and ahead is not None and name in future.column_names:
+            rows, item, step = ahead
+            values[item, days + step] = _numbers(future, name, "future")[rows]
+        known[name] = values
+    return Panel(ids, last_day, target, stockout, known)
+
+
+def _ahead(
+    future: pa.Table, ids: pa.StringArray, last_day: np.ndarray, horizon: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of `future` within the horizon, their items and their steps ahead."""
+    future_ids, codes, day = _keys(future, "future")
+    _refuse_duplicates(future_ids, codes, day, "future")
+    found = pc.index_in(future_ids, value_set=ids).to_numpy(zero_copy_only=False)
+    if np.isnan(found.astype(np.float64)).any():
+        absent = future_ids[int(np.flatnonzero(np.isnan(found.astype(np.float64)))[0])].as_py()
+        raise InputError(f"future has item {absent!r} that context has not: send its history too, or leave it out")
+    item = found.astype(np.int64)[codes]
+    step = day - last_day[item] - 1
+    rows = np.flatnonzero((step >= 0) & (step < horizon))
+    return rows, item[rows], step[rows]
+
+
+def _keys(table: pa.Table, what: str) -> tuple[pa.StringArray, np.ndarray, np.ndarray]:
+    """Distinct items, each row's item as an index into them, each row's day."""
+    for name in ("item_id", "timestamp"):
+        if name not in table.column_names:
+            raise InputError(f"{what} has no column {name!r}, only {table.column_names}: add it")
+    if table.num_rows == 0:
+        raise InputError(f"{what} has no rows: send at least one day of one item")
+    if table.num_rows > ROWS_MAX:
+        raise InputError(f"{what} has {table.num_rows} rows: send at most {ROWS_MAX} at once")
+    column = table.column("item_id")
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        raise InputError(f"column 'item_id' of {what} is {column.type}: make it a string")
+    if column.null_count:
+        raise InputError(f"column 'item_id' of {what} has {column.null_count} nulls: give every row its item")
+    # A dictionary that came in may hold unused or repeated values.
+    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    return encoded.dictionary, encoded.indices.to_numpy().astype(np.int64), _days(table.column("timestamp"), what)
+
+
+def _days(column: pa.ChunkedArray, what: str) -> np.ndarray:
+    if not (pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)):
+        raise InputError(f"column 'timestamp' of {what} is {column.type}: make it a date or a timestamp")
+    if column.null_count:
+        raise InputError(f"column 'timestamp' of {what} has {column.null_count} nulls: give every row its day")
+    if pa.types.is_timestamp(column.type):
+        column = pc.floor_temporal(column, unit="day")
+        if column.type.tz is not None:
+            column = pc.local_timestamp(column)
+    return column.cast(pa.date32()).cast(pa.int32()).to_numpy().astype(np.int64)
+
+
+def _numbers(table: pa.Table, name: str, what: str, low: float | None = None, high: float | None = None) -> np.ndarray:
+    """A column as float32, null as NaN."""
+    if name not in table.column_names:
+        raise InputError(f"{what} has no column {name!r}, only {table.column_names}: add it")
+    column = table.column(name)
+    kind = column.type
+    if not (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_boolean(kind)
+    ):
+        raise InputError(f"column {name!r} of {what} is {kind}: make it a number")
+    if pa.types.is_boolean(kind):
+        column = column.cast(pa.int8())
+    values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)
+    bad = np.isinf(values)
+    if low is not None:
+        bad |= values < low
+    if high is not None:
+        bad |= values > high
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        item = table.column("item_id")[row].as_py()
+        bounds = "finite" if low is None else f"at least {low:g}" if high is None else f"from {low:g} to {high:g}"
+        raise InputError(
+            f"column {name!r} of {what} is {values[row]} for item {item!r} in row {row}: values must be {bounds}, or null when not known"
+        )
+    return values.astype(np.float32)
+
+
+def _refuse_duplicates(ids: pa.StringArray, codes: np.ndarray, day: np.ndarray, what: str) -> None:
+    origin = int(day.min())
+    span = int(day.max()) - origin + 1
+    keys = np.sort(codes * span + (day - origin))
+    twice = np.flatnonzero(keys[1:] == keys[:-1])
+    if len(twice):
+        code, offset = divmod(int(keys[twice[0]]), span)
+        date = np.datetime64(origin + offset, "D")
+        raise InputError(f"{what} has item {ids[code].as_py()!r} twice on {date}: add up its rows before sending")
