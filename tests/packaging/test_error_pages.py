@@ -37,3 +37,31 @@ def test_every_page_says_what_to_do(repo):
         assert text.startswith(f"# {page.stem}\n"), page.name
         _, _, suggestions = text.partition("## Suggestions\n\n- ")
         assert suggestions.strip(), page.name
+
+
+def statuses(repo) -> dict[str, str]:
+    """Returns the gRPC status of each error code, read from the server's one table."""
+    sources = [repo / "rust_core/server/src/error.rs", repo / "rust_core/engine/src/refusal.rs"]
+    text = "\n".join(source.read_text() for source in sources)
+    code_of = dict(re.findall(r"Self::(\w+)(?:\(_\)| \{ \.\. \})? => \"([A-Z_]+)\"", text))
+    found = {}
+    for arms, status in re.findall(r"((?:\|?\s*(?:Self|EngineError)::[^=>]+?)+) =>\s*\{?\s*Code::(\w+)", text):
+        for variant in re.findall(r"(?:Self|EngineError)::(\w+)", arms):
+            found[code_of[variant]] = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", status).upper()
+    return found
+
+
+def test_pages_and_index_give_the_status_that_the_server_sends(repo):
+    sent = statuses(repo)
+    assert set(sent) == codes_of_errors(repo)
+    index = (repo / "docs/errors/README.md").read_text()
+    for code, status in sent.items():
+        assert f"An RPC error, status {status}." in (repo / f"docs/errors/{code}.md").read_text(), code
+        assert f"| [{code}]({code}.md) | {status} |" in index, code
+
+
+def test_index_lists_the_refusals_in_their_precedence(repo):
+    (body,) = REFUSALS.findall((repo / "proto/bespeak/v1/common.proto").read_text())
+    precedence = re.findall(r"REFUSAL_(\w+) = [1-9]", body)
+    index = (repo / "docs/errors/README.md").read_text()
+    assert re.findall(r"^\| \[(\w+)\]\(\w+\.md\) \| [^|]+ \|$", index, re.MULTILINE) == precedence
