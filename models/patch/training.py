@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import pickle
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +14,8 @@ import torch
 from models.patch.config import PATCH_DAYS, PatchConfig
 from models.patch.features import Batch
 from models.patch.network import PatchNetwork
-from models.simulator import simulate
+from models.protocol import InputError
+from models.simulator import Simulated, simulate
 
 #: Context lengths of training windows, in patches: mostly short, as they are cheap.
 CONTEXT_PATCHES = (4, 9, 13, 26, 52, 73)
@@ -46,22 +49,28 @@ class Window:
     truth: torch.Tensor
 
 
-def windows(plan: TrainingPlan, config: PatchConfig, stream: int = 0) -> Iterator[Window]:
-    """Endless training windows; streams of different numbers are independent."""
-    rng = np.random.default_rng([plan.seed, stream])
+def windows(plan: TrainingPlan, config: PatchConfig, first_step: int = 0) -> Iterator[Window]:
+    """Endless training windows, one a step; starting later gives the same ones from there on."""
+    per_chunk = max(1, CHUNK_ITEMS * WINDOWS_PER_ITEM // plan.batch_items)
+    chunk, skipped = divmod(first_step, per_chunk)
     while True:
-        patches = int(rng.choice(CONTEXT_PATCHES, p=CONTEXT_CHANCE))
-        patches = min(patches, config.context_patches)
+        rng = np.random.default_rng([plan.seed, chunk])
+        patches = min(int(rng.choice(CONTEXT_PATCHES, p=CONTEXT_CHANCE)), config.context_patches)
         context, ahead = patches * PATCH_DAYS, config.horizon_days
-        made = simulate(CHUNK_ITEMS, context + ahead + CHUNK_SPARE_DAYS, int(rng.integers(2**63)))
+        made = simulate(CHUNK_ITEMS, context + ahead + CHUNK_SPARE_DAYS, int(rng.integers(2**62)))
         rows = np.tile(np.arange(CHUNK_ITEMS), WINDOWS_PER_ITEM)
         rng.shuffle(rows)
-        for start in range(0, len(rows) - plan.batch_items + 1, plan.batch_items):
-            chosen = rows[start : start + plan.batch_items]
-            yield _cut(rng, made, chosen, context, ahead, config)
+        for index in range(per_chunk):
+            chosen = rows[index * plan.batch_items : (index + 1) * plan.batch_items]
+            window = _cut(np.random.default_rng([plan.seed, chunk, index]), made, chosen, context, ahead, config)
+            if index >= skipped:
+                yield window
+        chunk, skipped = chunk + 1, 0
 
 
-def _cut(rng, made, rows: np.ndarray, context: int, ahead: int, config: PatchConfig) -> Window:  # type: ignore[no-untyped-def]
+def _cut(
+    rng: np.random.Generator, made: Simulated, rows: np.ndarray, context: int, ahead: int, config: PatchConfig
+) -> Window:
     """Windows at random places, with what a real caller may not know taken away."""
     items = len(rows)
     start = rng.integers(0, CHUNK_SPARE_DAYS + 1, items)
@@ -113,34 +122,73 @@ def loss_of(network: PatchNetwork, window: Window) -> torch.Tensor:
     return in_space + in_units
 
 
-def train(config: PatchConfig, plan: TrainingPlan, report: Callable[[int, float], None] | None = None) -> PatchNetwork:
-    """Trains from nothing and returns the averaged network.
+class Training:
+    """A run that can be stopped and taken up again, with the same result as one that was not."""
 
-    Args:
-        report: called after each step with its number and its loss.
-    """
-    torch.manual_seed(plan.seed)
-    network = PatchNetwork(config)
-    average = PatchNetwork(config)
-    average.load_state_dict(network.state_dict())
-    optimizer = torch.optim.AdamW(
-        network.parameters(), plan.learning_rate, betas=(0.9, 0.98), weight_decay=plan.weight_decay
-    )
-    for step, window in zip(range(plan.steps), windows(plan, config), strict=False):
-        for group in optimizer.param_groups:
-            group["lr"] = plan.learning_rate * schedule(step, plan)
-        optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(network, window)
+    def __init__(self, config: PatchConfig, plan: TrainingPlan):
+        torch.manual_seed(plan.seed)
+        self.plan = plan
+        self.step = 0
+        self.network = PatchNetwork(config)
+        #: Moving average of the weights: what is kept in the end.
+        self.average = PatchNetwork(config)
+        self.average.load_state_dict(self.network.state_dict())
+        self._optimizer = torch.optim.AdamW(
+            self.network.parameters(), plan.learning_rate, betas=(0.9, 0.98), weight_decay=plan.weight_decay
+        )
+
+    def run(self, steps: int) -> Iterator[float]:
+        """Takes up to that many steps and yields the loss of each; ends at the end of the plan."""
+        last = min(self.step + steps, self.plan.steps)
+        for window in windows(self.plan, self.network.config, self.step):
+            if self.step >= last:
+                return
+            yield self._take(window)
+
+    def _take(self, window: Window) -> float:
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.plan.learning_rate * schedule(self.step, self.plan)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(self.network, window)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM_MAX)
-        optimizer.step()
-        decay = min(plan.average_decay, (step + 1) / (step + 10))
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM_MAX)
+        self._optimizer.step()
+        decay = min(self.plan.average_decay, (self.step + 1) / (self.step + 10))
         with torch.no_grad():
-            for kept, new in zip(average.parameters(), network.parameters(), strict=True):
+            for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 kept.lerp_(new, 1.0 - decay)
-        if report is not None:
-            report(step + 1, loss.item())
-    return average
+        self.step += 1
+        return loss.item()
+
+    def save(self, path: Path) -> None:
+        """Writes all that `load` needs, aside and then renamed."""
+        aside = path.with_suffix(".new")
+        state = {
+            "plan": asdict(self.plan),
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+        torch.save(state, aside)
+        aside.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Takes up what `save` wrote.
+
+        Raises:
+            InputError: it belongs to another plan or cannot be read.
+        """
+        try:
+            state = torch.load(path, weights_only=True)
+        except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+            raise InputError(f"cannot take up {path}: {error}; remove it to start again") from error
+        if state["plan"] != asdict(self.plan):
+            raise InputError(f"{path} is of another plan, {state['plan']}: train with that one, or remove the file")
+        self.step = state["step"]
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
 
 
 def schedule(step: int, plan: TrainingPlan) -> float:

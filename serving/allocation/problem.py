@@ -147,7 +147,7 @@ def _index(values: pa.StringArray, among: pa.StringArray) -> np.ndarray:
 
 def _pair(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """One key of two numbers that fit 32 bits."""
-    return (first << 32) + (second + 2**31)
+    return np.asarray((first << 32) + (second + 2**31), np.int64)
 
 
 def _find(keys: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""The units that compute, the same in the worker's process and in Ray replicas."""

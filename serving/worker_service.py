@@ -1,0 +1,189 @@
+"""ComputeService: limits, deadlines and errors around a backend."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+import pyarrow as pa
+import structlog
+
+from bespeak.v1 import compute_pb2 as pb
+from bespeak.v1 import compute_pb2_grpc
+from serving.deployments.jobs import AllocateJob, ForecastJob, Offered, Refusal, RefusalKind
+from serving.worker_backend import Backend, BackendAwayError
+from serving.worker_config import WorkerConfig
+from serving.worker_metrics import WorkerMetrics
+
+CODES = {
+    RefusalKind.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    RefusalKind.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    RefusalKind.FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    RefusalKind.LATE: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+log = structlog.get_logger()
+Answer = TypeVar("Answer")
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class ComputeService(compute_pb2_grpc.ComputeServiceServicer):
+    """The gRPC servicer; one instance a worker."""
+
+    def __init__(self, backend: Backend, config: WorkerConfig, metrics: WorkerMetrics):
+        self._backend = backend
+        self._config = config
+        self._metrics = metrics
+        self._in_flight = 0
+        self.ready = False
+
+    async def Forecast(  # noqa: N802 - named by the proto
+        self,
+        request: pb.ComputeServiceForecastRequest,
+        context: Context,
+    ) -> pb.ComputeServiceForecastResponse:
+        """Answers from the backend's forecasters."""
+        started = time.monotonic()
+        job = ForecastJob(
+            request.model,
+            request.context,
+            request.future,
+            request.horizon,
+            tuple(request.quantiles),
+            patience(context),
+        )
+        answer = await self._guarded("Forecast", context, started, lambda: self._backend.forecast(job))
+        source = pb.ComputeSource.Name(self._backend.source)
+        self._metrics.queued.labels("Forecast").observe(answer.queued_s)
+        self._metrics.computed.labels("Forecast", answer.model, answer.version, source).observe(answer.computed_s)
+        self._metrics.batch.labels(answer.model).observe(answer.batch_series)
+        self._metrics.series.labels(answer.model, answer.version, source).inc(answer.series)
+        return pb.ComputeServiceForecastResponse(
+            forecast=as_bytes(answer.table),
+            series=answer.series,
+            origin=self._origin(answer.model, answer.version, answer.replica, started),
+        )
+
+    async def Allocate(  # noqa: N802 - named by the proto
+        self,
+        request: pb.ComputeServiceAllocateRequest,
+        context: Context,
+    ) -> pb.ComputeServiceAllocateResponse:
+        """Answers from the backend's solvers."""
+        started = time.monotonic()
+        job = AllocateJob(
+            request.solver,
+            request.lines,
+            request.options,
+            request.stock,
+            request.budget_ms or None,
+            patience(context),
+        )
+        answer = await self._guarded("Allocate", context, started, lambda: self._backend.allocate(job))
+        source = pb.ComputeSource.Name(self._backend.source)
+        self._metrics.queued.labels("Allocate").observe(answer.queued_s)
+        self._metrics.computed.labels("Allocate", answer.solver, answer.version, source).observe(answer.computed_s)
+        self._metrics.units.labels(answer.solver, "served").inc(answer.units_served)
+        self._metrics.units.labels(answer.solver, "unfilled").inc(answer.units_unfilled)
+        return pb.ComputeServiceAllocateResponse(
+            plan=as_bytes(answer.table),
+            objective_minor=answer.objective_minor,
+            bound_minor=answer.bound_minor,
+            units_served=answer.units_served,
+            units_unfilled=answer.units_unfilled,
+            origin=self._origin(answer.solver, answer.version, answer.replica, started),
+        )
+
+    async def Status(  # noqa: N802 - named by the proto
+        self,
+        request: pb.ComputeServiceStatusRequest,  # noqa: ARG002 - has no fields yet
+        context: Context,  # noqa: ARG002
+    ) -> pb.ComputeServiceStatusResponse:
+        """Answers at any time, also before the backend is ready."""
+
+        def listed(offered: list[Offered]) -> list[pb.ComputeModel]:
+            return [
+                pb.ComputeModel(name=one.name, version=one.version, is_default=index == 0)
+                for index, one in enumerate(offered)
+            ]
+
+        return pb.ComputeServiceStatusResponse(
+            source=self._backend.source,
+            ready=self.ready,
+            models=listed(self._backend.models()),
+            solvers=listed(self._backend.solvers()),
+            calls_in_flight=self._in_flight,
+            calls_in_flight_max=self._config.calls_max,
+        )
+
+    async def _guarded(
+        self,
+        method: str,
+        context: Context,
+        started: float,
+        call: Callable[[], Awaitable[Answer | Refusal]],
+    ) -> Answer:
+        """Runs a call within the limits; aborts the RPC unless it has a result."""
+        code, message = grpc.StatusCode.OK, ""
+        self._in_flight += 1
+        self._metrics.in_flight.set(self._in_flight)
+        try:
+            if not self.ready:
+                code, message = (
+                    grpc.StatusCode.UNAVAILABLE,
+                    "compute is starting or stopping: wait for SERVING on the health service",
+                )
+            elif self._in_flight > self._config.calls_max:
+                code, message = (
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    f"{self._config.calls_max} calls are under way, the limit: try again shortly",
+                )
+            else:
+                answer = await asyncio.wait_for(call(), patience(context))
+                if not isinstance(answer, Refusal):
+                    return answer
+                code, message = CODES[answer.kind], answer.message
+        except TimeoutError:
+            code, message = (
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                f"the deadline passed after {time.monotonic() - started:.3f} s: allow more time or send less",
+            )
+        except BackendAwayError as error:
+            code, message = grpc.StatusCode.UNAVAILABLE, str(error)
+        except asyncio.CancelledError:
+            code = grpc.StatusCode.CANCELLED
+            raise
+        except Exception:
+            code = grpc.StatusCode.INTERNAL
+            log.exception("call failed", method=method)
+            message = "the worker failed on this call: its log says where"
+        finally:
+            self._in_flight -= 1
+            self._metrics.in_flight.set(self._in_flight)
+            self._metrics.calls.labels(method, code.name).observe(time.monotonic() - started)
+        await context.abort(code, message)
+        raise AssertionError("abort raises")
+
+    def _origin(self, name: str, version: str, replica: str, started: float) -> pb.ComputeOrigin:
+        return pb.ComputeOrigin(
+            name=name,
+            version=version,
+            source=self._backend.source,
+            replica=replica,
+            elapsed_us=int((time.monotonic() - started) * 1e6),
+        )
+
+
+def patience(context: Context) -> float | None:
+    """Seconds until the call's deadline, None without one."""
+    left = context.time_remaining()
+    # gRPC gives about three centuries for none.
+    return None if left is None or left > 1e8 else max(left, 0.0)
+
+
+def as_bytes(table: pa.Buffer) -> bytes:
+    """The copy that protobuf needs."""
+    data: bytes = table.to_pybytes()
+    return data

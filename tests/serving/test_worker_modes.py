@@ -1,0 +1,86 @@
+"""The same questions to a local worker and to one on Ray, through real gRPC."""
+
+import numpy as np
+import pytest
+from worker_process import batch_of_orders, forecast_table, history, worker
+
+from bespeak.v1 import compute_pb2 as pb
+from models import Climatology
+from models.catalogue import open_model
+from serving.allocation import MinCostFlow
+from serving.worker_ipc import read_table
+
+SOURCES = {"local": pb.COMPUTE_SOURCE_LOCAL, "ray": pb.COMPUTE_SOURCE_RAY}
+
+
+@pytest.fixture(
+    scope="module", params=["local", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.timeout(300)])]
+)
+def running(request, tmp_path_factory):
+    with worker(tmp_path_factory.mktemp("worker"), compute=request.param, models=("patch-nano", "climatology")) as one:
+        one.await_serving(seconds=240)
+        one.compute_mode = request.param
+        yield one
+
+
+def test_climatology_equals_the_class(running):
+    context = history(40)
+    answer = running.forecast(context, 14, model="climatology", quantiles=[0.1, 0.5, 0.95])
+    assert forecast_table(answer).equals(Climatology().predict(context, None, 14, (0.1, 0.5, 0.95)))
+    assert answer.series == 40
+
+
+def test_the_transformer_equals_the_class(running):
+    context = history(40)
+    table = forecast_table(running.forecast(context, 14))
+    expected = open_model("patch-nano").predict(context, None, 14)
+    assert table.schema == expected.schema
+    for name in table.column_names[2:]:
+        # Another process may sum in another order.
+        np.testing.assert_allclose(table[name], expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_large_table_is_the_same_as_a_small_one(running):
+    # 3,000 series are above the size from which tables go by reference.
+    context = history(3000)
+    table = forecast_table(running.forecast(context, 7, model="climatology"))
+    assert table.equals(Climatology().predict(context, None, 7))
+
+
+def test_the_plan_equals_the_class(running):
+    tables = batch_of_orders(200)
+    answer = running.allocate(*tables)
+    expected = MinCostFlow().allocate(*tables)
+    assert read_table(answer.plan, "plan").equals(expected.table)
+    assert answer.objective_minor == answer.bound_minor == expected.objective_minor
+    assert (answer.units_served, answer.units_unfilled) == (expected.units_served, expected.units_unfilled)
+    assert answer.units_unfilled > 0
+
+
+def test_every_answer_names_who_made_it(running):
+    forecast = running.forecast(history(2), 7).origin
+    plan = running.allocate(*batch_of_orders(3)).origin
+    assert (forecast.name, forecast.version) == ("patch-nano", open_model("patch-nano").version)
+    assert (plan.name, plan.version) == (MinCostFlow.name, MinCostFlow.version)
+    for origin in (forecast, plan):
+        assert origin.source == SOURCES[running.compute_mode]
+        assert origin.elapsed_us > 0
+        computed_here = origin.replica == f"pid:{running.process.pid}"
+        assert computed_here == (running.compute_mode == "local")
+
+
+def test_status_lists_what_it_offers(running):
+    status = running.compute.Status(pb.ComputeServiceStatusRequest(), timeout=10)
+    assert status.ready
+    assert status.source == SOURCES[running.compute_mode]
+    assert [(m.name, m.is_default) for m in status.models] == [("patch-nano", True), ("climatology", False)]
+    assert [m.name for m in status.solvers] == ["min-cost-flow"]
+
+
+def test_a_refusal_reads_the_same(running):
+    import grpc
+
+    with pytest.raises(grpc.RpcError) as refused:
+        running.forecast(history(2).drop_columns(["target"]), 7)
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "context has no column 'target'" in refused.value.details()
