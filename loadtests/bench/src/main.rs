@@ -1,1 +1,89 @@
-fn main() {}
+//! Bespeak's load generator. It speaks only the public protocol; see loadtests/README.md.
+
+mod bespeak;
+mod connection;
+mod farm;
+mod grpc;
+mod ids;
+mod keys;
+mod latency;
+mod ledger;
+mod machine;
+mod peers;
+mod probe;
+mod process;
+mod report;
+mod rng;
+mod round;
+mod rows;
+mod run;
+mod schedule;
+mod system;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "bespeak-bench",
+    about = "Measures Bespeak and its peers at the same job"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure the rows of the benchmark table, JSON lines out
+    Run(run::Options),
+    /// Serve the bare echo server that marks the floor
+    Echo {
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(async {
+        match arguments.command {
+            Command::Echo { listen } => bespeak::echo::serve(listen).await,
+            Command::Run(options) => tokio::select! {
+                result = run::run(options) => result,
+                () = interrupted() => Err(anyhow::anyhow!("interrupted: servers stopped, data removed")),
+            },
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends the run in the ordinary way on a signal, so that no server and no directory stays behind.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

@@ -1,0 +1,32 @@
+//! What one client can ask of a server. Every system answers the same four questions.
+
+use anyhow::Result;
+
+/// What becomes of a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settle {
+    Confirm,
+    Cancel,
+}
+
+/// One client's line to a server, one question at a time.
+pub trait Connection: Send + 'static {
+    /// What the server calls a hold.
+    type Hold: Send + Copy + 'static;
+
+    /// Holds `quantity` units of a SKU. `None` when there are not that many.
+    fn reserve(
+        &mut self,
+        sku: u32,
+        quantity: u8,
+    ) -> impl Future<Output = Result<Option<Self::Hold>>> + Send;
+
+    /// Confirms or cancels a hold.
+    ///
+    /// # Errors
+    /// The server did not accept it: every hold settled here is live.
+    fn settle(&mut self, hold: Self::Hold, how: Settle) -> impl Future<Output = Result<()>> + Send;
+
+    /// Units of a SKU that can be had now.
+    fn check(&mut self, sku: u32) -> impl Future<Output = Result<u64>> + Send;
+}

@@ -1,0 +1,1 @@
+UPDATE hold SET state = 'C' WHERE id = $1 AND state = 'H'
