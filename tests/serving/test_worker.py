@@ -8,11 +8,11 @@ import grpc
 import pyarrow as pa
 import pytest
 from grpc_health.v1 import health_pb2
-from worker_process import as_ipc, batch_of_orders, forecast_table, history, worker
 
 from bespeak.v1 import compute_pb2 as pb
 from models import Climatology
 from serving.worker_config import WorkerConfig, WorkerConfigError
+from tests.serving.worker_process import as_ipc, batch_of_orders, forecast_table, history, worker
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 

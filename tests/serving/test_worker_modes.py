@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from worker_process import batch_of_orders, forecast_table, history, worker
 
 from bespeak.v1 import compute_pb2 as pb
 from models import Climatology
 from models.catalogue import open_model
 from serving.allocation import MinCostFlow
 from serving.worker_ipc import read_table
+from tests.serving.worker_process import batch_of_orders, forecast_table, history, worker
 
 SOURCES = {"local": pb.COMPUTE_SOURCE_LOCAL, "ray": pb.COMPUTE_SOURCE_RAY}
 

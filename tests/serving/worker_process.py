@@ -73,7 +73,7 @@ def worker(tmp_path, **settings):
     process = subprocess.Popen(
         [sys.executable, "-c", START, repr(settings), str(tell)],
         cwd=REPO,
-        env={**os.environ, "PYTHONPATH": f"{REPO}:{REPO / 'rust_core/python'}"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPO), os.environ.get("PYTHONPATH", "")])},
         stdout=log,
         stderr=log,
         pass_fds=[tell],
