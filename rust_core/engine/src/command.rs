@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::catalog_types::{Item, Lane, Location, ReceiptKind, Region, RuleScope, StockStatus, SupplyRule};
+use crate::catalog_types::{
+    Item, Lane, Location, ReceiptKind, Region, RuleScope, StockStatus, SupplyRule,
+};
 use crate::ids::{ItemId, LocationId, RegionId, ReservationId, Units, UtcMillis};
 
 /// Who asks, and under which id the answer is remembered.

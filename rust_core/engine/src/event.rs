@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::catalog_types::{Item, Lane, Location, ReceiptKind, Region, RuleScope, StockStatus, SupplyRule};
+use crate::catalog_types::{
+    Item, Lane, Location, ReceiptKind, Region, RuleScope, StockStatus, SupplyRule,
+};
 use crate::command::Meta;
 use crate::ids::{
     ItemId, LocationId, PositionId, ReceiptNo, RegionId, ReservationId, ShockId, Units, UtcMillis,

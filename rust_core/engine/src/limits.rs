@@ -5,15 +5,17 @@ pub const MAX_QUANTITY: u64 = 1_000_000_000_000;
 /// Largest stock on hand of a position and status, either sign.
 pub const MAX_ON_HAND: i64 = 1_000_000_000_000_000;
 /// Receipts and commitments open on one position.
-pub const MAX_ENTRIES_PER_POSITION: usize = 65_536;
+pub const MAX_ENTRIES_PER_POSITION: usize = 1_000_000;
 /// Lines of one request.
-pub const MAX_LINES: usize = 512;
+pub const MAX_LINES: usize = 256;
 /// Parts of one reservation, all lines together.
 pub const MAX_PARTS: usize = 1_024;
 /// Candidate locations of one `Promise`.
 pub const MAX_CANDIDATES: usize = 256;
-/// Sets of locations tried before `FewestPackages` settles for a greedy choice.
-pub const MAX_LOCATION_SETS: usize = 4_096;
+/// Lines times candidate locations of one `Promise`.
+pub const MAX_SOURCING_CELLS: usize = 16_384;
+/// Look-ups spent on `FewestPackages` before it settles for a greedy choice.
+pub const MAX_SOURCING_LOOKUPS: usize = 65_536;
 /// Bytes of an item, location, region, receipt, customer or order name.
 pub const MAX_NAME_BYTES: usize = 128;
 /// Items, locations, positions.
@@ -79,6 +81,9 @@ pub const MAX_DAY_OFFSETS: usize = 256;
 /// A day of 24 hours.
 pub const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-const _: () = assert!(MAX_QUANTITY as i128 * MAX_ENTRIES_PER_POSITION as i128 + (MAX_ON_HAND as i128) < i64::MAX as i128);
+const _: () = assert!(
+    MAX_QUANTITY as i128 * MAX_ENTRIES_PER_POSITION as i128 + (MAX_ON_HAND as i128)
+        < i64::MAX as i128
+);
 const _: () = assert!(MAX_PARTS >= MAX_LINES);
 const _: () = assert!(MAX_PARTS <= u16::MAX as usize);

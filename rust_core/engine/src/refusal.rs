@@ -45,7 +45,9 @@ pub enum EngineError {
     #[error("region {0} is not known: put it with CatalogService.PutRegion first")]
     UnknownRegion(String),
     /// No receipt of this name.
-    #[error("receipt {0} is not open: schedule it first, or look whether it was received or cancelled")]
+    #[error(
+        "receipt {0} is not open: schedule it first, or look whether it was received or cancelled"
+    )]
     UnknownReceipt(String),
     /// A receipt of this name is open.
     #[error("receipt {0} is already scheduled: use ChangeReceipt to change it")]
@@ -74,7 +76,9 @@ pub enum EngineError {
         known: String,
     },
     /// A write in another unit does not make a whole number of base units.
-    #[error("{quantity} {unit} of item {item} is not a whole number of {base}: send a quantity that converts exactly")]
+    #[error(
+        "{quantity} {unit} of item {item} is not a whole number of {base}: send a quantity that converts exactly"
+    )]
     InexactUnit {
         /// The item's name.
         item: String,
@@ -99,10 +103,14 @@ pub enum EngineError {
     #[error("request id {0} was used for a different request: use a new id for a new request")]
     RequestIdReused(String),
     /// The id is older than the window in which answers are remembered.
-    #[error("request id {0} was made more than 24 h ago: its answer is no longer remembered, use a new id")]
+    #[error(
+        "request id {0} was made more than 24 h ago: its answer is no longer remembered, use a new id"
+    )]
     RequestIdTooOld(String),
     /// A source event below the window.
-    #[error("event {sequence} of source {source_name} lies below its window, which starts at {window_start}: replay it as a new event if it was really missed")]
+    #[error(
+        "event {sequence} of source {source_name} lies below its window, which starts at {window_start}: replay it as a new event if it was really missed"
+    )]
     SourceBelowWindow {
         /// The source.
         source_name: String,
@@ -120,7 +128,9 @@ pub enum EngineError {
         limit: u64,
     },
     /// The count lies too far back, or too much has moved since.
-    #[error("a count of {counted_at_ms} cannot be applied: movements are kept since {kept_since_ms}; count again")]
+    #[error(
+        "a count of {counted_at_ms} cannot be applied: movements are kept since {kept_since_ms}; count again"
+    )]
     CountTooOld {
         /// When it was counted.
         counted_at_ms: i64,
@@ -128,7 +138,9 @@ pub enum EngineError {
         kept_since_ms: i64,
     },
     /// A looser rule than the position's was asked for a promise.
-    #[error("the rule of the request is looser than the rule of item {item} at {location}: a promise may only be stricter")]
+    #[error(
+        "the rule of the request is looser than the rule of item {item} at {location}: a promise may only be stricter"
+    )]
     LooserRule {
         /// The item's name.
         item: String,

@@ -1,0 +1,528 @@
+//! `Reserve`: check and hold at given locations, and what it shares with `Promise`.
+
+use smallvec::SmallVec;
+
+use super::{Decision, Scratch, check_future, check_item, check_label, check_location};
+use crate::catalog_types::{ReceiptKind, SupplyRule};
+use crate::command::{FillPolicy, HoldTerms, Meta, Reserve, RuleOverride};
+use crate::event::{Event, Held, HeldLine};
+use crate::ids::{ItemId, LocationId, PositionId, ReservationId, Units, UtcMillis};
+use crate::limits::{
+    MAX_ENTRIES_PER_POSITION, MAX_LINES, MAX_PARTS, MAX_QUANTITY, MAX_RESERVATIONS,
+};
+use crate::read::filtered;
+use crate::refusal::{EngineError, Refusal};
+use crate::reply::{HoldReply, LineReply, Outcome, PartReply, Reply, ReservationState};
+use crate::state::State;
+
+/// A line with its times worked out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub item: ItemId,
+    pub quantity: Units,
+    pub ship_time: UtcMillis,
+    pub latest: UtcMillis,
+}
+
+/// What was found for a line.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub parts: SmallVec<[Part; 1]>,
+    pub refusal: Option<Refusal>,
+    pub available: Units,
+    pub earliest: Option<UtcMillis>,
+    /// Where demand that was not met is counted.
+    pub asked_at: Option<LocationId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub position: PositionId,
+    pub location: LocationId,
+    pub quantity: Units,
+    pub ship_time: UtcMillis,
+}
+
+impl Found {
+    pub fn refused(refusal: Refusal) -> Self {
+        Self {
+            parts: SmallVec::new(),
+            refusal: Some(refusal),
+            available: Units::ZERO,
+            earliest: None,
+            asked_at: None,
+        }
+    }
+
+    pub fn held(&self) -> u64 {
+        self.parts.iter().map(|part| part.quantity.get()).sum()
+    }
+}
+
+/// One position as a request may see it: the position's rule, made stricter where the request says so.
+#[derive(Clone, Copy)]
+pub(crate) struct Lens<'a> {
+    pub state: &'a State,
+    pub rule: Option<&'a RuleOverride>,
+}
+
+impl Lens<'_> {
+    pub fn available(&self, scratch: &Scratch, id: PositionId, t: UtcMillis) -> Units {
+        let plain = scratch.available(self.state, id, t);
+        match self.rule {
+            None => plain,
+            Some(rule) => plain.min(filtered::available(self.state, id, t, rule, scratch)),
+        }
+    }
+
+    /// Earliest instant from `t` on, at most the horizon, at which `quantity` can be had.
+    pub fn earliest(
+        &self,
+        scratch: &Scratch,
+        id: PositionId,
+        t: UtcMillis,
+        quantity: Units,
+    ) -> Option<UtcMillis> {
+        let plain = scratch.earliest(self.state, id, t, quantity)?;
+        let found = match self.rule {
+            None => plain,
+            Some(rule) => filtered::earliest(self.state, id, plain, quantity, rule, scratch)?,
+        };
+        let position = self.state.position(id);
+        let horizon = self.horizon(position.item(), position.location());
+        (found <= horizon.max(t)).then_some(found)
+    }
+
+    /// Last ship time that may be promised.
+    pub fn horizon(&self, item: ItemId, location: LocationId) -> UtcMillis {
+        let rule = match self.state.position_id(item, location) {
+            Some(id) => self.state.rule_of(self.state.position(id)),
+            None => self.state.location_rule(location),
+        };
+        self.state.now().plus(rule.horizon_ms)
+    }
+}
+
+pub(crate) fn reserve(
+    state: &State,
+    meta: &Meta,
+    reserve: &Reserve,
+) -> Result<Decision, EngineError> {
+    check_terms(state, &reserve.terms, reserve.lines.len())?;
+    let mut wanted: SmallVec<[(Wanted, LocationId); 1]> = SmallVec::new();
+    for line in &reserve.lines {
+        check_location(state, line.location)?;
+        let line_wanted =
+            wanted_line(state, line.item, line.quantity, line.ship_time, line.latest)?;
+        check_override(state, line.item, line.location, reserve.terms.rule.as_ref())?;
+        wanted.push((line_wanted, line.location));
+    }
+    let lens = Lens {
+        state,
+        rule: reserve.terms.rule.as_ref(),
+    };
+    let mut scratch = Scratch::default();
+    let found: SmallVec<[Found; 1]> = if reserve.terms.fill == FillPolicy::ShipComplete {
+        ship_complete(lens, &wanted)
+    } else {
+        let partial = reserve.terms.fill == FillPolicy::Partial;
+        wanted
+            .iter()
+            .map(|(line, at)| reserve_line(lens, &mut scratch, line, *at, partial))
+            .collect()
+    };
+    let lines: SmallVec<[Wanted; 1]> = wanted.iter().map(|(line, _)| *line).collect();
+    finish(state, meta, &reserve.terms, &lines, found)
+}
+
+fn reserve_line(
+    lens: Lens<'_>,
+    scratch: &mut Scratch,
+    line: &Wanted,
+    at: LocationId,
+    partial: bool,
+) -> Found {
+    if let Some(refusal) = time_refusal(lens, line, at) {
+        return Found::refused(refusal);
+    }
+    let Some(id) = lens.state.position_id(line.item, at) else {
+        return Found {
+            asked_at: Some(at),
+            ..Found::refused(Refusal::InsufficientStock)
+        };
+    };
+    let available = lens.available(scratch, id, line.ship_time);
+    if available >= line.quantity {
+        if lens.state.position(id).timeline.len() >= MAX_ENTRIES_PER_POSITION {
+            return Found::refused(Refusal::Limit);
+        }
+        scratch.take(id, line.quantity, line.ship_time);
+        let part = Part {
+            position: id,
+            location: at,
+            quantity: line.quantity,
+            ship_time: line.ship_time,
+        };
+        return Found {
+            parts: SmallVec::from_buf([part]),
+            refusal: None,
+            available,
+            earliest: Some(line.ship_time),
+            asked_at: None,
+        };
+    }
+    let mut found = Found {
+        parts: SmallVec::new(),
+        refusal: Some(Refusal::InsufficientStock),
+        available,
+        earliest: lens.earliest(scratch, id, line.ship_time, line.quantity),
+        asked_at: Some(at),
+    };
+    if partial && !available.is_zero() {
+        scratch.take(id, available, line.ship_time);
+        found.parts.push(Part {
+            position: id,
+            location: at,
+            quantity: available,
+            ship_time: line.ship_time,
+        });
+    }
+    found
+}
+
+/// Every line in full, all on one date: the earliest that is good for all, up to the latest that all accept.
+fn ship_complete(lens: Lens<'_>, wanted: &[(Wanted, LocationId)]) -> SmallVec<[Found; 1]> {
+    let start = wanted
+        .iter()
+        .map(|(line, _)| line.ship_time)
+        .max()
+        .unwrap_or(UtcMillis::ZERO);
+    let latest = wanted
+        .iter()
+        .map(|(line, _)| line.latest)
+        .min()
+        .unwrap_or(UtcMillis::ZERO)
+        .max(start);
+    let mut scratch = Scratch::default();
+    let mut date = start;
+    let mut found: SmallVec<[Found; 1]> = SmallVec::new();
+    // Availability never falls with time, so each line can only move the date out.
+    for (line, at) in wanted {
+        let at_date = Wanted {
+            ship_time: date,
+            ..*line
+        };
+        let mut one = match time_refusal(lens, line, *at) {
+            Some(refusal) => Found::refused(refusal),
+            None => match lens.state.position_id(line.item, *at) {
+                None => Found {
+                    asked_at: Some(*at),
+                    ..Found::refused(Refusal::InsufficientStock)
+                },
+                Some(id) => {
+                    let available = lens.available(&scratch, id, line.ship_time);
+                    let earliest = lens.earliest(&scratch, id, at_date.ship_time, line.quantity);
+                    let part = earliest
+                        .filter(|earliest| *earliest <= latest)
+                        .map(|earliest| {
+                            date = date.max(earliest);
+                            Part {
+                                position: id,
+                                location: *at,
+                                quantity: line.quantity,
+                                ship_time: earliest,
+                            }
+                        });
+                    Found {
+                        refusal: part.is_none().then_some(Refusal::InsufficientStock),
+                        parts: part.into_iter().collect(),
+                        available,
+                        earliest,
+                        asked_at: part.is_none().then_some(*at),
+                    }
+                }
+            },
+        };
+        if let Some(part) = one.parts.first_mut() {
+            scratch.take(part.position, part.quantity, part.ship_time);
+        }
+        found.push(one);
+    }
+    for part in found.iter_mut().flat_map(|one| one.parts.iter_mut()) {
+        part.ship_time = date;
+    }
+    found
+}
+
+/// Turns what was found into a reservation, or into a refusal of all of it.
+pub(crate) fn finish(
+    state: &State,
+    meta: &Meta,
+    terms: &HoldTerms,
+    wanted: &[Wanted],
+    mut found: SmallVec<[Found; 1]>,
+) -> Result<Decision, EngineError> {
+    let whole = found.iter().all(|one| one.refusal.is_none());
+    let held: u64 = found.iter().map(Found::held).sum();
+    let parts: usize = found.iter().map(|one| one.parts.len()).sum();
+    let mut refused = held == 0 || (!whole && terms.fill != FillPolicy::Partial);
+    if !refused && parts > MAX_PARTS {
+        refuse_all(&mut found, Refusal::SplitLimit);
+        refused = true;
+    }
+    if !terms.confirm && !terms.customer.is_empty() {
+        let before = state.reservations.held_units(&terms.customer);
+        let asked = match terms.fill {
+            FillPolicy::Partial => held,
+            _ => wanted.iter().map(|line| line.quantity.get()).sum(),
+        };
+        if before.saturating_add(asked) > state.settings.max_held_units_per_customer {
+            refuse_all(&mut found, Refusal::CustomerLimit);
+            refused = true;
+        }
+    }
+    let mut events: SmallVec<[Event; 1]> = SmallVec::new();
+    let mut reply = HoldReply {
+        outcome: Outcome::Refused,
+        reservation: None,
+        state: ReservationState::Released,
+        expires_at: UtcMillis::ZERO,
+        lines: SmallVec::new(),
+    };
+    if !refused {
+        let hold = hold_event(state, terms, &found)?;
+        reply.outcome = if whole {
+            Outcome::Full
+        } else {
+            Outcome::Partial
+        };
+        reply.reservation = Some(hold.reservation);
+        reply.expires_at = hold.expires_at.unwrap_or(UtcMillis::ZERO);
+        reply.state = if terms.confirm {
+            ReservationState::Confirmed
+        } else {
+            ReservationState::Held
+        };
+        events.push(Event::Held(hold));
+    }
+    let mut next_line = 0;
+    for (line, one) in wanted.iter().zip(&found) {
+        unmet_event(state, meta, terms, line, one, refused, &mut events);
+        let mut result = LineReply {
+            item: line.item,
+            requested: line.quantity,
+            parts: SmallVec::new(),
+            refusal: one.refusal,
+            available: one.available,
+            earliest: one.earliest,
+        };
+        if refused {
+            result.refusal = result.refusal.or(Some(Refusal::OtherLine));
+        } else {
+            for part in &one.parts {
+                result.parts.push(PartReply {
+                    location: part.location,
+                    quantity: part.quantity,
+                    ship_time: part.ship_time,
+                    line: next_line,
+                });
+                next_line += 1;
+            }
+        }
+        reply.lines.push(result);
+    }
+    Ok(Decision {
+        events,
+        reply: Reply::Hold(reply),
+        shock_cause: None,
+    })
+}
+
+fn refuse_all(found: &mut [Found], refusal: Refusal) {
+    for one in found {
+        // Precedence: what was refused for an earlier reason keeps it.
+        one.refusal = Some(one.refusal.map_or(refusal, |known| known.min(refusal)));
+        one.parts.clear();
+        one.asked_at = None;
+    }
+}
+
+fn hold_event(state: &State, terms: &HoldTerms, found: &[Found]) -> Result<Held, EngineError> {
+    if state.reservations.len() >= MAX_RESERVATIONS {
+        return Err(EngineError::Full {
+            what: "the table of reservations",
+            limit: MAX_RESERVATIONS as u64,
+        });
+    }
+    let life = terms
+        .expires_in_ms
+        .unwrap_or(state.settings.default_hold_ms);
+    let lines = found
+        .iter()
+        .flat_map(|one| &one.parts)
+        .map(|part| HeldLine {
+            position: part.position,
+            quantity: part.quantity,
+            ship_time: part.ship_time,
+        })
+        .collect();
+    Ok(Held {
+        reservation: ReservationId(state.reservations.next_id),
+        lines,
+        expires_at: (!terms.confirm).then(|| state.now().plus(life)),
+        order_ref: terms.order_ref.clone(),
+        customer: terms.customer.clone(),
+        segment: terms.segment.clone(),
+        tier: terms.tier,
+    })
+}
+
+/// Counts what could not be promised, once for an order and its retries.
+fn unmet_event(
+    state: &State,
+    meta: &Meta,
+    terms: &HoldTerms,
+    line: &Wanted,
+    found: &Found,
+    refused: bool,
+    events: &mut SmallVec<[Event; 1]>,
+) {
+    let Some(location) = found.asked_at else {
+        return;
+    };
+    let held = if refused { 0 } else { found.held() };
+    let Some(units) = Units::new(line.quantity.get() - held).filter(|units| !units.is_zero())
+    else {
+        return;
+    };
+    let day = state
+        .catalog()
+        .location(location)
+        .day_of(line.ship_time)
+        .max(0) as u32;
+    // A retry carries the same order or, without one, the same request id.
+    let mut key = xxhash_rust::xxh3::Xxh3Default::new();
+    if terms.order_ref.is_empty() {
+        key.update(&meta.request_id.to_le_bytes());
+    } else {
+        key.update(terms.customer.as_bytes());
+        key.update(&[0]);
+        key.update(terms.order_ref.as_bytes());
+    }
+    key.update(&line.item.0.to_le_bytes());
+    let key = key.digest();
+    if (meta.request_id != 0 || !terms.order_ref.is_empty()) && state.unmet.is_retry(key) {
+        return;
+    }
+    events.push(Event::DemandUnmet {
+        item: line.item,
+        location,
+        day,
+        units,
+        key,
+    });
+}
+
+pub(crate) fn check_terms(
+    state: &State,
+    terms: &HoldTerms,
+    lines: usize,
+) -> Result<(), EngineError> {
+    if lines == 0 || lines > MAX_LINES {
+        return Err(EngineError::InvalidArgument {
+            field: "lines",
+            value: format!("{lines} lines"),
+            rule: "1 to 256 are allowed",
+        });
+    }
+    if let Some(life) = terms.expires_in_ms
+        && (life <= 0 || life > state.settings.max_hold_life_ms)
+    {
+        return Err(EngineError::InvalidArgument {
+            field: "expires_in_ms",
+            value: life.to_string(),
+            rule: "it must be above 0 and within the longest life of a hold",
+        });
+    }
+    check_label("order_ref", &terms.order_ref)?;
+    check_label("customer", &terms.customer)?;
+    check_label("segment", &terms.segment)
+}
+
+pub(crate) fn wanted_line(
+    state: &State,
+    item: ItemId,
+    quantity: Units,
+    ship_time: Option<UtcMillis>,
+    latest: Option<UtcMillis>,
+) -> Result<Wanted, EngineError> {
+    check_item(state, item)?;
+    if quantity.is_zero() || quantity.get() > MAX_QUANTITY {
+        return Err(EngineError::InvalidArgument {
+            field: "quantity",
+            value: quantity.get().to_string(),
+            rule: "it must be at least 1",
+        });
+    }
+    let ship_time = ship_time.unwrap_or(state.now());
+    if ship_time > state.now() {
+        check_future(state, "ship_time_ms", ship_time)?;
+    }
+    let latest = latest.unwrap_or(ship_time);
+    if latest < ship_time {
+        return Err(EngineError::InvalidArgument {
+            field: "latest_ship_time_ms",
+            value: latest.get().to_string(),
+            rule: "it must not lie before the ship time",
+        });
+    }
+    check_future(state, "latest_ship_time_ms", latest)?;
+    Ok(Wanted {
+        item,
+        quantity,
+        ship_time,
+        latest,
+    })
+}
+
+/// A promise may be made under a stricter rule than the position's, never under a looser one.
+pub(crate) fn check_override(
+    state: &State,
+    item: ItemId,
+    location: LocationId,
+    rule: Option<&RuleOverride>,
+) -> Result<(), EngineError> {
+    let Some(asked) = rule else {
+        return Ok(());
+    };
+    let own = match state.position_id(item, location) {
+        Some(id) => state.rule_of(state.position(id)),
+        None => state.location_rule(location),
+    };
+    if is_looser(asked, &own) {
+        return Err(EngineError::LooserRule {
+            item: state.catalog().item(item).name.to_string(),
+            location: state.catalog().location(location).name.to_string(),
+        });
+    }
+    Ok(())
+}
+
+/// Counts something that the position's rule does not.
+pub(crate) fn is_looser(asked: &RuleOverride, own: &SupplyRule) -> bool {
+    let kinds = asked
+        .receipt_kinds
+        .filter(|_| !asked.on_hand_only)
+        .unwrap_or(0);
+    asked
+        .statuses
+        .is_some_and(|statuses| statuses & !own.statuses != 0)
+        || kinds & !own.receipt_kinds & ((1 << (ReceiptKind::Return as u8 + 1)) - 1) != 0
+}
+
+pub(crate) fn time_refusal(lens: Lens<'_>, line: &Wanted, at: LocationId) -> Option<Refusal> {
+    if line.ship_time < lens.state.now() {
+        return Some(Refusal::ShipTimePast);
+    }
+    (line.ship_time > lens.horizon(line.item, at)).then_some(Refusal::BeyondHorizon)
+}

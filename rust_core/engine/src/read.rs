@@ -1,0 +1,4 @@
+//! Reads: nothing here changes the state. Callers first `advance` to the time they read at.
+
+pub mod check;
+pub(crate) mod filtered;

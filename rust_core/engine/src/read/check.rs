@@ -1,0 +1,193 @@
+//! `Check`: what can be promised, from when, and what limits it.
+
+use crate::command::RuleOverride;
+use crate::decide::{self, Scratch};
+use crate::ids::{ItemId, LocationId, PositionId, Units, UtcMillis};
+use crate::limits::MAX_STAIRCASE_STEPS;
+use crate::read::filtered;
+use crate::refusal::{EngineError, Refusal};
+use crate::state::State;
+use crate::timeline::EntryRef;
+
+/// What is asked of one position.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckLine {
+    /// The item.
+    pub item: ItemId,
+    /// The location.
+    pub location: LocationId,
+    /// Units asked for; zero asks only what is available.
+    pub quantity: Units,
+    /// `None` is now.
+    pub ship_time: Option<UtcMillis>,
+    /// Another rule than the position's.
+    pub rule: Option<RuleOverride>,
+}
+
+/// Which constraint keeps the answer from being larger.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Binding {
+    /// Stock on hand and receipts by the ship time.
+    Supply = 1,
+    /// A promise made for a later time.
+    LaterCommitment = 2,
+    /// The buffer.
+    Buffer = 3,
+    /// Nothing is known of this item at this location.
+    NoPosition = 4,
+}
+
+/// Answer to one line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CheckAnswer {
+    /// Units that can be promised for shipping at the time asked.
+    pub available: Units,
+    /// The quantity asked can be had at the time asked.
+    pub in_full: bool,
+    /// Earliest time for the full quantity, not before the time asked.
+    pub earliest: Option<UtcMillis>,
+    /// What binds the answer …
+    pub binding: Binding,
+    /// … and when.
+    pub binding_time: UtcMillis,
+    /// Made under a looser rule than the position's.
+    pub hypothetical: bool,
+    /// Why nothing can be promised for that time at all.
+    pub refusal: Option<Refusal>,
+}
+
+impl State {
+    /// Units of an item that can be promised at a location for shipping at `t`: the fast path, no rule but the
+    /// position's own and no refusal of times.
+    #[inline]
+    pub fn available(&self, item: ItemId, location: LocationId, t: UtcMillis) -> Units {
+        match self.position_id(item, location) {
+            Some(id) => Units::from_balance(self.position(id).lowest_net(t)),
+            None => Units::ZERO,
+        }
+    }
+
+    /// Answers one line.
+    ///
+    /// # Errors
+    /// Unknown item or location.
+    #[inline]
+    pub fn check(&self, line: &CheckLine) -> Result<CheckAnswer, EngineError> {
+        decide::check_item(self, line.item)?;
+        decide::check_location(self, line.location)?;
+        let at = line.ship_time.unwrap_or(self.now);
+        let mut answer = CheckAnswer {
+            available: Units::ZERO,
+            in_full: false,
+            earliest: None,
+            binding: Binding::NoPosition,
+            binding_time: at,
+            hypothetical: false,
+            refusal: None,
+        };
+        let id = self.position_id(line.item, line.location);
+        let own = match id {
+            Some(id) => self.rule_of(self.position(id)),
+            None => self.location_rule(line.location),
+        };
+        answer.hypothetical = line
+            .rule
+            .is_some_and(|asked| decide::is_looser(&asked, &own));
+        if at < self.now {
+            answer.refusal = Some(Refusal::ShipTimePast);
+            return Ok(answer);
+        }
+        let horizon = self.now.plus(own.horizon_ms);
+        if at > horizon {
+            answer.refusal = Some(Refusal::BeyondHorizon);
+            return Ok(answer);
+        }
+        let Some(id) = id else {
+            return Ok(answer);
+        };
+        self.check_position(line, id, at, &mut answer);
+        answer.earliest = answer.earliest.filter(|earliest| *earliest <= horizon);
+        Ok(answer)
+    }
+
+    #[inline]
+    fn check_position(
+        &self,
+        line: &CheckLine,
+        id: PositionId,
+        at: UtcMillis,
+        answer: &mut CheckAnswer,
+    ) {
+        let position = self.position(id);
+        match &line.rule {
+            None => {
+                let lowest = position.lowest_net(at);
+                answer.available = Units::from_balance(lowest);
+                answer.earliest = if answer.available >= line.quantity {
+                    Some(at)
+                } else {
+                    position
+                        .timeline
+                        .earliest_at_least(at, line.quantity.balance() - position.base)
+                };
+                (answer.binding, answer.binding_time) = self.binding(id, at, lowest);
+            }
+            Some(rule) => {
+                let scratch = Scratch::default();
+                answer.available = filtered::available(self, id, at, rule, &scratch);
+                answer.earliest = filtered::earliest(self, id, at, line.quantity, rule, &scratch);
+                (answer.binding, answer.binding_time) =
+                    self.binding(id, at, position.lowest_net(at));
+            }
+        }
+        answer.in_full = answer.available >= line.quantity;
+        if line.quantity.is_zero() {
+            answer.earliest = answer.earliest.filter(|_| !answer.available.is_zero());
+        }
+    }
+
+    /// What keeps the balance from being higher, and when it is lowest.
+    fn binding(&self, id: PositionId, at: UtcMillis, lowest: i64) -> (Binding, UtcMillis) {
+        let position = self.position(id);
+        if lowest <= 0 && lowest + position.buffer.balance() > 0 {
+            return (Binding::Buffer, at);
+        }
+        // From `end` on the balance stays higher, so the entry before it is the one that takes it lowest.
+        let end = position
+            .timeline
+            .earliest_at_least(at, lowest + 1 - position.base);
+        match position.timeline.last_before(end.unwrap_or(UtcMillis::MAX)) {
+            Some((time, key)) if time > at && matches!(key.unpack(), EntryRef::Commitment(..)) => {
+                (Binding::LaterCommitment, time)
+            }
+            _ => (Binding::Supply, at),
+        }
+    }
+
+    /// The staircase of availability from `from` on: each step's value holds until the next one.
+    pub fn staircase(
+        &self,
+        item: ItemId,
+        location: LocationId,
+        from: UtcMillis,
+    ) -> Vec<(UtcMillis, Units)> {
+        let Some(id) = self.position_id(item, location) else {
+            return vec![(from, Units::ZERO)];
+        };
+        let position = self.position(id);
+        let mut at = from;
+        let mut available = Units::from_balance(position.lowest_net(at));
+        let mut steps = vec![(at, available)];
+        while steps.len() < MAX_STAIRCASE_STEPS {
+            let level = available.balance() + 1 - position.base;
+            let Some(next) = position.timeline.earliest_at_least(at, level) else {
+                break;
+            };
+            at = next;
+            available = Units::from_balance(position.lowest_net(at));
+            steps.push((at, available));
+        }
+        steps
+    }
+}

@@ -1,0 +1,120 @@
+//! Availability under a rule other than the position's own: worked out from all entries, off the fast path.
+
+use crate::catalog_types::{StockStatus, SupplyRule};
+use crate::command::RuleOverride;
+use crate::decide::Scratch;
+use crate::ids::{PositionId, Units, UtcMillis};
+use crate::state::State;
+use crate::timeline::EntryRef;
+
+/// Net balance of a position over time: before the first entry, and from each entry's time on.
+struct Profile {
+    start: i64,
+    steps: Vec<(UtcMillis, i64)>,
+}
+
+impl Profile {
+    fn lowest_from(&self, t: UtcMillis) -> i64 {
+        let n = self.steps.partition_point(|(time, _)| *time <= t);
+        let at = if n == 0 {
+            self.start
+        } else {
+            self.steps[n - 1].1
+        };
+        self.steps[n..]
+            .iter()
+            .map(|(_, balance)| *balance)
+            .fold(at, i64::min)
+    }
+}
+
+fn effective(own: &SupplyRule, asked: &RuleOverride) -> SupplyRule {
+    SupplyRule {
+        statuses: asked.statuses.unwrap_or(own.statuses),
+        receipt_kinds: match asked.on_hand_only {
+            true => 0,
+            false => asked.receipt_kinds.unwrap_or(own.receipt_kinds),
+        },
+        ..*own
+    }
+}
+
+fn profile(state: &State, id: PositionId, asked: &RuleOverride, scratch: &Scratch) -> Profile {
+    let position = state.position(id);
+    let rule = effective(&state.rule_of(position), asked);
+    let counted: i64 = [
+        StockStatus::Unrestricted,
+        StockStatus::Quality,
+        StockStatus::Blocked,
+    ]
+    .into_iter()
+    .filter(|status| rule.counts_status(*status))
+    .map(|status| position.on_hand(status))
+    .sum();
+    let start = counted - position.buffer().balance() - asked.extra_buffer.balance();
+    let mut changes: Vec<(UtcMillis, i64)> = position
+        .timeline
+        .iter()
+        .map(|entry| match entry.key.unpack() {
+            EntryRef::Receipt(no) => {
+                let counted = state
+                    .receipts
+                    .get(no)
+                    .map_or(0, |receipt| receipt.counted(&rule));
+                (entry.time, counted)
+            }
+            EntryRef::Commitment(..) => (entry.time, entry.quantity),
+        })
+        .collect();
+    changes.extend(
+        scratch
+            .taken_from(id)
+            .map(|(time, quantity)| (time, -quantity)),
+    );
+    changes.sort_by_key(|(time, _)| *time);
+    let mut balance = start;
+    let mut steps: Vec<(UtcMillis, i64)> = Vec::with_capacity(changes.len());
+    for (time, change) in changes {
+        balance += change;
+        match steps.last_mut() {
+            Some(last) if last.0 == time => last.1 = balance,
+            _ => steps.push((time, balance)),
+        }
+    }
+    Profile { start, steps }
+}
+
+pub(crate) fn available(
+    state: &State,
+    id: PositionId,
+    t: UtcMillis,
+    asked: &RuleOverride,
+    scratch: &Scratch,
+) -> Units {
+    Units::from_balance(profile(state, id, asked, scratch).lowest_from(t))
+}
+
+pub(crate) fn earliest(
+    state: &State,
+    id: PositionId,
+    t: UtcMillis,
+    quantity: Units,
+    asked: &RuleOverride,
+    scratch: &Scratch,
+) -> Option<UtcMillis> {
+    let profile = profile(state, id, asked, scratch);
+    if profile.lowest_from(t) >= quantity.balance() {
+        return Some(t);
+    }
+    // The last step that is still too low decides: what follows it is the first good instant.
+    let last_bad = profile
+        .steps
+        .iter()
+        .rposition(|(_, balance)| *balance < quantity.balance());
+    let next = last_bad.map_or(0, |n| n + 1);
+    profile
+        .steps
+        .get(next)
+        .map(|(time, _)| *time)
+        .filter(|time| *time > t)
+}

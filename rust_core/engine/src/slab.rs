@@ -1,0 +1,215 @@
+//! Storage whose cost is what it holds: slots in fixed chunks, and an index by rising ids.
+
+const CHUNK: usize = 4_096;
+const PAGE: usize = 512;
+const NONE: u32 = u32::MAX;
+
+/// Values in slots. Chunks are allocated whole, so growth neither copies nor doubles.
+#[derive(Clone, Debug)]
+pub(crate) struct Slab<T> {
+    chunks: Vec<Vec<Option<T>>>,
+    free: Vec<u32>,
+    len: usize,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self {
+            chunks: Vec::new(),
+            free: Vec::new(),
+            len: 0,
+        }
+    }
+}
+
+impl<T> Slab<T> {
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn insert(&mut self, value: T) -> u32 {
+        self.len += 1;
+        if let Some(slot) = self.free.pop() {
+            self.chunks[slot as usize / CHUNK][slot as usize % CHUNK] = Some(value);
+            return slot;
+        }
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let chunk = self.chunks.len() - 1;
+        let slots = &mut self.chunks[chunk];
+        slots.push(Some(value));
+        (chunk * CHUNK + slots.len() - 1) as u32
+    }
+
+    pub fn get(&self, slot: u32) -> Option<&T> {
+        self.chunks
+            .get(slot as usize / CHUNK)?
+            .get(slot as usize % CHUNK)?
+            .as_ref()
+    }
+
+    pub fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.chunks
+            .get_mut(slot as usize / CHUNK)?
+            .get_mut(slot as usize % CHUNK)?
+            .as_mut()
+    }
+
+    pub fn remove(&mut self, slot: u32) -> Option<T> {
+        let value = self
+            .chunks
+            .get_mut(slot as usize / CHUNK)?
+            .get_mut(slot as usize % CHUNK)?
+            .take()?;
+        self.free.push(slot);
+        self.len -= 1;
+        Some(value)
+    }
+}
+
+/// From ids that rise by one to slots. A page goes when its last id does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PagedIndex {
+    pages: Vec<Option<Box<Page>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Page {
+    slots: [u32; PAGE],
+    used: u32,
+}
+
+impl PagedIndex {
+    pub fn get(&self, id: u64) -> Option<u32> {
+        let page = self.pages.get(usize::try_from(id).ok()? / PAGE)?.as_ref()?;
+        let slot = page.slots[id as usize % PAGE];
+        (slot != NONE).then_some(slot)
+    }
+
+    pub fn insert(&mut self, id: u64, slot: u32) {
+        let number = id as usize / PAGE;
+        if number >= self.pages.len() {
+            self.pages.resize(number + 1, None);
+        }
+        let page = self.pages[number].get_or_insert_with(|| {
+            Box::new(Page {
+                slots: [NONE; PAGE],
+                used: 0,
+            })
+        });
+        let place = &mut page.slots[id as usize % PAGE];
+        if *place == NONE {
+            page.used += 1;
+        }
+        *place = slot;
+    }
+
+    pub fn remove(&mut self, id: u64) -> Option<u32> {
+        let entry = self.pages.get_mut(usize::try_from(id).ok()? / PAGE)?;
+        let page = entry.as_mut()?;
+        let slot = std::mem::replace(&mut page.slots[id as usize % PAGE], NONE);
+        if slot == NONE {
+            return None;
+        }
+        page.used -= 1;
+        if page.used == 0 {
+            *entry = None;
+        }
+        Some(slot)
+    }
+
+    /// Ids in rising order with their slots.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        self.pages
+            .iter()
+            .enumerate()
+            .filter_map(|(n, page)| page.as_ref().map(|page| (n, page)))
+            .flat_map(|(n, page)| {
+                page.slots
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, slot)| **slot != NONE)
+                    .map(move |(k, slot)| ((n * PAGE + k) as u64, *slot))
+            })
+    }
+}
+
+/// A slab found by rising ids.
+#[derive(Clone, Debug)]
+pub(crate) struct Table<T> {
+    slab: Slab<T>,
+    index: PagedIndex,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self {
+            slab: Slab::default(),
+            index: PagedIndex::default(),
+        }
+    }
+}
+
+impl<T> Table<T> {
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    #[inline]
+    pub fn get(&self, id: u64) -> Option<&T> {
+        self.slab.get(self.index.get(id)?)
+    }
+
+    #[inline]
+    pub fn get_mut(&mut self, id: u64) -> Option<&mut T> {
+        self.slab.get_mut(self.index.get(id)?)
+    }
+
+    pub fn insert(&mut self, id: u64, value: T) -> u32 {
+        let slot = self.slab.insert(value);
+        self.index.insert(id, slot);
+        slot
+    }
+
+    pub fn remove(&mut self, id: u64) -> Option<T> {
+        let slot = self.index.remove(id)?;
+        self.slab.remove(slot)
+    }
+
+    /// In rising order of the ids.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &T)> + '_ {
+        self.index
+            .iter()
+            .filter_map(|(id, slot)| self.slab.get(slot).map(|value| (id, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn table_equals_a_map() {
+        let mut table = Table::default();
+        let mut map = BTreeMap::new();
+        let mut seed = 7u64;
+        for id in 0..5_000u64 {
+            table.insert(id, id * 3);
+            map.insert(id, id * 3);
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let victim = (seed >> 33) % (id + 1);
+            assert_eq!(table.remove(victim), map.remove(&victim));
+        }
+        assert_eq!(table.len(), map.len());
+        assert!(
+            table
+                .iter()
+                .map(|(id, value)| (id, *value))
+                .eq(map.into_iter())
+        );
+        assert_eq!(table.get(5_000), None);
+        assert_eq!(table.get(u64::MAX), None);
+    }
+}

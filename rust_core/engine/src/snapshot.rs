@@ -1,0 +1,437 @@
+//! The whole state as a stream of bytes, canonical: equal states give equal streams. The digest is its hash.
+//!
+//! The stream is a sequence of frames: a little-endian u32 length and a postcard value. A section begins with a
+//! count and holds so many values, in the order of their ids. Timelines are not written: receipts and
+//! reservations give them again.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog_types::{Item, Lane, Location, ReceiptKind, Region, SupplyRule};
+use crate::ids::{
+    ItemId, LocationId, PositionId, ReceiptNo, ReservationId, ShockId, Units, UtcMillis,
+};
+use crate::movements::History;
+use crate::position::Position;
+use crate::receipts::Receipt;
+use crate::requests::Remembered;
+use crate::reservations::Reservation;
+use crate::shock::OpenShock;
+use crate::sources::Sources;
+use crate::state::{Settings, State};
+use crate::timeline::{Entry, EntryKey};
+use crate::unmet::Unmet;
+
+/// Version of the stream; older ones stay readable.
+const VERSION: u16 = 1;
+/// A frame is never longer: no single value comes near.
+const MAX_FRAME: usize = 64 << 20;
+/// Values in one frame.
+const BLOCK: usize = 1_024;
+
+/// A stream that is no snapshot, or not of a version known here.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// Reading failed.
+    #[error("snapshot cannot be read: {0}")]
+    Io(#[from] std::io::Error),
+    /// The bytes make no sense.
+    #[error("snapshot is damaged: {0}")]
+    Damaged(&'static str),
+    /// Written by a newer version.
+    #[error(
+        "snapshot has version {0}, this program reads up to {VERSION}: use the version that wrote it"
+    )]
+    Version(u16),
+}
+
+/// Takes the bytes of a snapshot.
+pub type Output<'a> = &'a mut dyn FnMut(&[u8]) -> std::io::Result<()>;
+/// Gives the bytes of a snapshot, as `Read::read` does.
+pub type Input<'a> = &'a mut dyn FnMut(&mut [u8]) -> std::io::Result<usize>;
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u16,
+    revision: u64,
+    now: UtcMillis,
+    next_receipt: u64,
+    next_reservation: u64,
+    next_shock: u64,
+    forgotten_revision: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PositionRow {
+    item: ItemId,
+    location: LocationId,
+    on_hand: [i64; 3],
+    buffer: Units,
+    version: u64,
+    rule: u16,
+    shock: Option<ShockId>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReceiptRow {
+    no: ReceiptNo,
+    name: Box<str>,
+    position: PositionId,
+    yield_ppm: u32,
+    revision: u32,
+    kind: ReceiptKind,
+    overdue: bool,
+    open: Units,
+    received: Units,
+    due: UtcMillis,
+    counts_from: UtcMillis,
+    overdue_at: UtcMillis,
+}
+
+struct Writer<'a> {
+    out: Output<'a>,
+    buffer: Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn frame(&mut self, value: &impl Serialize) -> std::io::Result<()> {
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&[0; 4]);
+        self.buffer = postcard::to_extend(value, std::mem::take(&mut self.buffer))
+            .map_err(|error| std::io::Error::other(error.to_string()))?;
+        let length = (self.buffer.len() - 4) as u32;
+        self.buffer[..4].copy_from_slice(&length.to_le_bytes());
+        (self.out)(&self.buffer)
+    }
+
+    fn section<T: Serialize>(
+        &mut self,
+        count: usize,
+        values: impl Iterator<Item = T>,
+    ) -> std::io::Result<()> {
+        self.frame(&(count as u64))?;
+        let mut block: Vec<T> = Vec::with_capacity(BLOCK.min(count));
+        for value in values {
+            block.push(value);
+            if block.len() == BLOCK {
+                self.frame(&block)?;
+                block.clear();
+            }
+        }
+        if !block.is_empty() {
+            self.frame(&block)?;
+        }
+        Ok(())
+    }
+}
+
+struct Reader<'a> {
+    input: Input<'a>,
+    buffer: Vec<u8>,
+}
+
+impl Reader<'_> {
+    fn fill(&mut self, length: usize) -> Result<(), SnapshotError> {
+        self.buffer.resize(length, 0);
+        let mut at = 0;
+        while at < length {
+            match (self.input)(&mut self.buffer[at..])? {
+                0 => return Err(SnapshotError::Damaged("it ends in the middle")),
+                n => at += n,
+            }
+        }
+        Ok(())
+    }
+
+    fn frame<T: DeserializeOwned>(&mut self) -> Result<T, SnapshotError> {
+        self.fill(4)?;
+        let mut length = [0; 4];
+        length.copy_from_slice(&self.buffer);
+        let length = u32::from_le_bytes(length) as usize;
+        if length > MAX_FRAME {
+            return Err(SnapshotError::Damaged(
+                "a frame is longer than any frame may be",
+            ));
+        }
+        self.fill(length)?;
+        postcard::from_bytes(&self.buffer)
+            .map_err(|_| SnapshotError::Damaged("a frame does not decode"))
+    }
+
+    fn section<T: DeserializeOwned>(
+        &mut self,
+        mut take: impl FnMut(T) -> Option<()>,
+    ) -> Result<(), SnapshotError> {
+        let mut left: u64 = self.frame()?;
+        while left > 0 {
+            let block: Vec<T> = self.frame()?;
+            if block.is_empty() || block.len() as u64 > left {
+                return Err(SnapshotError::Damaged(
+                    "a section has another length than it says",
+                ));
+            }
+            left -= block.len() as u64;
+            for value in block {
+                take(value).ok_or(SnapshotError::Damaged(
+                    "a value does not fit the ones before it",
+                ))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// BLAKE3 of the canonical stream. Replay and snapshot of the same history give the same digest.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        let mut out = |bytes: &[u8]| {
+            hasher.update(bytes);
+            Ok(())
+        };
+        self.write_snapshot(&mut out)
+            .expect("invariant: hashing does not fail");
+        *hasher.finalize().as_bytes()
+    }
+
+    /// Writes the whole state.
+    ///
+    /// # Errors
+    /// What `out` returns.
+    pub fn write_snapshot(&self, out: Output<'_>) -> std::io::Result<()> {
+        let mut writer = Writer {
+            out,
+            buffer: Vec::new(),
+        };
+        writer.frame(&Header {
+            version: VERSION,
+            revision: self.revision,
+            now: self.now,
+            next_receipt: self.receipts.next_no,
+            next_reservation: self.reservations.next_id,
+            next_shock: self.shocks.next_id,
+            forgotten_revision: self.requests.forgotten_revision,
+        })?;
+        let catalog = &self.catalog;
+        writer.section(catalog.items().len(), catalog.items().iter())?;
+        writer.section(catalog.locations().len(), catalog.locations().iter())?;
+        let locations = (0..catalog.locations().len()).map(|n| LocationId(n as u32));
+        writer.section(
+            catalog.locations().len(),
+            locations.map(|id| catalog.location_rule(id)),
+        )?;
+        writer.section(catalog.regions().len(), catalog.regions().iter())?;
+        writer.section(catalog.lane_count(), catalog.lanes())?;
+        writer.section(self.position_rules.len(), self.position_rules.iter())?;
+        writer.section(
+            self.position_count,
+            self.positions().map(|(_, position)| position_row(position)),
+        )?;
+        writer.section(
+            self.receipts.len(),
+            self.receipts
+                .iter()
+                .map(|(no, receipt)| receipt_row(no, receipt)),
+        )?;
+        writer.section(self.reservations.len(), self.reservations.iter())?;
+        writer.section(self.requests.len(), self.requests.iter())?;
+        writer.frame(&self.sources)?;
+        writer.section(self.unmet.iter().count(), self.unmet.iter())?;
+        writer.section(self.unmet.keys().count(), self.unmet.keys())?;
+        writer.section(self.shocks.open.len(), self.shocks.open.iter())?;
+        writer.section(self.movements.iter().count(), self.movements.iter())
+    }
+
+    /// Reads a state back.
+    ///
+    /// # Errors
+    /// When reading fails or the stream is no snapshot.
+    pub fn read_snapshot(settings: Settings, input: Input<'_>) -> Result<Self, SnapshotError> {
+        let mut reader = Reader {
+            input,
+            buffer: Vec::new(),
+        };
+        let header: Header = reader.frame()?;
+        if header.version != VERSION {
+            return Err(SnapshotError::Version(header.version));
+        }
+        let mut state = Self::new(settings);
+        state.revision = header.revision;
+        state.now = header.now;
+        state.read_catalog(&mut reader)?;
+        state.position_rules.clear();
+        reader.section(|rule: SupplyRule| {
+            state.position_rules.push(rule);
+            Some(())
+        })?;
+        reader.section(|row: PositionRow| state.restore_position(row))?;
+        reader.section(|row: ReceiptRow| state.restore_receipt(row))?;
+        reader.section(|(id, reservation): (ReservationId, Reservation)| {
+            state.restore_reservation(id, reservation)
+        })?;
+        reader.section(|(id, answer): (u128, Remembered)| {
+            state.requests.insert(id, answer);
+            Some(())
+        })?;
+        state.sources = reader.frame::<Sources>()?;
+        reader.section(
+            |(day, item, location, unmet): (u32, ItemId, LocationId, Unmet)| {
+                state.unmet.restore_row(day, item, location, unmet);
+                Some(())
+            },
+        )?;
+        reader.section(|key: u64| {
+            state.unmet.restore_key(key);
+            Some(())
+        })?;
+        reader.section(|(id, shock): (ShockId, OpenShock)| {
+            state.shocks.open.insert(id, shock);
+            Some(())
+        })?;
+        reader.section(|(position, history): (PositionId, History)| {
+            state.movements.restore(position, history);
+            Some(())
+        })?;
+        state.receipts.next_no = header.next_receipt;
+        state.reservations.next_id = header.next_reservation;
+        state.shocks.next_id = header.next_shock;
+        state.requests.forgotten_revision = state
+            .requests
+            .forgotten_revision
+            .max(header.forgotten_revision);
+        state.touched.clear();
+        Ok(state)
+    }
+
+    fn read_catalog(&mut self, reader: &mut Reader<'_>) -> Result<(), SnapshotError> {
+        let mut next = 0;
+        reader.section(|item: Item| {
+            next += 1;
+            self.catalog.put_item(ItemId(next - 1), item).then_some(())
+        })?;
+        next = 0;
+        reader.section(|location: Location| {
+            next += 1;
+            self.catalog
+                .put_location(LocationId(next - 1), location)
+                .then_some(())
+        })?;
+        next = 0;
+        reader.section(|rule: Option<SupplyRule>| {
+            next += 1;
+            match rule {
+                Some(rule) => self
+                    .catalog
+                    .put_location_rule(LocationId(next - 1), rule)
+                    .then_some(()),
+                None => Some(()),
+            }
+        })?;
+        next = 0;
+        reader.section(|region: Region| {
+            next += 1;
+            self.catalog
+                .put_region(crate::ids::RegionId(next - 1), region)
+                .then_some(())
+        })?;
+        reader.section(|lane: Lane| self.catalog.put_lane(lane).then_some(()))
+    }
+
+    fn restore_position(&mut self, row: PositionRow) -> Option<()> {
+        let known = row.item.index() < self.catalog.items().len()
+            && row.location.index() < self.catalog.locations().len()
+            && (row.rule as usize) < self.position_rules.len();
+        if !known {
+            return None;
+        }
+        let mut position = Position::new(row.item, row.location);
+        position.on_hand = row.on_hand;
+        position.buffer = row.buffer;
+        position.version = row.version;
+        position.rule = row.rule;
+        position.shock = row.shock;
+        let rule = self.rule_of(&position);
+        position.refresh_base(&rule);
+        let id = PositionId(self.position_count as u32);
+        self.add_position(id, position).then_some(())
+    }
+
+    fn restore_receipt(&mut self, row: ReceiptRow) -> Option<()> {
+        if row.position.index() >= self.position_count {
+            return None;
+        }
+        let receipt = Receipt {
+            name: row.name,
+            position: row.position,
+            yield_ppm: row.yield_ppm,
+            revision: row.revision,
+            kind: row.kind,
+            overdue: row.overdue,
+            open: row.open,
+            received: row.received,
+            due: row.due,
+            counts_from: row.counts_from,
+            overdue_at: row.overdue_at,
+        };
+        let rule = self.rule_of(self.position(row.position));
+        let entry = Entry {
+            time: receipt.counts_from,
+            key: EntryKey::receipt(row.no),
+            quantity: receipt.counted(&rule),
+        };
+        self.position_mut(row.position)?.timeline.insert(entry);
+        self.receipts.insert(row.no, receipt);
+        Some(())
+    }
+
+    fn restore_reservation(&mut self, id: ReservationId, reservation: Reservation) -> Option<()> {
+        if reservation.binds() {
+            for (n, line) in reservation.lines.iter().enumerate() {
+                if line.position.index() >= self.position_count {
+                    return None;
+                }
+                if line.open.is_zero() {
+                    continue;
+                }
+                let key = EntryKey::commitment(id, n as u16);
+                let entry = Entry {
+                    time: line.ship_time,
+                    key,
+                    quantity: -line.open.balance(),
+                };
+                self.position_mut(line.position)?.timeline.insert(entry);
+            }
+        }
+        self.reservations.insert(id, reservation);
+        Some(())
+    }
+}
+
+fn position_row(position: &Position) -> PositionRow {
+    PositionRow {
+        item: position.item,
+        location: position.location,
+        on_hand: position.on_hand,
+        buffer: position.buffer,
+        version: position.version,
+        rule: position.rule,
+        shock: position.shock,
+    }
+}
+
+fn receipt_row(no: ReceiptNo, receipt: &Receipt) -> ReceiptRow {
+    ReceiptRow {
+        no,
+        name: receipt.name.clone(),
+        position: receipt.position,
+        yield_ppm: receipt.yield_ppm,
+        revision: receipt.revision,
+        kind: receipt.kind,
+        overdue: receipt.overdue,
+        open: receipt.open,
+        received: receipt.received,
+        due: receipt.due,
+        counts_from: receipt.counts_from,
+        overdue_at: receipt.overdue_at,
+    }
+}

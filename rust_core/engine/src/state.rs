@@ -1,0 +1,272 @@
+//! The state of one partition: everything that an answer may depend on.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+
+use crate::catalog::Catalog;
+use crate::catalog_types::{LateGrace, SupplyRule};
+use crate::ids::{ItemId, LocationId, PositionId, ReservationId, ShockId, UtcMillis};
+use crate::limits;
+use crate::movements::Movements;
+use crate::position::Position;
+use crate::receipts::{Receipt, Receipts};
+use crate::requests::{Remembered, Requests};
+use crate::reservations::{Reservation, Reservations};
+use crate::shock::Shocks;
+use crate::sources::Sources;
+use crate::unmet::UnmetDemand;
+
+/// What a deployment may set. Decisions depend on it, replay does not: the journal holds what was decided.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Life of a hold when a request names none.
+    pub default_hold_ms: i64,
+    /// A hold's total life, extensions included.
+    pub max_hold_life_ms: i64,
+    /// Units that one customer may have in holds that are not confirmed.
+    pub max_held_units_per_customer: u64,
+    /// Answers remembered in memory.
+    pub remembered_requests: usize,
+    /// Seed of the hash tables, from the shell's source of randomness. No result depends on it.
+    pub hash_seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            default_hold_ms: limits::DEFAULT_HOLD_MS,
+            max_hold_life_ms: limits::MAX_HOLD_LIFE_MS,
+            max_held_units_per_customer: limits::MAX_HELD_UNITS_PER_CUSTOMER,
+            remembered_requests: limits::REMEMBERED_REQUESTS,
+            hash_seed: 0,
+        }
+    }
+}
+
+/// Where a position is found.
+#[derive(Clone, Copy, Debug)]
+struct PositionSlot {
+    item: ItemId,
+    location: LocationId,
+    position: PositionId,
+}
+
+/// The state of one partition.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub(crate) settings: Settings,
+    pub(crate) revision: u64,
+    pub(crate) now: UtcMillis,
+    pub(crate) catalog: Catalog,
+    /// Rules of single positions; index 0 stands for "the location's".
+    pub(crate) position_rules: Vec<SupplyRule>,
+    pub(crate) positions: Vec<Vec<Position>>,
+    pub(crate) position_count: usize,
+    index: HashTable<PositionSlot>,
+    hasher: FixedState,
+    pub(crate) receipts: Receipts,
+    pub(crate) reservations: Reservations,
+    pub(crate) requests: Requests,
+    pub(crate) sources: Sources,
+    pub(crate) unmet: UnmetDemand,
+    pub(crate) shocks: Shocks,
+    pub(crate) movements: Movements,
+    /// Positions that the last step changed; not part of the state proper.
+    pub(crate) touched: Vec<PositionId>,
+}
+
+/// Positions are kept in chunks, so that growth neither copies nor doubles.
+const CHUNK: usize = 4_096;
+
+impl State {
+    /// An empty state at time zero and revision zero.
+    pub fn new(settings: Settings) -> Self {
+        let hasher = FixedState::with_seed(settings.hash_seed);
+        Self {
+            revision: 0,
+            now: UtcMillis::ZERO,
+            catalog: Catalog::with_hasher(hasher.clone()),
+            position_rules: vec![SupplyRule::default()],
+            positions: Vec::new(),
+            position_count: 0,
+            index: HashTable::new(),
+            hasher: hasher.clone(),
+            receipts: Receipts::with_hasher(hasher.clone()),
+            reservations: Reservations::new(hasher.clone()),
+            requests: Requests::new(settings.remembered_requests, hasher.clone()),
+            sources: Sources::default(),
+            unmet: UnmetDemand::default(),
+            shocks: Shocks::default(),
+            movements: Movements::default(),
+            touched: Vec::new(),
+            settings,
+        }
+    }
+
+    /// Journal position of the last record applied.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Engine time: the latest time used so far.
+    pub fn now(&self) -> UtcMillis {
+        self.now
+    }
+
+    /// Master data.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Positions changed by the last step, advance or apply.
+    pub fn touched(&self) -> &[PositionId] {
+        &self.touched
+    }
+
+    /// The position of an item at a location, if anything was ever said of it.
+    #[inline]
+    pub fn position_id(&self, item: ItemId, location: LocationId) -> Option<PositionId> {
+        self.index
+            .find(self.key_hash(item, location), |slot| {
+                slot.item == item && slot.location == location
+            })
+            .map(|slot| slot.position)
+    }
+
+    /// The position of an id that this state gave.
+    #[inline]
+    pub fn position(&self, id: PositionId) -> &Position {
+        &self.positions[id.index() / CHUNK][id.index() % CHUNK]
+    }
+
+    /// All positions, by id.
+    pub fn positions(&self) -> impl Iterator<Item = (PositionId, &Position)> {
+        self.positions
+            .iter()
+            .flatten()
+            .enumerate()
+            .map(|(n, position)| (PositionId(n as u32), position))
+    }
+
+    /// Number of positions.
+    pub fn position_count(&self) -> usize {
+        self.position_count
+    }
+
+    /// An open reservation; `None` when finished or never made.
+    pub fn reservation(&self, id: ReservationId) -> Option<&Reservation> {
+        self.reservations.get(id)
+    }
+
+    /// All open reservations, by id.
+    pub fn reservations(&self) -> impl Iterator<Item = (ReservationId, &Reservation)> {
+        self.reservations.iter()
+    }
+
+    /// Whether a reservation of this id was ever made.
+    pub fn was_made(&self, id: ReservationId) -> bool {
+        id.0 > 0 && id.0 < self.reservations.next_id
+    }
+
+    /// An open receipt by the caller's name.
+    pub fn receipt(&self, name: &str) -> Option<&Receipt> {
+        self.receipts.find(name).map(|(_, receipt)| receipt)
+    }
+
+    /// The answer remembered under a request id.
+    pub fn remembered(&self, request_id: u128) -> Option<&Remembered> {
+        self.requests.get(request_id)
+    }
+
+    /// Revision of the newest answer that is no longer in memory; 0 while none fell out.
+    pub fn forgotten_revision(&self) -> u64 {
+        self.requests.forgotten_revision
+    }
+
+    /// The rule that a position follows.
+    pub fn rule_of(&self, position: &Position) -> SupplyRule {
+        if position.rule != 0 {
+            return self.position_rules[position.rule as usize];
+        }
+        self.location_rule(position.location)
+    }
+
+    /// The rule of a location's positions without one of their own.
+    pub fn location_rule(&self, location: LocationId) -> SupplyRule {
+        self.catalog
+            .location_rule(location)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn position_mut(&mut self, id: PositionId) -> Option<&mut Position> {
+        self.positions
+            .get_mut(id.index() / CHUNK)?
+            .get_mut(id.index() % CHUNK)
+    }
+
+    pub(crate) fn add_position(&mut self, id: PositionId, position: Position) -> bool {
+        if id.index() != self.position_count
+            || self.position_id(position.item, position.location).is_some()
+        {
+            return false;
+        }
+        let slot = PositionSlot {
+            item: position.item,
+            location: position.location,
+            position: id,
+        };
+        let hash = self.key_hash(slot.item, slot.location);
+        let hasher = self.hasher.clone();
+        self.index.insert_unique(hash, slot, |slot| {
+            hash_key(&hasher, slot.item, slot.location)
+        });
+        if self
+            .positions
+            .last()
+            .is_none_or(|chunk| chunk.len() == CHUNK)
+        {
+            self.positions.push(Vec::with_capacity(CHUNK));
+        }
+        if let Some(chunk) = self.positions.last_mut() {
+            chunk.push(position);
+        }
+        self.position_count += 1;
+        true
+    }
+
+    pub(crate) fn touch(&mut self, position: PositionId) {
+        if self.touched.last() != Some(&position) {
+            self.touched.push(position);
+        }
+    }
+
+    /// Until when a receipt due at `due` counts at this location.
+    pub(crate) fn overdue_at(
+        &self,
+        location: LocationId,
+        counts_from: UtcMillis,
+        grace: LateGrace,
+    ) -> UtcMillis {
+        // The grace runs out at the last instant that still counts; overdue begins right after.
+        self.catalog
+            .location(location)
+            .grace_end(counts_from, grace)
+            .plus(1)
+    }
+
+    pub(crate) fn next_shock(&self) -> ShockId {
+        ShockId(self.shocks.next_id)
+    }
+
+    #[inline]
+    fn key_hash(&self, item: ItemId, location: LocationId) -> u64 {
+        hash_key(&self.hasher, item, location)
+    }
+}
+
+#[inline]
+fn hash_key(hasher: &FixedState, item: ItemId, location: LocationId) -> u64 {
+    hasher.hash_one((u64::from(item.0) << 32) | u64::from(location.0))
+}

@@ -1,0 +1,187 @@
+//! A sorted run of entries with the suffix minimum of the running sum, counted from before its first entry.
+
+use super::{Entry, EntryKey};
+use crate::ids::UtcMillis;
+
+/// What a check reads: kept apart so that it fits few cache lines.
+#[derive(Clone, Copy, Debug)]
+struct Hot {
+    time: UtcMillis,
+    /// Lowest running sum at this entry or a later one of the chunk.
+    lowest: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cold {
+    quantity: i64,
+    key: EntryKey,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chunk {
+    hot: Vec<Hot>,
+    cold: Vec<Cold>,
+}
+
+/// Below this many entries a branch-free count beats a binary search: its loads do not wait for each other.
+const LINEAR: usize = 32;
+
+impl Chunk {
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.hot.len()
+    }
+
+    /// Entries at or before `t`.
+    #[inline]
+    pub fn count_until(&self, t: UtcMillis) -> usize {
+        if self.hot.len() <= LINEAR {
+            self.hot.iter().map(|hot| usize::from(hot.time <= t)).sum()
+        } else {
+            self.hot.partition_point(|hot| hot.time <= t)
+        }
+    }
+
+    #[inline]
+    pub fn lowest_from(&self, t: UtcMillis) -> i64 {
+        match self.count_until(t) {
+            0 => self.hot.first().map_or(0, |hot| hot.lowest.min(0)),
+            n => self.hot[n - 1].lowest,
+        }
+    }
+
+    /// Lowest running sum from the `n`-th entry on; `i64::MAX` past the end.
+    #[inline]
+    pub fn lowest_of(&self, n: usize) -> i64 {
+        self.hot.get(n).map_or(i64::MAX, |hot| hot.lowest)
+    }
+
+    /// Running sum over the whole chunk.
+    pub fn sum(&self) -> i64 {
+        self.cold.iter().map(|cold| cold.quantity).sum()
+    }
+
+    pub fn first_time(&self) -> UtcMillis {
+        self.hot.first().map_or(UtcMillis::MAX, |hot| hot.time)
+    }
+
+    /// Time of the first entry with `base + lowest` (and what follows the chunk, `later`) at least `level`.
+    pub fn first_with_suffix(&self, base: i64, later: i64, level: i64) -> Option<UtcMillis> {
+        if later < level {
+            return None;
+        }
+        let n = self.hot.partition_point(|hot| base + hot.lowest < level);
+        self.hot.get(n).map(|hot| hot.time)
+    }
+
+    fn find(&self, time: UtcMillis, key: EntryKey) -> Result<usize, usize> {
+        let mut low = 0;
+        let mut high = self.hot.len();
+        while low < high {
+            let middle = (low + high) / 2;
+            match (self.hot[middle].time, self.cold[middle].key).cmp(&(time, key)) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Equal => return Ok(middle),
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        Err(low)
+    }
+
+    /// The last entry before `end`.
+    pub fn last_before(&self, end: UtcMillis) -> Option<(UtcMillis, EntryKey)> {
+        let n = self
+            .hot
+            .partition_point(|hot| hot.time < end)
+            .checked_sub(1)?;
+        Some((self.hot[n].time, self.cold[n].key))
+    }
+
+    /// True when the entry lies before the chunk's last one.
+    pub fn ends_after(&self, time: UtcMillis, key: EntryKey) -> bool {
+        match (self.hot.last(), self.cold.last()) {
+            (Some(hot), Some(cold)) => (hot.time, cold.key) >= (time, key),
+            _ => false,
+        }
+    }
+
+    pub fn insert(&mut self, entry: Entry) {
+        let at = match self.find(entry.time, entry.key) {
+            Ok(at) | Err(at) => at,
+        };
+        if self.hot.len() == self.hot.capacity() {
+            // Doubling would waste half of the memory of ten million short timelines.
+            let more = (self.hot.len() / 2).clamp(2, 64);
+            self.hot.reserve_exact(more);
+            self.cold.reserve_exact(more);
+        }
+        self.hot.insert(
+            at,
+            Hot {
+                time: entry.time,
+                lowest: 0,
+            },
+        );
+        self.cold.insert(
+            at,
+            Cold {
+                quantity: entry.quantity,
+                key: entry.key,
+            },
+        );
+        self.refresh();
+    }
+
+    pub fn remove(&mut self, time: UtcMillis, key: EntryKey) -> bool {
+        let Ok(at) = self.find(time, key) else {
+            return false;
+        };
+        self.hot.remove(at);
+        self.cold.remove(at);
+        self.refresh();
+        true
+    }
+
+    pub fn set_quantity(&mut self, time: UtcMillis, key: EntryKey, quantity: i64) -> bool {
+        let Ok(at) = self.find(time, key) else {
+            return false;
+        };
+        self.cold[at].quantity = quantity;
+        self.refresh();
+        true
+    }
+
+    /// Works the suffix minimum out anew. A chunk is short: this is cheaper than anything cleverer.
+    fn refresh(&mut self) {
+        let mut sum = 0;
+        for (hot, cold) in self.hot.iter_mut().zip(&self.cold) {
+            sum += cold.quantity;
+            hot.lowest = sum;
+        }
+        let mut lowest = i64::MAX;
+        for hot in self.hot.iter_mut().rev() {
+            lowest = lowest.min(hot.lowest);
+            hot.lowest = lowest;
+        }
+    }
+
+    /// Splits the later half off.
+    pub fn split(&mut self) -> Self {
+        let at = self.hot.len() / 2;
+        let mut later = Self {
+            hot: self.hot.split_off(at),
+            cold: self.cold.split_off(at),
+        };
+        later.refresh();
+        self.refresh();
+        later
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.hot.iter().zip(&self.cold).map(|(hot, cold)| Entry {
+            time: hot.time,
+            key: cold.key,
+            quantity: cold.quantity,
+        })
+    }
+}
