@@ -1,0 +1,1 @@
+"""What runs around the engine: the command line, the supervisor, the compute worker."""
