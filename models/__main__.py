@@ -34,6 +34,10 @@ def train(
     batch_items: Annotated[int, typer.Option(min=1, max=1024, help="Series in a step.")] = 256,
     seed: Annotated[int, typer.Option(help="Same seed, same weights on the same machine.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 for all cores.")] = 0,
+    chunk_items: Annotated[
+        int, typer.Option(min=1, help="Series simulated at once, at least a third of a step.")
+    ] = 1024,
+    score_items: Annotated[int, typer.Option(min=1, help="Held-out series to score on.")] = 2000,
     save_every: Annotated[
         int, typer.Option(min=1, help="Steps between saves; a stopped run goes on from the last.")
     ] = 200,
@@ -49,7 +53,9 @@ def train(
 
     if threads:
         torch.set_num_threads(threads)
-    training = Training(PatchConfig(), TrainingPlan(steps=steps, batch_items=batch_items, seed=seed))
+    training = Training(
+        PatchConfig(), TrainingPlan(steps=steps, batch_items=batch_items, seed=seed, chunk_items=chunk_items)
+    )
     out.mkdir(parents=True, exist_ok=True)
     state = out / "training.state"
     if state.exists():
@@ -72,12 +78,12 @@ def train(
                 progress.update(task, completed=training.step, loss=f"{sum(recent) / len(recent):.4f}")
             training.save(state)
     seconds = time.monotonic() - started
-    reached = score(PatchForecaster(training.average, out.name, "untested"))
+    reached = score(PatchForecaster(training.average, out.name, "untested"), score_items)
     made = {
         "command": f"python -m models train --out {out.name} --steps {steps} --batch-items {batch_items} --seed {seed}",
         "data": "simulated demand (models/simulator.py)",
         "held_out_simulated": {name: round(value, 4) for name, value in reached.items()},
-        "climatology_on_the_same": {name: round(value, 4) for name, value in score(Climatology()).items()},
+        "climatology_on_the_same": {name: round(value, 4) for name, value in score(Climatology(), score_items).items()},
     }
     version = save_checkpoint(training.average, out, made)
     state.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from models.panel import Panel
@@ -44,7 +45,7 @@ class PatchForecaster(PanelForecaster):
             network = PatchNetwork(PatchConfig.load(directory / "config.json"))
             stored = load_file(directory / "model.safetensors")
             network.load_state_dict({key: value.float() for key, value in stored.items()})
-        except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{directory} holds no patch model that can be read: {error}") from error
         return PatchForecaster(network, name, version)
 

@@ -20,8 +20,7 @@ from models.simulator import Simulated, simulate
 #: Context lengths of training windows, in patches: mostly short, as they are cheap.
 CONTEXT_PATCHES = (4, 9, 13, 26, 52, 73)
 CONTEXT_CHANCE = (0.1, 0.25, 0.25, 0.2, 0.12, 0.08)
-#: Series simulated at once, and windows cut from each.
-CHUNK_ITEMS = 1024
+#: Days simulated beyond a window, so that windows start at random; windows cut from each series.
 CHUNK_SPARE_DAYS = 224
 WINDOWS_PER_ITEM = 3
 GRADIENT_NORM_MAX = 1.0
@@ -37,6 +36,8 @@ class TrainingPlan:
     warmup_steps: int = 100
     weight_decay: float = 0.01
     average_decay: float = 0.995
+    #: Series simulated at once.
+    chunk_items: int = 1024
     seed: int = 0
 
 
@@ -51,14 +52,14 @@ class Window:
 
 def windows(plan: TrainingPlan, config: PatchConfig, first_step: int = 0) -> Iterator[Window]:
     """Endless training windows, one a step; starting later gives the same ones from there on."""
-    per_chunk = max(1, CHUNK_ITEMS * WINDOWS_PER_ITEM // plan.batch_items)
+    per_chunk = max(1, plan.chunk_items * WINDOWS_PER_ITEM // plan.batch_items)
     chunk, skipped = divmod(first_step, per_chunk)
     while True:
         rng = np.random.default_rng([plan.seed, chunk])
         patches = min(int(rng.choice(CONTEXT_PATCHES, p=CONTEXT_CHANCE)), config.context_patches)
         context, ahead = patches * PATCH_DAYS, config.horizon_days
-        made = simulate(CHUNK_ITEMS, context + ahead + CHUNK_SPARE_DAYS, int(rng.integers(2**62)))
-        rows = np.tile(np.arange(CHUNK_ITEMS), WINDOWS_PER_ITEM)
+        made = simulate(plan.chunk_items, context + ahead + CHUNK_SPARE_DAYS, int(rng.integers(2**62)))
+        rows = np.tile(np.arange(plan.chunk_items), WINDOWS_PER_ITEM)
         rng.shuffle(rows)
         for index in range(per_chunk):
             chosen = rows[index * plan.batch_items : (index + 1) * plan.batch_items]

@@ -1,0 +1,140 @@
+"""The transformer as a forecaster: shapes, order, missing values, symmetries, files."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from models import DEFAULT_QUANTILES, Forecaster, InputError
+from models.patch import PatchConfig, PatchForecaster
+from models.patch.checkpoint import save_checkpoint
+from models.patch.forecaster import at_levels
+from models.patch.network import PatchNetwork
+from models.patch.training import Training, TrainingPlan
+from tests.models.tables import FIRST_DAY, table
+
+# One thread: threads that wait for each other crawl on a machine that is also compiling.
+torch.set_num_threads(1)
+CONFIG = PatchConfig(context_patches=20, width=32, layers=2, heads=2, hidden=48)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A small network, some steps into its training, so that its answers are not its bias."""
+    training = Training(CONFIG, TrainingPlan(steps=12, batch_items=64, seed=3, chunk_items=128))
+    list(training.run(12))
+    return PatchForecaster(training.network, "small", "test")
+
+
+def values(forecast, quantiles=DEFAULT_QUANTILES):
+    names = ["mean", *(f"{q:g}" for q in quantiles)]
+    return np.column_stack([forecast[name].to_numpy(zero_copy_only=False) for name in names])
+
+
+def test_it_is_a_forecaster_with_the_documented_table(model, weekly):
+    got = model.predict(weekly, None, 10)
+    assert isinstance(model, Forecaster)
+    assert got.column_names == ["item_id", "timestamp", "mean", *(f"{q:g}" for q in DEFAULT_QUANTILES)]
+    assert got.num_rows == 100
+    assert got["timestamp"].cast(pa.int32()).to_pylist()[:10] == list(range(FIRST_DAY + 90, FIRST_DAY + 100))
+
+
+SERIES = {
+    "constant": [5.0] * 60,
+    "all zero": [0.0] * 60,
+    "huge": [1e9, 2e9, 0.5e9] * 20,
+    "tiny": [1e-9, 0.0, 2e-9] * 20,
+    "one sale long ago": [3.0] + [0.0] * 59,
+    "a spike at the end": [0.0] * 59 + [1e6],
+    "a single day": [4.0],
+    "mostly not known": [None] * 50 + [2.0] + [None] * 9,
+    "longer than the context": [1.0, 2.0] * 400,
+}
+
+
+@pytest.mark.parametrize("series", SERIES.values(), ids=SERIES)
+def test_any_series_gets_ordered_finite_quantiles(model, series):
+    levels = (0.005, 0.1, 0.5, 0.77, 0.9, 0.999)
+    got = values(model.predict(table({"a": series}), None, 28, levels), levels)
+    assert np.isfinite(got).all()
+    assert (got >= 0).all()
+    assert (np.diff(got[:, 1:], axis=1) >= 0).all()
+    assert (got[:, 0] <= got[:, -1]).all()
+
+
+def test_an_item_without_a_known_day_has_no_forecast(model):
+    got = model.predict(table({"a": [None] * 9, "b": [2.0] * 9}), None, 7)
+    assert [column.null_count for column in got.columns] == [0, 0] + [7] * 10
+    np.testing.assert_allclose(values(got)[7:], values(model.predict(table({"b": [2.0] * 9}), None, 7)), rtol=1e-4)
+
+
+def test_items_do_not_influence_each_other(model, weekly):
+    together = values(model.predict(weekly, None, 14)).reshape(10, 14, -1)
+    for index in (0, 4, 9):
+        alone = weekly.filter(pa.compute.equal(weekly["item_id"], f"sku-{index:02d}"))
+        np.testing.assert_allclose(values(model.predict(alone, None, 14)), together[index], rtol=1e-3, atol=1e-4)
+
+
+def test_a_multiple_of_the_sales_has_the_same_multiple_as_forecast(model, weekly):
+    at = weekly.column_names.index("target")
+    thousandfold = weekly.set_column(at, "target", pa.compute.multiply(weekly["target"], 1024.0))
+    np.testing.assert_allclose(
+        values(model.predict(thousandfold, None, 7)),
+        1024 * values(model.predict(weekly, None, 7)),
+        rtol=1e-3,
+        atol=1e-3,
+    )
+
+
+def test_unknown_days_before_the_first_known_one_change_nothing(model):
+    series = [float(3 + day % 7) for day in range(60)]
+    short, padded = table({"a": series}), table({"a": [None] * 40 + series}, first_day=FIRST_DAY - 40)
+    np.testing.assert_allclose(values(model.predict(short, None, 7)), values(model.predict(padded, None, 7)), rtol=1e-3)
+
+
+def test_a_promotion_known_ahead_changes_its_day(model, weekly):
+    days = pa.array(np.arange(FIRST_DAY + 90, FIRST_DAY + 97), pa.int32()).cast(pa.date32())
+    promotion = [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
+    future = pa.table({"item_id": ["sku-03"] * 7, "timestamp": days, "promotion": promotion, "price": [1.0] * 7})
+    plain, promoted = (values(model.predict(weekly, ahead, 7)).reshape(10, 7, -1) for ahead in (None, future))
+    changed = np.abs(plain - promoted).max(axis=(1, 2)) > 1e-6
+    assert np.flatnonzero(changed).tolist() == [3]
+
+
+def test_a_horizon_beyond_the_training_is_refused(model, weekly):
+    with pytest.raises(InputError, match="horizon is 29: model small forecasts at most 28 days"):
+        model.predict(weekly, None, 29)
+
+
+def test_levels_between_and_beyond_the_networks_own():
+    units = np.array([[[0.0, 2.0, 6.0]]])
+    got = at_levels(units, (0.25, 0.5, 0.75), (0.1, 0.25, 0.375, 0.5, 0.6, 0.9))
+    np.testing.assert_allclose(got[0, 0, 1:], [0.0, 0.0, 1.0, 2.0, 3.6, 6.0])
+    # 0.25 x 0 + 0.25 x 1 + 0.25 x 4 + 0.25 x 6.
+    assert got[0, 0, 0] == pytest.approx(2.75)
+
+
+def test_a_checkpoint_reads_back_the_same(model, weekly, tmp_path):
+    version = save_checkpoint(model.network, tmp_path / "small", {"command": "test"})
+    again = PatchForecaster.load(tmp_path / "small", "small", version)
+    assert again.config == CONFIG
+    assert again.predict(weekly, None, 7).equals(model.predict(weekly, None, 7))
+    assert save_checkpoint(again.network, tmp_path / "copy", {}) == version
+    with torch.no_grad():
+        next(again.network.parameters()).add_(1e-3)
+    assert save_checkpoint(again.network, tmp_path / "other", {}) != version
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "of another shape"])
+def test_a_damaged_checkpoint_is_refused(model, tmp_path, damage):
+    save_checkpoint(model.network, tmp_path, {})
+    weights = tmp_path / "model.safetensors"
+    if damage == "missing":
+        weights.unlink()
+    elif damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    else:
+        save_checkpoint(PatchNetwork(PatchConfig(width=16, layers=1, heads=2, hidden=8)), tmp_path / "other", {})
+        weights.write_bytes((tmp_path / "other/model.safetensors").read_bytes())
+    with pytest.raises(InputError, match="holds no patch model that can be read"):
+        PatchForecaster.load(tmp_path, "small", "1")
