@@ -25,7 +25,7 @@ use crate::system::{Server, System};
 pub const PLENTY: u64 = 1_000_000_000;
 /// SKUs beyond the ordinary ones that sell out, and what they begin with.
 pub const SCARCE_SKUS: u32 = 8;
-pub const SCARCE_UNITS: u64 = 500;
+pub const SCARCE_UNITS: u64 = 200;
 
 pub struct Settings {
     pub skus: u32,

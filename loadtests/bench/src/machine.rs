@@ -36,7 +36,10 @@ impl Machine {
             .unwrap_or(0);
         Self {
             cpu: field("model name"),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores: cpuinfo
+                .lines()
+                .filter(|line| line.starts_with("processor"))
+                .count(),
             memory_mib: memory_kib / 1024,
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             vector: ["avx2", "avx512f", "avx512_bf16"]
@@ -103,6 +106,33 @@ pub fn tree_cpu_ns(pid: u32) -> Result<u64> {
     Ok(total)
 }
 
+/// CPU nanoseconds that the whole machine has spent at work, time stolen by its host included.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn busy_ns() -> Result<u64> {
+    let stat = std::fs::read_to_string("/proc/stat").context("/proc/stat")?;
+    let fields = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1);
+    let ticks: Vec<u64> = fields.map(str::parse).collect::<Result<_, _>>()?;
+    anyhow::ensure!(
+        ticks.len() >= 8,
+        "/proc/stat has {} numbers, 8 expected",
+        ticks.len()
+    );
+    // user, nice, system, idle, iowait, irq, softirq, steal
+    let busy: u64 = [0, 1, 2, 5, 6, 7].iter().map(|&field| ticks[field]).sum();
+    // SAFETY: a plain look-up of a constant of the system.
+    let hertz = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }
+        .max(1)
+        .cast_unsigned();
+    Ok(busy * (1_000_000_000 / hertz))
+}
+
 fn children(pid: u32) -> Vec<u32> {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
@@ -130,6 +160,7 @@ mod tests {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
         assert!(tree_cpu_ns(pid).unwrap() >= before + 2_000_000);
+        assert!(busy_ns().unwrap() > 0);
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub struct RoundLine {
     /// Share of their cores that server and client were busy: a client near 1 is the limit itself.
     pub server_busy: f64,
     pub client_busy: f64,
+    /// Cores' worth of work of neither: much of it means that the machine was not ours alone.
+    pub foreign_busy: f64,
     /// Open loop: lateness of the generator, and operations still waiting at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generator_lag: Option<Latency>,
@@ -236,7 +238,7 @@ impl Report {
     /// The readable end of a run: medians a system, then the targets.
     pub fn table(&self) -> String {
         let mut out = format!(
-            "\n{:<16} {:<22} {:>7} {:>10} {:>9} {:>9} {:>9} {:>8} {:>7} {:>7}\n",
+            "\n{:<16} {:<22} {:>7} {:>10} {:>9} {:>9} {:>9} {:>8} {:>7} {:>7} {:>6}\n",
             "row",
             "system",
             "clients",
@@ -246,7 +248,8 @@ impl Report {
             "p99.9 us",
             "cpu us",
             "server",
-            "client"
+            "client",
+            "other"
         );
         let mut seen: Vec<(&str, &str, usize)> = Vec::new();
         for round in &self.rounds {
@@ -264,7 +267,7 @@ impl Report {
                 median(&mut same.iter().map(|r| value(r)).collect::<Vec<f64>>())
             };
             out.push_str(&format!(
-                "{:<16} {:<22} {:>7} {:>10.0} {:>9.0} {:>9.0} {:>9.0} {:>8.1} {:>6.0}% {:>6.0}%\n",
+                "{:<16} {:<22} {:>7} {:>10.0} {:>9.0} {:>9.0} {:>9.0} {:>8.1} {:>6.0}% {:>6.0}% {:>5.0}%\n",
                 round.row,
                 round.system,
                 round.clients,
@@ -275,6 +278,7 @@ impl Report {
                 mid(|r| r.server_cpu_us),
                 100.0 * mid(|r| r.server_busy),
                 100.0 * mid(|r| r.client_busy),
+                100.0 * mid(|r| r.foreign_busy),
             ));
         }
         out.push('\n');

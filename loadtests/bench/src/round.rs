@@ -55,6 +55,8 @@ pub struct Measured {
     pub wall: Duration,
     pub server_cpu: Duration,
     pub client_cpu: Duration,
+    /// CPU time that went to neither: the kernel's own threads, and neighbours.
+    pub foreign_cpu: Duration,
     /// Operations that were due but not started at the end, open loop only.
     pub backlog: usize,
 }
@@ -128,23 +130,28 @@ pub async fn run<C: Connection>(
     let client_cpu = || machine::cpu_ns(std::process::id());
     tokio::time::sleep(spec.warmup).await;
     let (server_before, client_before, begin) = (server_cpu()?, client_cpu()?, Instant::now());
+    let busy_before = machine::busy_ns()?;
     shared.phase.store(MEASURE, Ordering::Relaxed);
     tokio::time::sleep(spec.measure).await;
     shared.phase.store(DRAIN, Ordering::Relaxed);
     let (server_after, client_after, wall) = (server_cpu()?, client_cpu()?, begin.elapsed());
+    let busy = Duration::from_nanos(machine::busy_ns()?.saturating_sub(busy_before));
     let backlog = shared.due.as_ref().map_or(0, Due::waiting);
     if let Some(due) = &shared.due {
         due.close();
     }
 
+    let server_cpu = Duration::from_nanos(server_after.saturating_sub(server_before));
+    let client_cpu = Duration::from_nanos(client_after.saturating_sub(client_before));
     let mut measured = Measured {
         first: histogram(),
         settle: histogram(),
         lag: histogram(),
         refused: 0,
         wall,
-        server_cpu: Duration::from_nanos(server_after - server_before),
-        client_cpu: Duration::from_nanos(client_after - client_before),
+        server_cpu,
+        client_cpu,
+        foreign_cpu: busy.saturating_sub(server_cpu + client_cpu),
         backlog,
     };
     if let Some(pacer) = pacer {
