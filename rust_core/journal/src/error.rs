@@ -28,7 +28,9 @@ pub enum JournalError {
         what: String,
     },
     /// The file was written by a later version of this format.
-    #[error("{file} has format version {found}, this program reads up to {known}: use a newer program")]
+    #[error(
+        "{file} has format version {found}, this program reads up to {known}: use a newer program"
+    )]
     NewerFormat {
         /// The file.
         file: String,
@@ -51,6 +53,18 @@ pub enum JournalError {
         /// The log's next revision.
         expected: u64,
         /// The batch's first revision.
+        found: u64,
+    },
+    /// A record's time lies before that of the record in front of it. Nothing was written.
+    #[error(
+        "record {revision} has time {found}, the record before it {before}: time must not fall"
+    )]
+    TimeFalls {
+        /// The record.
+        revision: u64,
+        /// Time of the record before, in UTC milliseconds.
+        before: u64,
+        /// Its time, in UTC milliseconds.
         found: u64,
     },
     /// An earlier write or sync failed: what is on disk is unknown, so nothing more is accepted.
@@ -99,7 +113,11 @@ pub type Result<T> = std::result::Result<T, JournalError>;
 impl JournalError {
     /// Makes a [`JournalError::Damaged`].
     pub(crate) fn damaged(file: &str, offset: u64, what: impl Into<String>) -> Self {
-        Self::Damaged { file: file.to_owned(), offset, what: what.into() }
+        Self::Damaged {
+            file: file.to_owned(),
+            offset,
+            what: what.into(),
+        }
     }
 }
 
@@ -111,6 +129,10 @@ pub(crate) trait IoContext<T> {
 
 impl<T> IoContext<T> for io::Result<T> {
     fn doing(self, action: &'static str, file: &str) -> Result<T> {
-        self.map_err(|source| JournalError::Io { action, file: file.to_owned(), source })
+        self.map_err(|source| JournalError::Io {
+            action,
+            file: file.to_owned(),
+            source,
+        })
     }
 }

@@ -1,1 +1,30 @@
-//! See ARCHITECTURE.md.
+//! The journal: what has been promised survives.
+//!
+//! [`Log`] writes batches of opaque records into segments that were written with zeros ahead of
+//! use, one sync a batch. [`LogView`] reads what is durable while it is being written. The format
+//! is described in `docs/reference/journal-format.md`.
+
+mod active;
+mod batch;
+mod config;
+mod error;
+mod format;
+mod index;
+mod keeper;
+mod log;
+mod open;
+mod reader;
+mod scan;
+mod stats;
+pub mod storage;
+mod view;
+
+pub use batch::Batch;
+pub use config::LogConfig;
+pub use error::{JournalError, Result};
+pub use format::{ChainHash, FORMAT_VERSION, NO_REQUEST, RecordHeader, RecordMeta, SegmentHeader};
+pub use log::Log;
+pub use open::{OpenReport, read_at_rest};
+pub use reader::{LogReader, RecordRef, TailCut};
+pub use stats::{Histogram, HistogramSnapshot, LogStats};
+pub use view::{LogView, Position, SegmentInfo, StoredRecord};

@@ -78,8 +78,11 @@ impl Storage for FsStorage {
     }
 
     fn create(&self, name: &str, len: u64) -> io::Result<Box<dyn StorageFile>> {
-        let file =
-            OpenOptions::new().read(true).write(true).create_new(true).open(self.path(name))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(self.path(name))?;
         let zeros = vec![0; ZERO_CHUNK_BYTES.min(usize::try_from(len).unwrap_or(ZERO_CHUNK_BYTES))];
         let mut offset = 0;
         while offset < len {
@@ -94,7 +97,10 @@ impl Storage for FsStorage {
     }
 
     fn open(&self, name: &str, write: bool) -> io::Result<Box<dyn StorageFile>> {
-        let file = OpenOptions::new().read(true).write(write).open(self.path(name))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(write)
+            .open(self.path(name))?;
         Ok(Box::new(FsFile { file }))
     }
 
@@ -148,7 +154,7 @@ impl StorageFile for FsFile {
         self.file.sync_data()
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 

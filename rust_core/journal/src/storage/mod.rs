@@ -52,7 +52,7 @@ pub trait StorageFile: Send + Sync {
     /// Makes the content (and the length needed to read it) durable.
     fn sync_data(&self) -> io::Result<()>;
     /// Length in bytes.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
     /// Cuts or extends the file to `len` bytes.
     fn truncate(&self, len: u64) -> io::Result<()>;
 }
@@ -61,7 +61,7 @@ pub trait StorageFile: Send + Sync {
 pub(crate) fn read_file(file: &dyn StorageFile, len: Option<u64>) -> io::Result<Vec<u8>> {
     let total = match len {
         Some(len) => len,
-        None => file.len()?,
+        None => file.size()?,
     };
     let total = usize::try_from(total).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
     let mut data = vec![0; total];
