@@ -221,7 +221,7 @@ impl<C: Connection> Client<C> {
     async fn one(&mut self, shared: &Shared, settles: bool) -> Result<bool> {
         self.turn += 1;
         if settles && let Some((hold, sku, quantity)) = self.holds.pop_front() {
-            let how = if self.turn / 2 % CANCEL_ONE_IN == 0 {
+            let how = if (self.turn / 2).is_multiple_of(CANCEL_ONE_IN) {
                 Settle::Cancel
             } else {
                 Settle::Confirm

@@ -261,7 +261,8 @@ mod tests {
 
     #[test]
     fn replies_are_read_only_when_complete() {
-        let cases: [(&[u8], Option<(Reply, usize)>); 6] = [
+        type Case = (&'static [u8], Option<(Reply, usize)>);
+        let cases: [Case; 6] = [
             (b":1\r\n", Some((Reply::Integer(1), 4))),
             (b":1\r", None),
             (b"+OK\r\n", Some((Reply::Text(Some("OK".into())), 5))),
