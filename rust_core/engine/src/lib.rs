@@ -52,6 +52,7 @@ pub use event::*;
 pub use ids::*;
 pub use position::Position;
 pub use read::check::{Binding, CheckAnswer, CheckLine};
+pub use read::detail::PositionDetail;
 pub use receipts::Receipt;
 pub use refusal::{EngineError, Refusal};
 pub use reply::*;

@@ -1,4 +1,5 @@
 //! Reads: nothing here changes the state. Callers first `advance` to the time they read at.
 
 pub mod check;
+pub mod detail;
 pub(crate) mod filtered;

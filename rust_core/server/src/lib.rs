@@ -1,1 +1,20 @@
-//! See ARCHITECTURE.md.
+//! The gRPC and Arrow Flight server.
+
+pub mod api;
+pub mod config;
+pub mod convert;
+pub mod error;
+pub mod gate;
+pub mod method;
+pub mod metrics;
+mod run;
+mod services;
+mod shared;
+mod start;
+mod status;
+pub mod store;
+mod transport;
+
+pub use config::ServerConfig;
+pub use error::ApiError;
+pub use start::{Server, ServerHandle, StartError};

@@ -1,0 +1,40 @@
+//! One position in full: what is planned in and what is promised out.
+
+use crate::ids::{PositionId, Units};
+use crate::receipts::Receipt;
+use crate::reply::ReservationState;
+use crate::state::State;
+use crate::timeline::EntryRef;
+
+/// What is planned at a position.
+#[derive(Clone, Debug, Default)]
+pub struct PositionDetail<'a> {
+    /// Units in holds that are not confirmed.
+    pub held: Units,
+    /// Units confirmed that have not left.
+    pub confirmed: Units,
+    /// Open receipts, in the order in which they count.
+    pub receipts: Vec<&'a Receipt>,
+}
+
+impl State {
+    /// Walks the entries of a position that this state gave.
+    pub fn position_detail(&self, id: PositionId) -> PositionDetail<'_> {
+        let mut detail = PositionDetail::default();
+        for entry in self.position(id).timeline.iter() {
+            match entry.key.unpack() {
+                EntryRef::Receipt(no) => detail.receipts.extend(self.receipts.get(no)),
+                EntryRef::Commitment(reservation, _) => {
+                    let taken = Units::from_balance(-entry.quantity);
+                    let held = self
+                        .reservation(reservation)
+                        .is_some_and(|found| found.state() == ReservationState::Held);
+                    let sum = if held { &mut detail.held } else { &mut detail.confirmed };
+                    // Entries a position are limited, so that their sum stays far from overflow.
+                    *sum = Units::from_balance(sum.balance().saturating_add(taken.balance()));
+                }
+            }
+        }
+        detail
+    }
+}

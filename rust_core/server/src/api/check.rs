@@ -1,0 +1,39 @@
+//! Reads of what can be promised.
+
+use bespeak_proto::v1 as pb;
+
+use super::Api;
+use crate::convert::{check, fields, hold, line_count};
+use crate::error::ApiError;
+use crate::store::Seen;
+
+impl Api {
+    /// What is available when.
+    pub fn check(&self, mut request: pb::CheckRequest) -> Seen<pb::CheckResponse> {
+        let rule = match Self::check_head(&request) {
+            Ok(rule) => rule,
+            Err(error) => return Seen::failed(error),
+        };
+        self.store.read(|state| {
+            let mut results = Vec::with_capacity(request.lines.len());
+            for (index, line) in request.lines.iter_mut().enumerate() {
+                let answer = check::answer(state, line, rule, request.with_staircase);
+                results.push(answer.map_err(|error| error.inside("lines", index))?);
+            }
+            Ok(pb::CheckResponse {
+                results,
+                revision: state.revision(),
+                engine_time_ms: state.now().get(),
+            })
+        })
+    }
+
+    fn check_head(
+        request: &pb::CheckRequest,
+    ) -> Result<Option<bespeak_engine::RuleOverride>, ApiError> {
+        fields::later("confidence", request.confidence != 0.0)?;
+        fields::later("segment", !request.segment.is_empty())?;
+        line_count(request.lines.len())?;
+        hold::rule(request.rule.as_ref())
+    }
+}

@@ -1,0 +1,40 @@
+//! What the services do, without the network: protobuf in, protobuf out, and the revision to wait for.
+//!
+//! The gRPC services, the pipelined session and the embedded engine all call these functions, so that all of
+//! them give the same answers.
+
+mod admin;
+mod catalog;
+mod check;
+mod lifecycle;
+mod promise;
+mod supply;
+
+use std::sync::Arc;
+
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+/// Everything a request may need below the network.
+#[derive(Debug, Clone)]
+pub struct Api {
+    store: Arc<Store>,
+    metrics: Arc<Metrics>,
+}
+
+impl Api {
+    /// The services of a partition.
+    pub fn new(store: Arc<Store>, metrics: Arc<Metrics>) -> Self {
+        Self { store, metrics }
+    }
+
+    /// The partition.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+}

@@ -1,0 +1,257 @@
+//! Prometheus text of everything that is counted.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bespeak_journal::HistogramSnapshot;
+use bespeak_proto::v1::Refusal;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::Metrics;
+use crate::method::Method;
+
+/// What the partition knows of itself at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// Whether requests are served.
+    pub serving: bool,
+    /// Records that replay still has to apply, as far as known.
+    pub replay_lag: u64,
+    /// Named numbers that may go down: name, help, value.
+    pub gauges: Vec<(&'static str, &'static str, i64)>,
+    /// Named numbers that only rise: name, help, value.
+    pub counters: Vec<(&'static str, &'static str, u64)>,
+    /// Microseconds of each write with its sync.
+    pub sync_us: Option<HistogramSnapshot>,
+    /// Records of each batch.
+    pub batch_records: Option<HistogramSnapshot>,
+}
+
+/// Gives the partition's numbers, while there is one.
+pub type Observe = Arc<dyn Fn() -> Observed + Send + Sync>;
+
+/// Makes the page.
+#[derive(Clone)]
+pub struct Text {
+    metrics: Arc<Metrics>,
+    observe: Observe,
+}
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Text").finish_non_exhaustive()
+    }
+}
+
+impl Text {
+    /// A page of these counters and of what the partition tells.
+    pub fn new(metrics: Arc<Metrics>, observe: Observe) -> Self {
+        Self { metrics, observe }
+    }
+
+    /// The page in the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        let mut registry = Registry::with_prefix("bespeak");
+        registry.register_collector(Box::new(self.clone()));
+        let mut page = String::new();
+        // Writing to a String does not fail; an empty page would be seen by whoever scrapes it.
+        if prometheus_client::encoding::text::encode(&mut page, &registry).is_err() {
+            page.clear();
+        }
+        page
+    }
+
+    fn methods(&self, out: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let used = || {
+            Method::ALL
+                .iter()
+                .zip(&self.metrics.methods)
+                .filter_map(|(method, counters)| {
+                    let (sum, count, buckets) = counters.latency.snapshot();
+                    (count > 0).then_some((method.name(), counters, sum, count, buckets))
+                })
+        };
+        let help = "Time from a call's headers to its answer";
+        let mut family =
+            out.encode_descriptor("request_seconds", help, None, MetricType::Histogram)?;
+        for (name, _, sum, count, buckets) in used() {
+            family
+                .encode_family(&[("method", name)])?
+                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        }
+        let help = "Calls answered";
+        let mut family = out.encode_descriptor("requests", help, None, MetricType::Counter)?;
+        for (name, counters, ..) in used() {
+            for (code, count) in counters.codes.iter().enumerate() {
+                let count = count.load(Ordering::Relaxed);
+                if count > 0 {
+                    let labels = [("method", name.to_owned()), ("code", code_name(code))];
+                    family
+                        .encode_family(&labels)?
+                        .encode_counter::<NoLabelSet, u64, f64>(&count, None)?;
+                }
+            }
+        }
+        let help = "Lines and steps refused";
+        let mut family = out.encode_descriptor("refusals", help, None, MetricType::Counter)?;
+        for (number, count) in self.metrics.refusals.iter().enumerate().skip(1) {
+            let count = count.load(Ordering::Relaxed);
+            let name = i32::try_from(number)
+                .ok()
+                .and_then(|number| Refusal::try_from(number).ok());
+            let name = name.map_or("", |refusal| {
+                refusal.as_str_name().trim_start_matches("REFUSAL_")
+            });
+            family
+                .encode_family(&[("refusal", name)])?
+                .encode_counter::<NoLabelSet, u64, f64>(&count, None)?;
+        }
+        Ok(())
+    }
+
+    fn own(&self, out: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let m = &self.metrics;
+        for (name, help, value) in [
+            (
+                "requests_in_flight",
+                "Requests taken up and not yet answered",
+                &m.in_flight,
+            ),
+            ("connections", "Open connections", &m.connections),
+            ("streams", "Open long-lived streams", &m.open_streams),
+        ] {
+            gauge(out, name, help, value.load(Ordering::Relaxed))?;
+        }
+        for (name, help, value) in [
+            (
+                "connections_opened",
+                "Connections accepted",
+                &m.connections_opened,
+            ),
+            (
+                "connections_refused",
+                "Connections refused, or lost in their handshake",
+                &m.connections_refused,
+            ),
+            ("requests_shed", "Requests refused at a limit", &m.shed),
+            (
+                "rows_checked",
+                "Rows of Arrow batches checked",
+                &m.rows_checked,
+            ),
+            (
+                "rows_reserved",
+                "Rows of Arrow batches reserved or refused",
+                &m.rows_reserved,
+            ),
+            (
+                "rows_supplied",
+                "Rows of Arrow batches of supply events",
+                &m.rows_supplied,
+            ),
+            (
+                "compute_fallbacks",
+                "Answers made by a fallback",
+                &m.fallbacks,
+            ),
+            ("watch_resyncs", "Watchers told to check again", &m.resyncs),
+        ] {
+            counter(out, name, help, value.load(Ordering::Relaxed))?;
+        }
+        Ok(())
+    }
+
+    fn observed(&self, out: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let seen = (self.observe)();
+        gauge(
+            out,
+            "serving",
+            "1 while requests are served",
+            i64::from(seen.serving),
+        )?;
+        let lag = i64::try_from(seen.replay_lag).unwrap_or(i64::MAX);
+        gauge(
+            out,
+            "replay_lag_records",
+            "Records still to be replayed",
+            lag,
+        )?;
+        for (name, help, value) in seen.gauges {
+            gauge(out, name, help, value)?;
+        }
+        for (name, help, value) in seen.counters {
+            counter(out, name, help, value)?;
+        }
+        if let Some(sync) = &seen.sync_us {
+            journal_histogram(
+                out,
+                "journal_sync_seconds",
+                "Time of a write with its sync",
+                sync,
+                1e-6,
+            )?;
+        }
+        if let Some(records) = &seen.batch_records {
+            journal_histogram(
+                out,
+                "journal_batch_records",
+                "Records of a batch",
+                records,
+                1.0,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Collector for Text {
+    fn encode(&self, mut out: DescriptorEncoder<'_>) -> std::fmt::Result {
+        self.methods(&mut out)?;
+        self.own(&mut out)?;
+        self.observed(&mut out)
+    }
+}
+
+fn gauge(out: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: i64) -> std::fmt::Result {
+    out.encode_descriptor(name, help, None, MetricType::Gauge)?
+        .encode_gauge(&value)
+}
+
+fn counter(
+    out: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> std::fmt::Result {
+    out.encode_descriptor(name, help, None, MetricType::Counter)?
+        .encode_counter::<NoLabelSet, u64, f64>(&value, None)
+}
+
+/// The journal's buckets are too many for a page: they are gathered into powers of two.
+fn journal_histogram(
+    out: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    from: &HistogramSnapshot,
+    scale: f64,
+) -> std::fmt::Result {
+    const POWERS: u32 = 24;
+    let mut buckets: Vec<(f64, u64)> = (0..POWERS)
+        .map(|power| ((1u64 << power) as f64 * scale, 0))
+        .collect();
+    buckets.push((f64::MAX, 0));
+    for &(bound, count) in &from.buckets {
+        let power = bound.max(1).next_power_of_two().ilog2().min(POWERS) as usize;
+        buckets[power].1 += count;
+    }
+    out.encode_descriptor(name, help, None, MetricType::Histogram)?
+        .encode_histogram::<NoLabelSet>(from.sum as f64 * scale, from.count, &buckets, None)
+}
+
+fn code_name(code: usize) -> String {
+    let code = i32::try_from(code).unwrap_or(2);
+    format!("{:?}", tonic::Code::from_i32(code))
+}

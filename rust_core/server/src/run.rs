@@ -1,0 +1,189 @@
+//! The life of a server: recover, serve, drain, sync, end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
+
+use crate::api::Api;
+use crate::config::{JournalMode, ServerConfig};
+use crate::metrics::{self, Observed, Text};
+use crate::shared::Shared;
+use crate::start::{Ready, StartError};
+use crate::store::Store;
+use crate::transport;
+
+/// How long threads have to end after the last answer.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+/// How often transitions that time brings are looked for while nobody asks.
+const SWEEP: Duration = Duration::from_millis(250);
+
+/// What a server needs to run.
+pub(crate) struct Parts {
+    pub config: ServerConfig,
+    pub listener: std::net::TcpListener,
+    pub metrics_listener: Option<std::net::TcpListener>,
+    pub tls: Option<TlsAcceptor>,
+    pub shared: Arc<Shared>,
+    pub ready: Arc<Ready>,
+    pub signals: bool,
+}
+
+/// Runs a server to its end.
+pub(crate) fn until_stopped(runtime: Runtime, parts: Parts) -> Result<(), StartError> {
+    let ready = Arc::clone(&parts.ready);
+    let ended = runtime.block_on(life(parts));
+    // Whoever still waits learns why.
+    ready.tell(ended.clone());
+    runtime.shutdown_timeout(LAST_PATIENCE);
+    ended
+}
+
+async fn life(parts: Parts) -> Result<(), StartError> {
+    let Parts {
+        config,
+        listener,
+        metrics_listener,
+        tls,
+        shared,
+        ready,
+        signals,
+    } = parts;
+    if let Some(listener) = metrics_listener {
+        let page = page(&shared);
+        tokio::spawn(metrics::serve(from_std(listener)?, page));
+    }
+    if signals {
+        drain_on_signal(&shared)?;
+    }
+    shared.streams.serving(false).await;
+    tokio::spawn(transport::accept(
+        from_std(listener)?,
+        tls,
+        Arc::clone(&shared),
+    ));
+    let store = match open(&config).await {
+        Ok(store) => Arc::new(store),
+        Err(error) => {
+            shared.draining.send_replace(true);
+            return Err(error);
+        }
+    };
+    let api = Api::new(Arc::clone(&store), Arc::clone(&shared.metrics));
+    let usher = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.gate().usher().await }
+    });
+    // Nobody else sets it.
+    let _ = shared.api.set(api);
+    shared.streams.serving(true).await;
+    ready.tell(Ok(()));
+    let served = serve(&shared, &store, usher).await;
+    shared.streams.serving(false).await;
+    shared.draining.send_replace(true);
+    if served.is_ok() {
+        last_calls(&shared).await;
+    }
+    let closed = tokio::task::spawn_blocking(move || store.close()).await;
+    served?;
+    closed
+        .map_err(|_| StartError::Died)?
+        .map_err(|error| StartError::JournalStopped(error.to_string()))
+}
+
+/// Serves until told to stop, or until the journal fails.
+async fn serve(
+    shared: &Arc<Shared>,
+    store: &Arc<Store>,
+    mut usher: tokio::task::JoinHandle<String>,
+) -> Result<(), StartError> {
+    let mut draining = shared.draining.subscribe();
+    let mut sweep = tokio::time::interval(SWEEP);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = draining.wait_for(|draining| *draining) => return Ok(()),
+            cause = &mut usher => {
+                let cause = cause.map_err(|_| StartError::Died)?;
+                return Err(StartError::JournalStopped(cause));
+            }
+            _ = sweep.tick() => store.sweep(),
+        }
+    }
+}
+
+/// Waits until every connection has ended, or patience has.
+async fn last_calls(shared: &Shared) {
+    let empty = async {
+        loop {
+            let left = shared.left.notified();
+            if shared.metrics.connections.load(Ordering::Acquire) <= 0 {
+                return;
+            }
+            left.await;
+        }
+    };
+    if tokio::time::timeout(shared.drain, empty).await.is_err() {
+        let connections = shared.metrics.connections.load(Ordering::Acquire);
+        tracing::warn!(
+            connections,
+            "connections were still open at the end of the drain"
+        );
+    }
+}
+
+async fn open(config: &ServerConfig) -> Result<Store, StartError> {
+    let config = config.clone();
+    tokio::task::spawn_blocking(move || match config.journal.mode {
+        JournalMode::Memory | JournalMode::Group => Ok(Store::memory(config.engine.settings())),
+    })
+    .await
+    .map_err(|_| StartError::Died)?
+}
+
+fn from_std(listener: std::net::TcpListener) -> Result<TcpListener, StartError> {
+    TcpListener::from_std(listener).map_err(|error| StartError::Threads(error.to_string()))
+}
+
+fn drain_on_signal(shared: &Arc<Shared>) -> Result<(), StartError> {
+    let wrong = |error: std::io::Error| StartError::Threads(error.to_string());
+    let mut terminate = signal(SignalKind::terminate()).map_err(wrong)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(wrong)?;
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+        tracing::info!("draining");
+        shared.draining.send_replace(true);
+    });
+    Ok(())
+}
+
+fn page(shared: &Arc<Shared>) -> Text {
+    let metrics = Arc::clone(&shared.metrics);
+    let shared = Arc::downgrade(shared);
+    Text::new(
+        metrics,
+        Arc::new(move || {
+            let Some(shared) = shared.upgrade() else {
+                return Observed::default();
+            };
+            match shared.api.get() {
+                Some(api) => {
+                    let serving = !*shared.draining.borrow();
+                    Observed {
+                        serving,
+                        ..api.store().observe()
+                    }
+                }
+                None => Observed::default(),
+            }
+        }),
+    )
+}

@@ -1,0 +1,110 @@
+//! Unary methods: decode, call, encode.
+
+use bespeak_proto::v1 as pb;
+use bytes::Bytes;
+use http::Response;
+use prost::Message;
+
+use crate::api::Api;
+use crate::error::ApiError;
+use crate::method::Method;
+use crate::store::Seen;
+use crate::transport::body::{self, AnswerBody};
+use crate::transport::dispatch::Call;
+
+/// An answer ready to be sent once its revision is durable.
+pub struct Encoded {
+    /// The answer.
+    pub response: Result<Response<AnswerBody>, ApiError>,
+    /// What it saw.
+    pub revision: u64,
+}
+
+impl Encoded {
+    /// A failure that saw nothing.
+    pub fn failed(error: ApiError) -> Self {
+        Self {
+            response: Err(error),
+            revision: 0,
+        }
+    }
+}
+
+#[inline]
+fn answer<Q: Message + Default, A: Message>(
+    call: &Call,
+    message: Bytes,
+    act: impl FnOnce(Q) -> Seen<A>,
+) -> Encoded {
+    let request = match Q::decode(message) {
+        Ok(request) => request,
+        Err(error) => return Encoded::failed(ApiError::Malformed(error.to_string())),
+    };
+    let Seen { result, revision } = act(request);
+    Encoded {
+        response: result.and_then(|answer| body::message(&answer, call.limit)),
+        revision,
+    }
+}
+
+/// Runs a method that does not wait.
+pub fn run(api: &Api, call: &Call, message: Bytes) -> Encoded {
+    let trace = call.trace_id;
+    match call.method {
+        Method::Check => answer(call, message, |request| api.check(request)),
+        Method::Promise => answer(call, message, |request| api.promise(request, trace)),
+        Method::Reserve => answer(call, message, |request| api.reserve(request, trace)),
+        Method::Confirm => answer(call, message, |request| api.confirm(request, trace)),
+        Method::Fulfil => answer(call, message, |request| api.fulfil(request, trace)),
+        Method::Release => answer(call, message, |request| api.release(request, trace)),
+        Method::Extend => answer(call, message, |request| api.extend(request, trace)),
+        Method::GetReservation => answer(call, message, |request| api.get_reservation(&request)),
+        Method::Repromise => answer(call, message, |request| api.repromise(&request)),
+        Method::SetOnHand => answer(call, message, |request| api.set_on_hand(request, trace)),
+        Method::AdjustOnHand => answer(call, message, |request| api.adjust_on_hand(request, trace)),
+        Method::MoveStatus => answer(call, message, |request| api.move_status(request, trace)),
+        Method::ScheduleReceipt => answer(call, message, |request| {
+            api.schedule_receipt(request, trace)
+        }),
+        Method::ChangeReceipt => {
+            answer(call, message, |request| api.change_receipt(request, trace))
+        }
+        Method::Receive => answer(call, message, |request| api.receive(request, trace)),
+        Method::CancelReceipt => {
+            answer(call, message, |request| api.cancel_receipt(request, trace))
+        }
+        Method::Transfer => answer(call, message, |request| api.transfer(request, trace)),
+        Method::Return => answer(call, message, |request| api.return_goods(request, trace)),
+        Method::GetPosition => answer(call, message, |request| api.get_position(request)),
+        Method::ListShocks => answer(call, message, |request| api.list_shocks(&request)),
+        _ => run_rest(api, call, message),
+    }
+}
+
+fn run_rest(api: &Api, call: &Call, message: Bytes) -> Encoded {
+    let trace = call.trace_id;
+    match call.method {
+        Method::PutItem => answer(call, message, |request| api.put_item(request, trace)),
+        Method::PutLocation => answer(call, message, |request| api.put_location(request, trace)),
+        Method::PutRegion => answer(call, message, |request| api.put_region(request, trace)),
+        Method::PutLane => answer(call, message, |request| api.put_lane(request, trace)),
+        Method::PutRule => answer(call, message, |request| api.put_rule(request, trace)),
+        Method::PutBuffer => answer(call, message, |request| api.put_buffer(request, trace)),
+        Method::GetItem => answer(call, message, |request| api.get_item(&request)),
+        Method::GetLocation => answer(call, message, |request| api.get_location(&request)),
+        Method::ListItems => answer(call, message, |request| api.list_items(&request)),
+        Method::ListLocations => answer(call, message, |request| api.list_locations(&request)),
+        Method::ListRegions => answer(call, message, |_: pb::ListRegionsRequest| {
+            api.list_regions()
+        }),
+        Method::ListLanes => answer(call, message, |_: pb::ListLanesRequest| api.list_lanes()),
+        Method::GetStats => answer(call, message, |request| api.get_stats(&request)),
+        Method::GetUnmetDemand => answer(call, message, |request| api.unmet_demand(&request)),
+        other => Encoded::failed(ApiError::UnknownMethod(other.name().to_owned())),
+    }
+}
+
+/// Runs a method that asks the compute worker.
+pub async fn compute(_api: &Api, call: &Call, _message: Bytes) -> Encoded {
+    Encoded::failed(ApiError::UnknownMethod(call.method.name().to_owned()))
+}

@@ -1,0 +1,273 @@
+//! Starts the server and gives its handle.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::api::Api;
+use crate::config::{ConfigError, ServerConfig};
+use crate::metrics::Metrics;
+use crate::run::{self, Parts};
+use crate::services::Streams;
+use crate::shared::Shared;
+use crate::transport::tls;
+
+/// Why a server did not start, or ended.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StartError {
+    /// A setting that cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {what}: choose another address, or stop what uses it")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        what: String,
+    },
+    /// A certificate or key cannot be used.
+    #[error("cannot use {}: {what}: give PEM files that belong together", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Threads could not be made.
+    #[error("cannot start threads: {0}: raise the limit of threads or memory")]
+    Threads(String),
+    /// Traces cannot be exported.
+    #[error("cannot export traces: {0}: correct traces.endpoint")]
+    Traces(String),
+    /// The compute worker's address makes no sense.
+    #[error("cannot use compute.address: {0}: give http://host:port or unix:/path")]
+    Compute(String),
+    /// The journal could not be opened.
+    #[error("cannot open the journal: {0}")]
+    Journal(String),
+    /// The journal failed while serving.
+    #[error("the journal stopped: {0}: look at the disk, then start again")]
+    JournalStopped(String),
+    /// It is not ready in time.
+    #[error("the journal is still being replayed after {0:?}: wait longer")]
+    NotReady(Duration),
+    /// A thread of the server ended without a word.
+    #[error("the server's own thread ended early: see the log")]
+    Died,
+}
+
+/// The server.
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    /// Binds the ports and starts to replay the journal. Requests are answered UNAVAILABLE until that is done:
+    /// [`ServerHandle::wait_ready`] waits for it.
+    ///
+    /// # Errors
+    /// Settings, addresses and certificates that cannot work.
+    pub fn start(config: ServerConfig) -> Result<ServerHandle, StartError> {
+        Self::start_with(config, false)
+    }
+
+    /// Serves until SIGTERM or SIGINT, drains, and returns.
+    ///
+    /// # Errors
+    /// As [`Server::start`], and a journal that cannot be opened or stops.
+    pub fn run(config: ServerConfig) -> Result<(), StartError> {
+        let handle = Self::start_with(config, true)?;
+        tracing::info!(address = %handle.address(), "listening");
+        handle.wait()
+    }
+
+    fn start_with(config: ServerConfig, signals: bool) -> Result<ServerHandle, StartError> {
+        config.validate()?;
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let listener = bind(config.listen)?;
+        let address = local(&listener, config.listen)?;
+        let metrics_listener = config.metrics_listen.map(bind).transpose()?;
+        let metrics_address = match (&metrics_listener, config.metrics_listen) {
+            (Some(listener), Some(asked)) => Some(local(listener, asked)?),
+            _ => None,
+        };
+        let runtime = runtime(config.threads())?;
+        let metrics = Arc::new(Metrics::default());
+        let streams = Streams::new(&config.limits);
+        let shared = Arc::new(Shared::new(
+            config.limits.clone(),
+            config.drain(),
+            metrics,
+            streams,
+        ));
+        let ready = Arc::new(Ready::default());
+        let parts = Parts {
+            config,
+            listener,
+            metrics_listener,
+            tls,
+            shared: Arc::clone(&shared),
+            ready: Arc::clone(&ready),
+            signals,
+        };
+        let thread = std::thread::Builder::new()
+            .name("bespeak-server".to_owned())
+            .spawn(move || run::until_stopped(runtime, parts))
+            .map_err(|error| StartError::Threads(error.to_string()))?;
+        Ok(ServerHandle {
+            address,
+            metrics_address,
+            shared,
+            ready,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let wrong = |error: std::io::Error| StartError::Listen {
+        address,
+        what: error.to_string(),
+    };
+    let listener = TcpListener::bind(address).map_err(wrong)?;
+    listener.set_nonblocking(true).map_err(wrong)?;
+    Ok(listener)
+}
+
+fn local(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|error| StartError::Listen {
+        address,
+        what: error.to_string(),
+    })
+}
+
+fn runtime(threads: usize) -> Result<Runtime, StartError> {
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    builder
+        .worker_threads(threads)
+        .thread_name("bespeak-worker")
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::Threads(error.to_string()))
+}
+
+/// Whether the journal has been replayed.
+#[derive(Debug, Default)]
+pub(crate) struct Ready {
+    outcome: Mutex<Option<Result<(), StartError>>>,
+    told: Condvar,
+}
+
+impl Ready {
+    pub fn tell(&self, outcome: Result<(), StartError>) {
+        let mut place = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.is_none() {
+            *place = Some(outcome);
+        }
+        self.told.notify_all();
+    }
+
+    fn wait(&self, patience: Duration) -> Result<(), StartError> {
+        let end = Instant::now() + patience;
+        let mut place = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(outcome) = &*place {
+                return outcome.clone();
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(StartError::NotReady(patience));
+            }
+            place = self
+                .told
+                .wait_timeout(place, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}
+
+/// A server that runs on threads of its own. Dropping the handle drains it.
+#[derive(Debug)]
+pub struct ServerHandle {
+    address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
+    shared: Arc<Shared>,
+    ready: Arc<Ready>,
+    thread: Mutex<Option<JoinHandle<Result<(), StartError>>>>,
+}
+
+impl ServerHandle {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the Prometheus page is.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// Waits until the journal has been replayed.
+    ///
+    /// # Errors
+    /// Why it could not be, or `NotReady`.
+    pub fn wait_ready(&self, patience: Duration) -> Result<(), StartError> {
+        self.ready.wait(patience)
+    }
+
+    /// The services without the network, once ready.
+    pub fn api(&self) -> Option<&Api> {
+        self.shared.api.get()
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.shared.metrics
+    }
+
+    /// Tells it to stop: no new connections, calls in progress end, then a last sync. Returns at once.
+    pub fn drain(&self) {
+        self.shared.draining.send_replace(true);
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// Why it ended, unless it was told to.
+    pub fn wait(&self) -> Result<(), StartError> {
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        match thread {
+            Some(thread) => thread.join().unwrap_or(Err(StartError::Died)),
+            None => Ok(()),
+        }
+    }
+
+    /// Drains, and waits until it has ended.
+    ///
+    /// # Errors
+    /// As [`ServerHandle::wait`].
+    pub fn stop(&self) -> Result<(), StartError> {
+        self.drain();
+        self.wait()
+    }
+}
+
+impl Drop for ServerHandle {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!(%error, "the server ended badly");
+        }
+    }
+}

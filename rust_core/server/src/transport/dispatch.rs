@@ -1,0 +1,126 @@
+//! From a request to its answer.
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::body::{self, AnswerBody};
+use super::deadline;
+use super::message::MessageReader;
+use crate::convert::context;
+use crate::error::ApiError;
+use crate::method::{Kind, Method};
+use crate::services::unary::{self, Encoded};
+use crate::shared::Shared;
+
+/// What is known of a call before its message.
+#[derive(Debug, Clone, Copy)]
+pub struct Call {
+    /// The method.
+    pub method: Method,
+    /// W3C trace id; 0 is none.
+    pub trace_id: u128,
+    /// When the caller stops waiting.
+    pub deadline: Option<Instant>,
+    /// Largest answer.
+    pub limit: usize,
+}
+
+/// Answers one request. Every failure is an answer.
+pub(crate) async fn answer(
+    shared: &Arc<Shared>,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
+    let arrived = Instant::now();
+    let Some(method) = Method::from_path(request.uri().path()) else {
+        return body::failure(ApiError::UnknownMethod(crate::error::shorten(
+            request.uri().path(),
+        )));
+    };
+    if method.kind() == Kind::Stream {
+        // Streams are rare and large: their future is kept apart so that the others stay small.
+        return Box::pin(stream(shared, method, request, arrived)).await;
+    }
+    let result = one(shared, method, request, arrived).await;
+    let code = result.as_ref().err().map_or(0, |error| error.grpc() as i32);
+    shared.metrics.answered(method, code, arrived.elapsed());
+    result.unwrap_or_else(body::failure)
+}
+
+async fn one(
+    shared: &Arc<Shared>,
+    method: Method,
+    request: Request<Incoming>,
+    arrived: Instant,
+) -> Result<Response<AnswerBody>, ApiError> {
+    let (head, incoming) = request.into_parts();
+    let trace = head
+        .headers
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok());
+    let call = Call {
+        method,
+        trace_id: trace.map_or(0, context::trace_id),
+        deadline: deadline::deadline(&head.headers, arrived)?,
+        limit: shared.limits.message_bytes,
+    };
+    let message = message(shared, incoming).await?;
+    let _permit = shared.permit()?;
+    let api = shared.api()?;
+    deadline::check(call.deadline)?;
+    let Encoded { response, revision } = match method.kind() {
+        Kind::Inline => unary::run(api, &call, message),
+        Kind::Blocking => {
+            let api = api.clone();
+            tokio::task::spawn_blocking(move || unary::run(&api, &call, message))
+                .await
+                .map_err(|error| ApiError::Internal(error.to_string()))?
+        }
+        Kind::Compute => Box::pin(unary::compute(api, &call, message)).await,
+        Kind::Stream => Encoded::failed(ApiError::UnknownMethod(method.name().to_owned())),
+    };
+    // Failures have seen the state as well: they wait like answers.
+    api.store().gate().wait(revision).await?;
+    response
+}
+
+/// Reads the message; only one that does not come at once costs a timer.
+async fn message(shared: &Shared, incoming: Incoming) -> Result<Bytes, ApiError> {
+    let limits = &shared.limits;
+    let mut reader = MessageReader::new(incoming, limits.message_bytes, &shared.budget);
+    let first = std::future::poll_fn(|cx| Poll::Ready(reader.poll(cx))).await;
+    if let Poll::Ready(result) = first {
+        return result;
+    }
+    let patience = Duration::from_millis(limits.request_body_ms);
+    timeout(patience, std::future::poll_fn(|cx| reader.poll(cx)))
+        .await
+        .unwrap_or_else(|_| {
+            Err(ApiError::Malformed(format!(
+                "the message did not arrive within {} ms",
+                limits.request_body_ms
+            )))
+        })
+}
+
+async fn stream(
+    shared: &Arc<Shared>,
+    method: Method,
+    request: Request<Incoming>,
+    arrived: Instant,
+) -> Response<AnswerBody> {
+    let response = shared.streams.call(shared, method, request, arrived).await;
+    let code = response
+        .headers()
+        .get("grpc-status")
+        .and_then(|code| code.to_str().ok()?.parse().ok());
+    shared
+        .metrics
+        .answered(method, code.unwrap_or(0), arrived.elapsed());
+    response
+}

@@ -1,0 +1,4 @@
+//! A real server through real clients.
+
+mod promise;
+mod world;
