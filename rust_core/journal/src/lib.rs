@@ -15,6 +15,7 @@ mod log;
 mod open;
 mod reader;
 mod scan;
+mod snapshot;
 mod stats;
 pub mod storage;
 mod view;
@@ -26,5 +27,8 @@ pub use format::{ChainHash, FORMAT_VERSION, NO_REQUEST, RecordHeader, RecordMeta
 pub use log::Log;
 pub use open::{OpenReport, read_at_rest};
 pub use reader::{LogReader, RecordRef, TailCut};
+pub use snapshot::{
+    SnapshotInfo, SnapshotReader, SnapshotWriter, list_snapshots, prune_snapshots, snapshot_info,
+};
 pub use stats::{Histogram, HistogramSnapshot, LogStats};
 pub use view::{LogView, Position, SegmentInfo, StoredRecord};
