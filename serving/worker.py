@@ -20,6 +20,7 @@ from prometheus_client import start_http_server
 from bespeak.v1 import compute_pb2_grpc
 from serving.worker_backend import Backend
 from serving.worker_config import WorkerConfig, WorkerConfigError
+from serving.worker_guard import guard
 from serving.worker_metrics import WorkerMetrics
 from serving.worker_service import ComputeService
 
@@ -146,7 +147,13 @@ async def report_health(checks: health.aio.HealthServicer, status: int) -> None:
 
 
 def run_worker(config: WorkerConfig, listening: Callable[[WorkerAddresses], None] | None = None) -> None:
-    """Serves until SIGTERM or SIGINT; raises what `serve` raises."""
+    """Serves until SIGTERM or SIGINT; raises what `serve` raises.
+
+    With a Ray cluster of its own, the worker runs in a child process and this
+    one exits when it does: see `serving.worker_guard`.
+    """
+    if config.compute == "ray" and config.ray_address is None:
+        guard()
 
     async def main() -> None:
         stop = asyncio.Event()

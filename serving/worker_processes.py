@@ -23,8 +23,8 @@ def adopt_orphans() -> None:
         raise OSError(code, f"cannot adopt orphaned processes: {os.strerror(code)}")
 
 
-def descendants() -> set[int]:
-    """Process ids below this one, zombies included."""
+def descendants(root: int | None = None) -> set[int]:
+    """Process ids below this process or another, zombies included."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -34,7 +34,7 @@ def descendants() -> set[int]:
                 continue  # ended while we looked
             children.setdefault(parent, []).append(int(entry.name))
     found: set[int] = set()
-    open_ends = [os.getpid()]
+    open_ends = [os.getpid() if root is None else root]
     while open_ends:
         below = children.get(open_ends.pop(), [])
         found.update(below)

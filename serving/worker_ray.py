@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import structlog
 
 from bespeak.v1 import compute_pb2 as pb
 from serving.deployments.jobs import (
@@ -31,10 +32,15 @@ from serving.worker_processes import adopt_orphans, descendants, end_descendants
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
 
-#: Smaller tables travel within the call; measured, references win from about here.
+#: Smaller tables travel within the call: a reference costs a trip to the store of its own.
 REFERENCE_BYTES_MIN = 256 * 1024
-#: Read by Ray when it is imported, hence set before.
+#: Starts of a cluster before giving up, and how long Ray waits for its node in each:
+#: its own half a minute is too short for a busy machine.
+ATTEMPTS = 2
+START_SECONDS = "RAY_raylet_start_wait_time_s"
 ENVIRONMENT = {
+    # Ray's daemons are forked from this process: gRPC's threads must not take part.
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     # The handle's router gets a loop of its own and does not wait for gRPC's.
@@ -43,6 +49,7 @@ ENVIRONMENT = {
 }
 
 
+log = structlog.get_logger()
 #: States that Serve does not leave by itself.
 FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
 
@@ -53,6 +60,9 @@ class RayBackend:
     source: pb.ComputeSource.ValueType = pb.COMPUTE_SOURCE_RAY
 
     def __init__(self, config: WorkerConfig):
+        # Before gRPC and Ray start, as both read it then.
+        os.environ.update(ENVIRONMENT)
+        os.environ[START_SECONDS] = str(int(config.ray_start_seconds / ATTEMPTS))
         self._config = config
         self._spared: set[int] = set()
         self._owned = False
@@ -76,7 +86,6 @@ class RayBackend:
         self._solvers = await self._allocations.offered.remote()
 
     def _start_cluster(self) -> None:
-        os.environ.update(ENVIRONMENT)
         # Ray's processes find our modules where this one did.
         here = [path for path in sys.path if path] or [str(Path.cwd())]
         os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(here))
@@ -88,17 +97,39 @@ class RayBackend:
         self._owned = True
         # An address in the environment would make this join a cluster unasked.
         os.environ.pop("RAY_ADDRESS", None)
-        self._init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=self._config.ray_object_store_bytes,
-        )
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._init(
+                    address="local",
+                    include_dashboard=False,
+                    object_store_memory=self._config.ray_object_store_bytes,
+                )
+            except WorkerStartError as error:
+                self._end_own()
+                if attempt == ATTEMPTS:
+                    raise
+                log.warning("ray did not start, trying once more", reason=str(error))
+            else:
+                return
 
     @staticmethod
     def _init(**settings: Any) -> None:
         import ray
 
-        ray.init(log_to_driver=False, configure_logging=False, namespace="bespeak", **settings)
+        try:
+            ray.init(log_to_driver=False, configure_logging=False, namespace="bespeak", **settings)
+        except Exception as error:  # Ray raises the base class when its node does not come up
+            raise WorkerStartError(
+                f"Ray did not start ({error}): free memory or processor time, or run with local compute"
+            ) from error
+
+    def _end_own(self) -> None:
+        import ray
+
+        # Serve's own shutdown waits up to half a minute for its controller;
+        # the whole cluster ends here, so nothing is left to tell it.
+        ray.shutdown()
+        end_descendants(self._spared, grace_s=3.0)
 
     def _deploy(self, deadline: float) -> tuple[DeploymentHandle[Any], DeploymentHandle[Any]]:
         from ray import serve
@@ -189,17 +220,14 @@ class RayBackend:
         await asyncio.to_thread(self._stop)
 
     def _stop(self) -> None:
+        if self._owned:
+            self._end_own()
+            return
         import ray
         from ray import serve
 
-        if not self._owned:
-            from serving.deployments.ray_app import APP_ALLOCATE, APP_FORECAST
+        from serving.deployments.ray_app import APP_ALLOCATE, APP_FORECAST
 
-            for name in (APP_FORECAST, APP_ALLOCATE):
-                serve.delete(name)
-            ray.shutdown()
-            return
-        # Serve's own shutdown waits up to half a minute for its controller;
-        # the whole cluster ends here, so nothing is left to tell it.
+        for name in (APP_FORECAST, APP_ALLOCATE):
+            serve.delete(name)
         ray.shutdown()
-        end_descendants(self._spared, grace_s=3.0)

@@ -1,5 +1,7 @@
 """The same questions to a local worker and to one on Ray, through real gRPC."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from models import Climatology
 from models.catalogue import open_model
 from serving.allocation import MinCostFlow
 from serving.worker_ipc import read_table
+from serving.worker_processes import descendants
 from tests.serving.worker_process import batch_of_orders, forecast_table, history, worker
 
 SOURCES = {"local": pb.COMPUTE_SOURCE_LOCAL, "ray": pb.COMPUTE_SOURCE_RAY}
@@ -21,6 +24,11 @@ def running(request, tmp_path_factory):
         one.await_serving(seconds=240)
         one.compute_mode = request.param
         yield one
+        below = descendants(one.process.pid)
+    # Ray's daemons and replicas end with the worker.
+    assert bool(below) == (request.param == "ray")
+    assert not {pid for pid in below if Path(f"/proc/{pid}").exists()}
+    assert one.process.returncode == 0
 
 
 def test_climatology_equals_the_class(running):
