@@ -16,7 +16,7 @@ export PYTHONPATH := $(CURDIR)
 
 # `release` ships and is measured; `ci` tests: optimised, checked arithmetic, no link-time cost.
 # Lints, tests, fuzzing and crash runs share `ci`, so the dependency tree is built once for them.
-CARGO_CI := --profile ci --locked
+CARGO_CI := --workspace --profile ci --locked
 
 ARGS ?=
 ORDERS ?=

@@ -3,9 +3,12 @@
 import json
 import subprocess
 
+import pytest
+
 # Each crate of ours, and those of ours that it may name. Cargo forbids cycles, not short cuts.
 LAYERS = {
     "bespeak-engine": set(),
+    "bespeak-features": set(),
     "bespeak-proto": set(),
     "bespeak-journal": {"engine"},
     "bespeak-demand": {"journal", "engine"},
@@ -31,7 +34,7 @@ def test_layers_point_one_way(repo):
             extra := {
                 dep["name"].removeprefix("bespeak-")
                 for dep in package["dependencies"]
-                if dep["name"].startswith("bespeak-") and dep["kind"] is None
+                if dep["name"].startswith("bespeak-") and dep["name"] != "bespeak-features" and dep["kind"] is None
             }
             - LAYERS[package["name"]]
         )
@@ -39,14 +42,17 @@ def test_layers_point_one_way(repo):
     assert wrong == {}
 
 
-def test_tests_and_the_wheel_share_one_feature_set(repo):
-    """Each package that both use must have the same features, or it is compiled twice."""
+@pytest.mark.parametrize("program", ["bindings", "bench", "sim"])
+def test_every_build_has_one_feature_set(repo, program):
+    """What a program takes of a package, the tests take too, or it is compiled twice.
 
-    def features(*selection: str) -> dict[str, str]:
-        listed = cargo(repo, "tree", "--prefix=none", "--format={p}|{f}", *selection)
-        rows = (line.removesuffix(" (*)").split("|") for line in listed.splitlines() if "|" in line)
-        return {package: used for package, used in rows if "bespeak-" not in package}
+    A row found here goes into rust_core/features/Cargo.toml.
+    """
 
-    tests = features()
-    wheel = features("--package=bespeak-bindings", "--edges=normal,build")
-    assert {p: (tests[p], wheel[p]) for p in tests.keys() & wheel.keys() if tests[p] != wheel[p]} == {}
+    def rows(*selection: str) -> set[str]:
+        """Returns `package|features`, one for the host and one for the target where they differ."""
+        listed = cargo(repo, "tree", "--prefix=none", "--format={p}|{f}", *selection).splitlines()
+        return {line.removesuffix(" (*)") for line in listed if "bespeak-" not in line}
+
+    alone = rows(f"--package=bespeak-{program}", "--edges=normal,build")
+    assert sorted(alone - rows("--workspace")) == []
