@@ -165,7 +165,7 @@ fn happened_at(state: &State, at: Option<UtcMillis>) -> Result<UtcMillis, Engine
 }
 
 /// A time in the future that plans may name.
-fn check_future(state: &State, field: &'static str, at: UtcMillis) -> Result<(), EngineError> {
+pub(crate) fn check_future(state: &State, field: &'static str, at: UtcMillis) -> Result<(), EngineError> {
     let furthest = state.now().plus(MAX_HORIZON_MS);
     if at.get() < 0 || at > furthest {
         return Err(EngineError::InvalidArgument {

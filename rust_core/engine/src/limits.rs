@@ -46,6 +46,8 @@ pub const MAX_HOLD_LIFE_MS: i64 = 7 * DAY_MS;
 pub const MAX_HELD_UNITS_PER_CUSTOMER: u64 = 1_000_000_000;
 /// How long an expired hold is kept so that `Confirm` can take its stock again.
 pub const REACQUIRE_MS: i64 = 60 * 60 * 1_000;
+/// Expired holds kept for that; beyond it a hold is forgotten as it expires.
+pub const MAX_EXPIRED_KEPT: u64 = 1_000_000;
 /// Answers remembered in memory; older ones are rebuilt from the journal.
 pub const REMEMBERED_REQUESTS: usize = 131_072;
 /// Age at which a version 7 request id is refused.

@@ -3,3 +3,5 @@
 pub mod check;
 pub mod detail;
 pub(crate) mod filtered;
+pub mod region;
+pub mod report;

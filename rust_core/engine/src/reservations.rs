@@ -124,6 +124,7 @@ pub(crate) struct Reservations {
     pub next_id: u64,
     pub held: u64,
     pub confirmed: u64,
+    pub expired: u64,
 }
 
 impl Reservations {
@@ -218,6 +219,7 @@ impl Reservations {
         let counter = match state {
             ReservationState::Held => &mut self.held,
             ReservationState::Confirmed => &mut self.confirmed,
+            ReservationState::Expired => &mut self.expired,
             _ => return,
         };
         *counter = if add { *counter + 1 } else { *counter - 1 };

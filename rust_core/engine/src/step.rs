@@ -5,10 +5,10 @@ use smallvec::SmallVec;
 use crate::command::{Command, Meta};
 use crate::decide::{self, Decision};
 use crate::event::{Event, Record, ShockCause};
-use crate::ids::{PositionId, Units, UtcMillis};
-use crate::limits::REQUEST_WINDOW_MS;
+use crate::ids::{PositionId, ReservationId, Units, UtcMillis};
+use crate::limits::{MAX_EXPIRED_KEPT, REQUEST_WINDOW_MS};
 use crate::refusal::EngineError;
-use crate::reply::{Answer, Reply};
+use crate::reply::{Answer, Reply, ReservationState};
 use crate::requests::{uuid_text, uuid7_time};
 use crate::sources::SourceCheck;
 use crate::state::State;
@@ -122,21 +122,35 @@ impl State {
                 .first_due()
                 .filter(|(time, _)| *time == at);
             let receipt = self.receipts.first_due().filter(|(time, _)| *time == at);
-            let (event, cause) = match (hold, receipt) {
+            let mut events: SmallVec<[Event; 1]> = SmallVec::new();
+            let mut cause = None;
+            match (hold, receipt) {
                 // At the same instant receipts come first: they were known before any promise made on them.
-                (_, Some((_, no))) => (Event::ReceiptOverdue(no), Some(ShockCause::ReceiptLate)),
-                (Some((_, id)), None) => match self.reservations.get(id).map(|found| found.state())
-                {
-                    Some(crate::reply::ReservationState::Held) => (Event::Expired(id), None),
-                    _ => (Event::Forgotten(id), None),
-                },
+                (_, Some((_, no))) => {
+                    events.push(Event::ReceiptOverdue(no));
+                    cause = Some(ShockCause::ReceiptLate);
+                }
+                (Some((_, id)), None) => self.expiry_events(id, &mut events),
                 (None, None) => break,
-            };
+            }
             self.now = self.now.max(at);
-            let events = SmallVec::from_buf([event]);
             self.apply_and_emit(Meta::default(), 0, events, None, cause, sink);
         }
         self.now = self.now.max(now);
+    }
+
+    fn expiry_events(&self, id: ReservationId, events: &mut SmallVec<[Event; 1]>) {
+        let held = self
+            .reservations
+            .get(id)
+            .is_some_and(|found| found.state() == ReservationState::Held);
+        if held {
+            events.push(Event::Expired(id));
+        }
+        // Expired holds are kept so that they can be taken again, but never so many that they fill the memory.
+        if !held || self.reservations.expired >= MAX_EXPIRED_KEPT {
+            events.push(Event::Forgotten(id));
+        }
     }
 
     fn apply_decision(
@@ -176,9 +190,8 @@ impl State {
             events,
             reply,
         };
-        let touched = self.touched[before..].to_vec();
-        for position in touched {
-            let Some(event) = self.shock_event(position, cause) else {
+        for n in before..self.touched.len() {
+            let Some(event) = self.shock_event(self.touched[n], cause) else {
                 continue;
             };
             self.apply_event(&event, revision)

@@ -29,7 +29,11 @@ impl State {
                     let held = self
                         .reservation(reservation)
                         .is_some_and(|found| found.state() == ReservationState::Held);
-                    let sum = if held { &mut detail.held } else { &mut detail.confirmed };
+                    let sum = if held {
+                        &mut detail.held
+                    } else {
+                        &mut detail.confirmed
+                    };
                     // Entries a position are limited, so that their sum stays far from overflow.
                     *sum = Units::from_balance(sum.balance().saturating_add(taken.balance()));
                 }
