@@ -67,6 +67,14 @@ pub enum JournalError {
         /// Its time, in UTC milliseconds.
         found: u64,
     },
+    /// A record has no stored form. Nothing was written.
+    #[error("record {revision} cannot be encoded: {what}")]
+    Encoding {
+        /// The record.
+        revision: u64,
+        /// What the encoder says.
+        what: String,
+    },
     /// An earlier write or sync failed: what is on disk is unknown, so nothing more is accepted.
     #[error("journal stopped after a failure: {cause}: restart the process to recover")]
     Poisoned {

@@ -3,6 +3,8 @@
 //! [`Log`] writes batches of opaque records into segments that were written with zeros ahead of
 //! use, one sync a batch. [`LogView`] reads what is durable while it is being written. The format
 //! is described in `docs/reference/journal-format.md`.
+//!
+//! [`Partition`] puts the engine's state on top: commands in, durable answers out.
 
 mod active;
 mod batch;
@@ -13,6 +15,7 @@ mod index;
 mod keeper;
 mod log;
 mod open;
+mod partition;
 mod reader;
 mod scan;
 mod snapshot;
@@ -26,6 +29,7 @@ pub use error::{JournalError, Result};
 pub use format::{ChainHash, FORMAT_VERSION, NO_REQUEST, RecordHeader, RecordMeta, SegmentHeader};
 pub use log::Log;
 pub use open::{OpenReport, read_at_rest};
+pub use partition::*;
 pub use reader::{LogReader, RecordRef, TailCut};
 pub use snapshot::{
     SnapshotInfo, SnapshotReader, SnapshotWriter, list_snapshots, prune_snapshots, snapshot_info,

@@ -1,6 +1,8 @@
 //! Shared by the journal's integration tests.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod shop;
+
 use std::sync::Arc;
 
 use bespeak_journal::storage::{SimStorage, Storage};
