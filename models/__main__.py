@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from models.catalogue import CHECKPOINTS, open_model, shipped
+from models.catalogue import open_model
 from models.climatology import Climatology
 from models.protocol import InputError
+from models.registry_commands import app as registry_commands
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console()
@@ -154,16 +155,7 @@ def read_rows(path: Path) -> pa.Table:
         raise InputError(f"cannot read {path}: {error}") from error
 
 
-@app.command(name="list")
-def list_models() -> None:
-    """List the models that ship here."""
-    table = Table("name", "version", "context days", "parameters")
-    for name in shipped():
-        model = open_model(name)
-        stored = CHECKPOINTS / name / "manifest.json"
-        size = json.loads(stored.read_text())["parameters"] if stored.exists() else "-"
-        table.add_row(model.name, model.version, str(getattr(model, "context_days", "-")), str(size))
-    console.print(table)
+app.registered_commands += registry_commands.registered_commands
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ class WorkerConfig:
     compute: Literal["local", "ray"] = "local"
     #: Models to load; the first answers requests that name none.
     models: tuple[str, ...] = ("patch-nano", "climatology")
+    #: Directory of a model registry, for models named as NAME@VERSION or NAME@ALIAS.
+    registry: Path | None = None
     #: Prometheus text over HTTP, loopback only; None for none. Port 0 takes a free one.
     metrics_address: str | None = None
     #: Calls taken up and not yet answered; one more is refused at once.

@@ -36,6 +36,7 @@ class LocalBackend:
                 self._config.models,
                 batch_items_max=self._config.batch_items_max,
                 model_threads=self._config.model_threads,
+                registry=self._config.registry,
             )
 
         forecasts = await asyncio.to_thread(load)

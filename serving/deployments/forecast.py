@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -34,12 +35,20 @@ PARSING_THREADS = 2
 class ForecastUnit:
     """Holds the loaded models of one process."""
 
-    def __init__(self, names: Sequence[str], *, batch_items_max: int, model_threads: int, replica: str | None = None):
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        batch_items_max: int,
+        model_threads: int,
+        registry: Path | None = None,
+        replica: str | None = None,
+    ):
         if model_threads:
             import torch
 
             torch.set_num_threads(model_threads)
-        self._models: dict[str, Forecaster | PanelForecaster] = {name: open_model(name) for name in names}
+        self._models: dict[str, Forecaster | PanelForecaster] = {name: open_model(name, registry) for name in names}
         self._default = names[0]
         self._replica = replica or process_name()
         self._parsing = ThreadPoolExecutor(PARSING_THREADS, "forecast-tables")
@@ -50,8 +59,8 @@ class ForecastUnit:
         )
 
     def offered(self) -> list[Offered]:
-        """Models by name and version, the default first."""
-        return [Offered(model.name, model.version) for model in self._models.values()]
+        """Models by the names that requests use, and their versions; the default first."""
+        return [Offered(name, model.version) for name, model in self._models.items()]
 
     async def warm_up(self) -> None:
         """Runs every model once, so that the first caller does not pay for its start."""

@@ -56,6 +56,7 @@ class ForecastReplica:
             config.models,
             batch_items_max=config.batch_items_max,
             model_threads=config.model_threads or cores(),
+            registry=config.registry,
             replica=replica,
         )
         self._warm = False
@@ -94,6 +95,8 @@ class AllocateReplica:
 
 def applications(config: WorkerConfig) -> dict[str, serve.Application]:
     """The applications of this configuration, by name."""
+    # A plain copy: a subclass of the caller's need not be importable over there.
+    config = WorkerConfig(**{one.name: getattr(config, one.name) for one in dataclasses.fields(WorkerConfig)})
     # Replicas share the machine's cores with the worker; Ray's CPU counting
     # would only keep a second replica from starting on a small machine.
     forecast = cast(serve.Deployment, ForecastReplica).options(

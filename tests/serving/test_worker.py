@@ -11,6 +11,8 @@ from grpc_health.v1 import health_pb2
 
 from bespeak.v1 import compute_pb2 as pb
 from models import Climatology
+from models.catalogue import CHECKPOINTS
+from models.registry import Registry
 from serving.worker_config import WorkerConfig, WorkerConfigError
 from tests.serving.worker_process import as_ipc, batch_of_orders, forecast_table, history, worker
 
@@ -116,6 +118,18 @@ def scrape(running):
     with urllib.request.urlopen(f"http://{running.metrics}/metrics", timeout=10) as page:
         rows = [row for row in page.read().decode().splitlines() if row and not row.startswith("#")]
     return {name: float(value) for name, _, value in (row.rpartition(" ") for row in rows)}
+
+
+def test_a_registry_model_answers_under_its_reference(tmp_path):
+    registry = Registry(tmp_path / "registry")
+    stored = registry.push(CHECKPOINTS / "patch-nano", name="tuned")
+    registry.promote(stored.reference, "canary")
+    context = history(3)
+    with worker(tmp_path, models=("climatology", "tuned@canary"), registry=tmp_path / "registry") as one:
+        one.await_serving(seconds=60)
+        answer = one.forecast(context, 7, model="tuned@canary")
+        assert (answer.origin.name, answer.origin.version) == ("tuned", stored.version)
+        assert one.forecast(context, 7).origin.name == "climatology"
 
 
 def test_sigterm_finishes_the_calls_under_way(tmp_path):

@@ -18,6 +18,7 @@ from serving.worker_ipc import read_table, write_table
 REPO = Path(__file__).resolve().parents[2]
 START = """
 import os, sys
+from pathlib import Path, PosixPath
 from serving.worker import run_worker
 from serving.worker_config import WorkerConfig
 
