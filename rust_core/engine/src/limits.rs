@@ -74,6 +74,10 @@ pub const MAX_REGION_HOURS: usize = 168;
 pub const MAX_REGION_CELLS: usize = 1_000_000;
 /// Buckets of one availability report.
 pub const MAX_REPORT_BUCKETS: usize = 3_660;
+/// Planned movements that one `Explain` walks.
+pub const MAX_EXPLAIN_ENTRIES: usize = 4_000_000;
+/// Discrepancies that one `Reconcile` lists.
+pub const MAX_DISCREPANCIES: usize = 1_000;
 /// Steps of one availability staircase.
 pub const MAX_STAIRCASE_STEPS: usize = 256;
 /// Promises at risk listed with one shock.

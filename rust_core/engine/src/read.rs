@@ -3,5 +3,6 @@
 pub mod check;
 pub mod detail;
 pub(crate) mod filtered;
+pub mod reconcile;
 pub mod region;
 pub mod report;

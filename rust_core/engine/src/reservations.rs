@@ -106,7 +106,7 @@ impl Reservation {
     }
 
     /// The next transition that time brings.
-    fn due(&self) -> Option<UtcMillis> {
+    pub(crate) fn due(&self) -> Option<UtcMillis> {
         match self.state {
             ReservationState::Held => Some(self.expires_at),
             ReservationState::Expired => Some(self.expires_at.plus(REACQUIRE_MS)),
@@ -157,6 +157,11 @@ impl Reservations {
     /// Units in holds of a customer that are not confirmed.
     pub fn held_units(&self, customer: &str) -> u64 {
         self.held_units.get(customer).copied().unwrap_or(0)
+    }
+
+    /// Customers with units in holds that are not confirmed.
+    pub fn customers(&self) -> usize {
+        self.held_units.len()
     }
 
     pub fn insert(&mut self, id: ReservationId, reservation: Reservation) {
