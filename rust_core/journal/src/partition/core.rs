@@ -7,12 +7,14 @@ use bespeak_engine::{Record, State};
 
 use crate::batch::Batch;
 use crate::log::Log;
+use crate::snapshot::SnapshotInfo;
 use crate::view::LogView;
 
 use super::clock::{Clock, ClockGuard};
 use super::codec::push_record;
 use super::config::{PartitionConfig, SyncBy};
 use super::error::PartitionError;
+use super::maintain::Bell;
 
 /// Told of what happens to a partition. Called from the thread that syncs: be quick, and do not
 /// call back.
@@ -24,6 +26,8 @@ pub trait Hooks: Send + Sync {
     fn failed(&self, _cause: &str) {}
     /// So many of the journal's records have been replayed while opening.
     fn replayed(&self, _done: u64, _total: u64) {}
+    /// A snapshot was made. Called from the thread that made it.
+    fn snapshot(&self, _info: &SnapshotInfo) {}
 }
 
 /// No hooks.
@@ -72,6 +76,8 @@ pub(super) struct Inner {
     gate: Mutex<()>,
     opened: Condvar,
     pub closed: AtomicBool,
+    pub bell: Bell,
+    second_state: Mutex<()>,
 }
 
 impl Inner {
@@ -113,6 +119,8 @@ impl Inner {
             gate: Mutex::new(()),
             opened: Condvar::new(),
             closed: AtomicBool::new(false),
+            bell: Bell::default(),
+            second_state: Mutex::new(()),
         }
     }
 
@@ -144,6 +152,14 @@ impl Inner {
             });
         }
         Ok(core)
+    }
+
+    /// Taken by whoever builds a second state, so that there is one more at most, and no snapshot
+    /// is removed under a reader.
+    pub(super) fn second_state(&self) -> MutexGuard<'_, ()> {
+        self.second_state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stops everything after a failure.
@@ -184,7 +200,11 @@ impl Inner {
         }
         std::mem::swap(&mut core.pending, &mut writer.spare);
         drop(core);
+        let rolls = journal.view.stats().rolls.load(Ordering::Relaxed);
         let result = writer.log.append(&mut writer.spare);
+        if journal.view.stats().rolls.load(Ordering::Relaxed) != rolls {
+            self.bell.ring();
+        }
         let revision = writer.spare.last_revision();
         writer.spare.clear();
         match result {

@@ -3,13 +3,18 @@
 //! A command is decided and applied under the lock and its record put into the pending batch. One
 //! sync makes a whole batch durable; an answer may leave when the revision that it saw is.
 
+mod as_of;
 mod clock;
 mod codec;
 mod config;
 mod core;
 mod error;
+mod history;
+mod maintain;
+mod reconcile;
 mod recover;
 mod sync;
+mod tally;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,11 +32,13 @@ use crate::view::LogView;
 use self::codec::{decode_payload, request_bytes};
 use self::core::Inner;
 
+pub use self::as_of::Moment;
 pub use self::clock::{Clock, ManualClock, SystemClock};
 pub use self::codec::{KIND_ENGINE_RECORD, RECORD_SCHEMA, decode_record};
 pub use self::config::{PartitionConfig, SyncBy};
 pub use self::core::Hooks;
 pub use self::error::PartitionError;
+pub use self::reconcile::{Discrepancy, ReconcileReport};
 pub use self::recover::Replayed;
 
 /// A result, and the journal position that must be durable before anyone is told of it.
@@ -55,7 +62,7 @@ pub struct PartitionReport {
 /// One partition. Share it by reference; dropping it closes it.
 pub struct Partition {
     inner: Arc<Inner>,
-    syncer: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     storage: Option<Arc<dyn Storage>>,
 }
 
@@ -71,7 +78,7 @@ impl Partition {
         let inner = Arc::new(Inner::new(config, clock, hooks, state, None));
         Self {
             inner,
-            syncer: Mutex::new(None),
+            threads: Mutex::new(Vec::new()),
             storage: None,
         }
     }
@@ -106,17 +113,21 @@ impl Partition {
             recover::base_state(storage.as_ref(), &view, &config.settings, newest)?;
         let total = newest - state.revision();
         hooks.replayed(0, total);
-        replayed.records =
-            recover::replay(&mut state, &view, None, |done| hooks.replayed(done, total))?;
+        replayed.records = recover::replay(&mut state, &view, None, |done| {
+            hooks.replayed(done, total);
+            true
+        })?;
         hooks.replayed(total, total);
         let inner = Arc::new(Inner::new(config, clock, hooks, state, Some(log)));
         inner.hooks.durable(newest);
-        let thread = sync::start(&inner)?;
-        let syncer = Mutex::new(Some(thread));
+        let mut threads = vec![sync::start(&inner)?];
+        if inner.config.snapshot_every_bytes > 0 {
+            threads.push(maintain::start(&inner, &storage)?);
+        }
         Ok((
             Self {
                 inner,
-                syncer,
+                threads: Mutex::new(threads),
                 storage: Some(storage),
             },
             PartitionReport {
@@ -340,16 +351,14 @@ impl Partition {
         }
         let result = self.last_words();
         self.inner.work.notify_all();
-        let thread = self
-            .syncer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            tracing::error!("the sync thread panicked");
+        self.inner.bell.ring();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the journal panicked");
+            }
         }
+        drop(threads);
         let flushed = result
             .and_then(|()| self.inner.flush())
             .and_then(|()| self.inner.seal());

@@ -91,23 +91,23 @@ pub(crate) fn base_state(
     }))
 }
 
-/// Replays records onto `state` up to `until` (or the durable end), telling `progress` now and
-/// then how many are done.
+/// Replays records onto `state` up to `until` (or the durable end), asking `go_on` now and then,
+/// with the number done, whether to go on.
 pub(crate) fn replay(
     state: &mut State,
     view: &LogView,
     until: Option<u64>,
-    mut progress: impl FnMut(u64),
+    mut go_on: impl FnMut(u64) -> bool,
 ) -> Result<u64, PartitionError> {
-    const TELL_EVERY: u64 = 4_096;
+    const ASK_EVERY: u64 = 4_096;
     let mut reader = view.read_from(state.revision() + 1)?;
     let mut done = 0;
     while until.is_none_or(|until| state.revision() < until) {
         let Some(stored) = reader.next()? else { break };
         state.apply(&decode_record(&stored)?)?;
         done += 1;
-        if done % TELL_EVERY == 0 {
-            progress(done);
+        if done % ASK_EVERY == 0 && !go_on(done) {
+            break;
         }
     }
     Ok(done)

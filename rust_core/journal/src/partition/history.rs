@@ -1,0 +1,81 @@
+//! What a partition tells about its past: snapshots, earlier states, the proof that it adds up.
+
+use bespeak_engine::State;
+
+use crate::snapshot::SnapshotInfo;
+use crate::storage::Storage;
+
+use super::as_of::{Moment, oldest_shown, state_at};
+use super::core::Journal;
+use super::error::PartitionError;
+use super::reconcile::{Live, ReconcileReport, reconcile};
+use super::{Partition, maintain};
+
+impl Partition {
+    fn history(&self, what: &'static str) -> Result<(&Journal, &dyn Storage), PartitionError> {
+        match (&self.inner.journal, &self.storage) {
+            (Some(journal), Some(storage)) => Ok((journal, storage.as_ref())),
+            _ => Err(PartitionError::InMemory(what)),
+        }
+    }
+
+    /// Makes a snapshot of what is durable now and removes what is older than the retention. Takes
+    /// as long as a replay since the last snapshot; promises go on meanwhile.
+    ///
+    /// # Errors
+    /// `InMemory`, `Stopped` when the partition closes meanwhile, errors of reading and writing.
+    pub fn snapshot(&self) -> Result<SnapshotInfo, PartitionError> {
+        let (journal, storage) = self.history("a snapshot")?;
+        let taken = maintain::take_snapshot(&self.inner, journal, storage)?;
+        taken.ok_or_else(|| PartitionError::Stopped {
+            cause: super::core::CLOSED.to_owned(),
+        })
+    }
+
+    /// The state at an earlier position or time, built off the promise path, one at a time. Takes
+    /// as long as loading a snapshot and replaying up to it.
+    ///
+    /// # Errors
+    /// `OutOfRetention` beyond what is kept, or not yet durable; `InMemory`; errors of reading.
+    pub fn as_of(&self, moment: Moment) -> Result<State, PartitionError> {
+        let (journal, storage) = self.history("a look into the past")?;
+        // With time moved on up to now, all that it brings is in the journal.
+        let now = self.read(|state| Ok::<_, PartitionError>(state.now()));
+        let latest = match now.result {
+            Ok(latest) => latest,
+            Err(PartitionError::ClockSuspect { .. }) => self.peek(State::now)?,
+            Err(error) => return Err(error),
+        };
+        if matches!(moment, Moment::Time(_)) {
+            self.wait_durable(now.revision)?;
+        }
+        let _one_at_a_time = self.inner.second_state();
+        state_at(
+            storage,
+            &journal.view,
+            &self.inner.config.settings,
+            moment,
+            latest,
+        )
+    }
+
+    /// The oldest revision that [`Partition::as_of`] can show; `None` in memory.
+    #[must_use]
+    pub fn oldest_revision(&self) -> Option<u64> {
+        let (journal, storage) = self.history("").ok()?;
+        Some(oldest_shown(storage, &journal.view))
+    }
+
+    /// Counts stock and promises a second time over the retained journal and compares with the
+    /// state. Only the copy of the stock on hand holds the lock.
+    ///
+    /// # Errors
+    /// `InMemory`, errors of reading.
+    pub fn reconcile(&self) -> Result<ReconcileReport, PartitionError> {
+        let (journal, storage) = self.history("reconciling")?;
+        let live = self.peek(Live::of)?;
+        self.wait_durable(live.revision())?;
+        let _one_at_a_time = self.inner.second_state();
+        reconcile(storage, &journal.view, &self.inner.config.settings, &live)
+    }
+}

@@ -1,0 +1,140 @@
+//! Snapshots and retention, off the promise path: a second state is built from the last snapshot
+//! and the journal, so promises never stop.
+
+use std::io::Write;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::error::{IoContext, JournalError};
+use crate::snapshot::{SnapshotInfo, SnapshotWriter, list_snapshots, prune_snapshots};
+use crate::storage::Storage;
+
+use super::codec::RECORD_SCHEMA;
+use super::core::{Inner, Journal};
+use super::error::PartitionError;
+use super::recover::{base_state, replay};
+
+/// Lower than whatever promises.
+const NICENESS: i32 = 10;
+
+/// Wakes the maintenance thread when a segment is finished.
+#[derive(Default)]
+pub(super) struct Bell {
+    rung: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.wake.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*rung {
+            rung = self.wake.wait(rung).unwrap_or_else(PoisonError::into_inner);
+        }
+        *rung = false;
+    }
+}
+
+pub(super) fn start(
+    inner: &Arc<Inner>,
+    storage: &Arc<dyn Storage>,
+) -> Result<JoinHandle<()>, JournalError> {
+    let (inner, storage) = (Arc::clone(inner), Arc::clone(storage));
+    std::thread::Builder::new()
+        .name("journal-snapshot".to_owned())
+        .spawn(move || {
+            let own = Some(rustix::thread::gettid());
+            if let Err(error) = rustix::process::setpriority_process(own, NICENESS) {
+                tracing::debug!(%error, "snapshots run at normal priority");
+            }
+            while !inner.closed.load(Ordering::SeqCst) {
+                // A failure here costs disk space and time to recover, not answers.
+                if let Err(error) = snapshot_if_due(&inner, storage.as_ref()) {
+                    tracing::error!(%error, "making a snapshot failed");
+                }
+                inner.bell.wait();
+            }
+        })
+        .doing("start a thread for", "snapshots")
+}
+
+/// Bytes of finished segments that hold records behind the newest snapshot.
+fn bytes_since_snapshot(journal: &Journal, storage: &dyn Storage) -> Result<u64, JournalError> {
+    let newest = list_snapshots(storage)?.last().copied().unwrap_or(0);
+    let segments = journal.view.segments();
+    let finished = segments
+        .windows(2)
+        .filter(|pair| pair[1].first_revision > newest + 1);
+    Ok(finished.map(|pair| pair[0].bytes).sum())
+}
+
+fn snapshot_if_due(inner: &Inner, storage: &dyn Storage) -> Result<(), PartitionError> {
+    let Some(journal) = &inner.journal else {
+        return Ok(());
+    };
+    if bytes_since_snapshot(journal, storage)? >= inner.config.snapshot_every_bytes {
+        take_snapshot(inner, journal, storage)?;
+    }
+    Ok(())
+}
+
+/// Makes a snapshot of what is durable now, then removes what is older than the retention.
+/// Returns the newest snapshot when nothing has happened since. `None` when the partition closed
+/// meanwhile.
+pub(super) fn take_snapshot(
+    inner: &Inner,
+    journal: &Journal,
+    storage: &dyn Storage,
+) -> Result<Option<SnapshotInfo>, PartitionError> {
+    let _one_at_a_time = inner.second_state();
+    let position = journal.view.newest();
+    let (mut state, replayed) = base_state(
+        storage,
+        &journal.view,
+        &inner.config.settings,
+        position.revision,
+    )?;
+    let go_on = || !inner.closed.load(Ordering::SeqCst);
+    replay(&mut state, &journal.view, Some(position.revision), |_| {
+        go_on()
+    })?;
+    if state.revision() != position.revision {
+        return Ok(None);
+    }
+    let info = if replayed.snapshot_revision == position.revision && position.revision > 0 {
+        crate::snapshot::snapshot_info(storage, position.revision)?
+    } else {
+        let id = journal.view.journal_id();
+        let mut writer = SnapshotWriter::create(storage, id, position, RECORD_SCHEMA)?;
+        state
+            .write_snapshot(&mut |bytes| writer.write_all(bytes))
+            .doing("write", "the snapshot")?;
+        let info = writer.finish()?;
+        inner.hooks.snapshot(&info);
+        info
+    };
+    drop(state);
+    retain(inner, journal, storage)?;
+    Ok(Some(info))
+}
+
+/// Removes snapshots and segments that the retention no longer needs.
+fn retain(inner: &Inner, journal: &Journal, storage: &dyn Storage) -> Result<(), PartitionError> {
+    let horizon = journal
+        .view
+        .newest()
+        .time_ms
+        .saturating_sub(inner.config.retention_ms);
+    if let Some(oldest) = prune_snapshots(storage, horizon)? {
+        let removed = journal.view.remove_before(oldest + 1)?;
+        if removed > 0 {
+            tracing::info!(removed, oldest, "removed segments beyond the retention");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! Stock and commitments counted a second time, from the events alone. Shares no code with the
+//! engine's state: what both say must agree.
+
+use std::collections::HashMap;
+
+use bespeak_engine::{
+    Event, Line, MoveKind, PositionId, Record, ReservationId, ReservationState, State, StockStatus,
+};
+
+const STATUSES: [StockStatus; 3] = [
+    StockStatus::Unrestricted,
+    StockStatus::Quality,
+    StockStatus::Blocked,
+];
+
+/// Stock of one position.
+#[derive(Debug, Clone, Default)]
+struct Stock {
+    on_hand: [i64; 3],
+    /// Status, time and size of each movement seen.
+    moves: Vec<(StockStatus, i64, i64)>,
+}
+
+/// A reservation's open lines.
+#[derive(Debug, Clone)]
+struct Promised {
+    lines: Vec<(PositionId, i64)>,
+    held: bool,
+    binds: bool,
+}
+
+/// The count.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    stock: Vec<Stock>,
+    promised: HashMap<ReservationId, Promised>,
+    /// Counts of an earlier time cannot be worked out again: older movements were not seen.
+    since_ms: i64,
+}
+
+/// Something that does not add up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mismatch {
+    pub position: Option<PositionId>,
+    pub what: &'static str,
+    pub expected: i64,
+    pub found: i64,
+}
+
+impl Tally {
+    /// Starts from a state that is taken as given.
+    pub(super) fn from_state(state: &State) -> Self {
+        let stock = state.positions().map(|(_, position)| Stock {
+            on_hand: STATUSES.map(|status| position.on_hand(status)),
+            moves: Vec::new(),
+        });
+        let open = |lines: &[Line]| {
+            lines
+                .iter()
+                .map(|line| (line.position, line.open.balance()))
+                .collect()
+        };
+        let promised = state.reservations().map(|(id, reservation)| {
+            let held = reservation.state() == ReservationState::Held;
+            let binds = held || reservation.state() == ReservationState::Confirmed;
+            (
+                id,
+                Promised {
+                    lines: open(reservation.lines()),
+                    held,
+                    binds,
+                },
+            )
+        });
+        let since_ms = if state.revision() == 0 {
+            i64::MIN
+        } else {
+            state.now().get()
+        };
+        Self {
+            stock: stock.collect(),
+            promised: promised.collect(),
+            since_ms,
+        }
+    }
+
+    /// Counts the events of a record.
+    pub(super) fn add(&mut self, record: &Record, mismatch: &mut dyn FnMut(Mismatch)) {
+        let mut left = 0;
+        let mut moved_out = 0;
+        for event in &record.events {
+            match event {
+                Event::Fulfilled(_, _, units) => left += units.balance(),
+                Event::Moved {
+                    delta,
+                    kind: MoveKind::Fulfilled,
+                    ..
+                } => moved_out -= delta,
+                _ => {}
+            }
+            self.add_event(event, mismatch);
+        }
+        if left != moved_out {
+            let what = "units fulfilled are not the units that left";
+            mismatch(Mismatch {
+                position: None,
+                what,
+                expected: left,
+                found: moved_out,
+            });
+        }
+    }
+
+    fn add_event(&mut self, event: &Event, mismatch: &mut dyn FnMut(Mismatch)) {
+        match event {
+            Event::PositionCreated(..) => self.stock.push(Stock::default()),
+            Event::Counted {
+                position,
+                status,
+                counted,
+                counted_at,
+                on_hand,
+            } => {
+                let since_ms = self.since_ms;
+                let Some(stock) = self.stock.get_mut(position.index()) else {
+                    return;
+                };
+                let later: i64 = stock
+                    .moves
+                    .iter()
+                    .filter(|(of, at, _)| of == status && *at > counted_at.get())
+                    .map(|(_, _, delta)| delta)
+                    .sum();
+                let expected = counted.balance() + later;
+                stock.on_hand[*status as usize] = *on_hand;
+                if counted_at.get() >= since_ms && expected != *on_hand {
+                    let what = "a count does not carry the movements after it";
+                    let position = Some(*position);
+                    mismatch(Mismatch {
+                        position,
+                        what,
+                        expected,
+                        found: *on_hand,
+                    });
+                }
+            }
+            Event::Moved {
+                position,
+                status,
+                delta,
+                at,
+                ..
+            } => {
+                let Some(stock) = self.stock.get_mut(position.index()) else {
+                    return;
+                };
+                stock.on_hand[*status as usize] += delta;
+                stock.moves.push((*status, at.get(), *delta));
+            }
+            Event::Held(held) => {
+                let lines = held
+                    .lines
+                    .iter()
+                    .map(|line| (line.position, line.quantity.balance()));
+                let promised = Promised {
+                    lines: lines.collect(),
+                    held: held.expires_at.is_some(),
+                    binds: true,
+                };
+                self.promised.insert(held.reservation, promised);
+            }
+            Event::Confirmed(id) | Event::Reacquired(id, _) => {
+                if let Some(promised) = self.promised.get_mut(id) {
+                    promised.held = false;
+                    promised.binds = true;
+                }
+            }
+            Event::Fulfilled(id, line, units) | Event::Released(id, line, units) => {
+                let Some(promised) = self.promised.get_mut(id) else {
+                    return;
+                };
+                let Some((position, open)) = promised.lines.get_mut(*line as usize) else {
+                    return;
+                };
+                *open -= units.balance();
+                if *open < 0 {
+                    let what = "more left or was given back than was promised";
+                    let position = Some(*position);
+                    mismatch(Mismatch {
+                        position,
+                        what,
+                        expected: 0,
+                        found: *open,
+                    });
+                }
+                if promised.lines.iter().all(|(_, open)| *open == 0) {
+                    self.promised.remove(id);
+                }
+            }
+            Event::Expired(id) => {
+                if let Some(promised) = self.promised.get_mut(id) {
+                    promised.held = false;
+                    promised.binds = false;
+                }
+            }
+            Event::Forgotten(id) => {
+                self.promised.remove(id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Compares the stock of a position.
+    pub(super) fn check_stock(
+        &self,
+        state: &State,
+        id: PositionId,
+        mismatch: &mut dyn FnMut(Mismatch),
+    ) {
+        let counted = self
+            .stock
+            .get(id.index())
+            .map_or([0; 3], |stock| stock.on_hand);
+        for status in STATUSES {
+            let (expected, found) = (counted[status as usize], state.position(id).on_hand(status));
+            if expected != found {
+                let what = "on hand is not the last count and the movements since";
+                mismatch(Mismatch {
+                    position: Some(id),
+                    what,
+                    expected,
+                    found,
+                });
+            }
+        }
+    }
+
+    /// Held and confirmed units of every position.
+    pub(super) fn commitments(&self) -> Vec<(i64, i64)> {
+        let mut sums = vec![(0, 0); self.stock.len()];
+        for promised in self.promised.values().filter(|promised| promised.binds) {
+            for (position, open) in &promised.lines {
+                if let Some((held, confirmed)) = sums.get_mut(position.index()) {
+                    *(if promised.held { held } else { confirmed }) += open;
+                }
+            }
+        }
+        sums
+    }
+
+    /// Compares what is promised from a position with its timeline.
+    pub(super) fn check_promised(
+        state: &State,
+        id: PositionId,
+        (held, confirmed): (i64, i64),
+        mismatch: &mut dyn FnMut(Mismatch),
+    ) {
+        let detail = state.position_detail(id);
+        let pairs = [
+            (
+                "held units do not match the reservations",
+                held,
+                detail.held,
+            ),
+            (
+                "confirmed units do not match the reservations",
+                confirmed,
+                detail.confirmed,
+            ),
+        ];
+        for (what, expected, found) in pairs {
+            if expected != found.balance() {
+                let found = found.balance();
+                mismatch(Mismatch {
+                    position: Some(id),
+                    what,
+                    expected,
+                    found,
+                });
+            }
+        }
+    }
+}
