@@ -1,9 +1,9 @@
 //! Decides what a command makes happen. Reads the state and changes nothing.
 
 mod catalog;
-mod hold;
+pub(crate) mod hold;
 mod lifecycle;
-mod promise;
+pub(crate) mod promise;
 mod receipts;
 mod scratch;
 mod sourcing;
@@ -19,8 +19,9 @@ use crate::refusal::EngineError;
 use crate::reply::Reply;
 use crate::state::State;
 
-pub(crate) use hold::is_looser;
+pub(crate) use hold::{Lens, Wanted, is_looser};
 pub(crate) use scratch::Scratch;
+pub(crate) use sourcing::Sourced;
 
 /// What a command makes happen.
 pub(crate) struct Decision {

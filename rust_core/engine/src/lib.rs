@@ -53,6 +53,7 @@ pub use ids::*;
 pub use position::Position;
 pub use read::check::{Binding, CheckAnswer, CheckLine};
 pub use read::detail::PositionDetail;
+pub use read::explain::{Explanation, LineExplanation, LocationExplanation};
 pub use read::reconcile::Discrepancy;
 pub use read::region::{LocationAvailability, RegionAvailability};
 pub use read::report::{AvailabilityMode, AvailabilityReport, ReportBucket, availability};

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod detail;
+pub mod explain;
 pub(crate) mod filtered;
 pub mod reconcile;
 pub mod region;

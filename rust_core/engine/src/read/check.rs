@@ -157,12 +157,17 @@ impl State {
         let end = position
             .timeline
             .earliest_at_least(at, lowest + 1 - position.base);
-        match position.timeline.last_before(end.unwrap_or(UtcMillis::MAX)) {
-            Some((time, key)) if time > at && matches!(key.unpack(), EntryRef::Commitment(..)) => {
-                (Binding::LaterCommitment, time)
+        let mut before = end.unwrap_or(UtcMillis::MAX);
+        while let Some((time, key)) = position.timeline.last_before(before)
+            && time > at
+        {
+            if matches!(key.unpack(), EntryRef::Commitment(..)) {
+                return (Binding::LaterCommitment, time);
             }
-            _ => (Binding::Supply, at),
+            // A receipt that does not count leaves the balance where an earlier commitment took it.
+            before = time;
         }
+        (Binding::Supply, at)
     }
 
     /// The staircase of availability from `from` on: each step's value holds until the next one.

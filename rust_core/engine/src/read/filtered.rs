@@ -39,42 +39,61 @@ fn effective(own: &SupplyRule, asked: &RuleOverride) -> SupplyRule {
     }
 }
 
+/// A position as a request sees it.
+pub(crate) struct View {
+    /// Stock of the statuses that count.
+    pub on_hand: i64,
+    /// Kept back, the request's own part included.
+    pub buffer: i64,
+    /// Planned movements and what earlier lines took, in the order in which they count.
+    pub changes: Vec<(UtcMillis, i64)>,
+}
+
+impl View {
+    pub fn new(state: &State, id: PositionId, asked: &RuleOverride, scratch: &Scratch) -> Self {
+        let position = state.position(id);
+        let rule = effective(&state.rule_of(position), asked);
+        let on_hand = [
+            StockStatus::Unrestricted,
+            StockStatus::Quality,
+            StockStatus::Blocked,
+        ]
+        .into_iter()
+        .filter(|status| rule.counts_status(*status))
+        .map(|status| position.on_hand(status))
+        .sum();
+        let mut changes: Vec<(UtcMillis, i64)> = position
+            .timeline
+            .iter()
+            .map(|entry| match entry.key.unpack() {
+                EntryRef::Receipt(no) => {
+                    let receipt = state.receipts.get(no);
+                    (
+                        entry.time,
+                        receipt.map_or(0, |receipt| receipt.counted(&rule)),
+                    )
+                }
+                EntryRef::Commitment(..) => (entry.time, entry.quantity),
+            })
+            .collect();
+        let taken = scratch.taken_from(id);
+        changes.extend(taken.map(|(time, quantity)| (time, -quantity)));
+        // Stable: within an instant supply stays before demand.
+        changes.sort_by_key(|(time, _)| *time);
+        Self {
+            on_hand,
+            buffer: position.buffer().balance() + asked.extra_buffer.balance(),
+            changes,
+        }
+    }
+}
+
 fn profile(state: &State, id: PositionId, asked: &RuleOverride, scratch: &Scratch) -> Profile {
-    let position = state.position(id);
-    let rule = effective(&state.rule_of(position), asked);
-    let counted: i64 = [
-        StockStatus::Unrestricted,
-        StockStatus::Quality,
-        StockStatus::Blocked,
-    ]
-    .into_iter()
-    .filter(|status| rule.counts_status(*status))
-    .map(|status| position.on_hand(status))
-    .sum();
-    let start = counted - position.buffer().balance() - asked.extra_buffer.balance();
-    let mut changes: Vec<(UtcMillis, i64)> = position
-        .timeline
-        .iter()
-        .map(|entry| match entry.key.unpack() {
-            EntryRef::Receipt(no) => {
-                let counted = state
-                    .receipts
-                    .get(no)
-                    .map_or(0, |receipt| receipt.counted(&rule));
-                (entry.time, counted)
-            }
-            EntryRef::Commitment(..) => (entry.time, entry.quantity),
-        })
-        .collect();
-    changes.extend(
-        scratch
-            .taken_from(id)
-            .map(|(time, quantity)| (time, -quantity)),
-    );
-    changes.sort_by_key(|(time, _)| *time);
+    let view = View::new(state, id, asked, scratch);
+    let start = view.on_hand - view.buffer;
     let mut balance = start;
-    let mut steps: Vec<(UtcMillis, i64)> = Vec::with_capacity(changes.len());
-    for (time, change) in changes {
+    let mut steps: Vec<(UtcMillis, i64)> = Vec::with_capacity(view.changes.len());
+    for (time, change) in view.changes {
         balance += change;
         match steps.last_mut() {
             Some(last) if last.0 == time => last.1 = balance,
