@@ -7,6 +7,7 @@
 //! [`Partition`] puts the engine's state on top: commands in, durable answers out.
 
 mod active;
+mod backup;
 mod batch;
 mod config;
 mod error;
@@ -23,6 +24,10 @@ mod stats;
 pub mod storage;
 mod view;
 
+pub use backup::{
+    BackupFile, DirStats, Manifest, RestoreReport, RestoreTo, VerifyReport, dir_stats,
+    read_manifest, restore, verify, verify_backup,
+};
 pub use batch::Batch;
 pub use config::LogConfig;
 pub use error::{JournalError, Result};

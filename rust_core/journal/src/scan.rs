@@ -2,8 +2,8 @@
 
 use crate::error::{IoContext, JournalError, Result};
 use crate::format::{
-    ChainHash, FRAME_HEADER_LEN, FrameHeader, FrameKind, SegmentHeader, SegmentTie, chain_after,
-    first_nonzero, parse_record,
+    ChainHash, FRAME_HEADER_LEN, FrameHeader, FrameKind, RECORD_HEADER_LEN, RecordHeader,
+    SegmentHeader, SegmentTie, chain_after, first_nonzero, parse_record,
 };
 use crate::reader::TailCut;
 use crate::storage::{Storage, read_file};
@@ -286,6 +286,27 @@ impl SegmentData {
             at += block;
         }
         None
+    }
+
+    /// The records of a frame that was read, with their payloads.
+    pub(crate) fn records_with_payload(
+        &self,
+        frame: &FrameHeader,
+    ) -> impl Iterator<Item = (RecordHeader, &[u8])> {
+        let mut rest = &self.frame_bytes(frame)[FRAME_HEADER_LEN..];
+        std::iter::from_fn(move || {
+            // Checked when the frame was; a record that does not parse ends the frame.
+            let (header, len) = parse_record(self.tie.salt, rest).ok()?;
+            let payload =
+                &rest[RECORD_HEADER_LEN..RECORD_HEADER_LEN + header.payload_bytes as usize];
+            rest = &rest[len..];
+            Some((header, payload))
+        })
+    }
+
+    /// The headers of a frame's records.
+    pub(crate) fn records(&self, frame: &FrameHeader) -> impl Iterator<Item = RecordHeader> {
+        self.records_with_payload(frame).map(|(header, _)| header)
     }
 
     /// The bytes of a frame that was read, without its padding.

@@ -218,18 +218,7 @@ impl Sidecar {
         else {
             return Ok(None);
         };
-        let mut page = vec![0; PAGE_BYTES];
-        let at = (PAGE_BYTES * (1 + number)) as u64;
-        self.file
-            .read_exact_at(&mut page, at)
-            .doing("read", &self.name)?;
-        if page_crc(number, &page) != get_u32(&page, PAGE_CRC_AT) {
-            return Err(JournalError::damaged(
-                &self.name,
-                at,
-                "index page checksum differs",
-            ));
-        }
+        let page = self.read_page(number)?;
         let before = (number * PAGE_ENTRIES) as u64;
         let entries = (self.ids - before).min(PAGE_ENTRIES as u64) as usize;
         let (mut low, mut high) = (0, entries);
@@ -244,6 +233,27 @@ impl Sidecar {
             }
         }
         Ok(None)
+    }
+
+    fn read_page(&self, number: usize) -> Result<Vec<u8>> {
+        let mut page = vec![0; PAGE_BYTES];
+        let at = (PAGE_BYTES * (1 + number)) as u64;
+        self.file
+            .read_exact_at(&mut page, at)
+            .doing("read", &self.name)?;
+        if page_crc(number, &page) != get_u32(&page, PAGE_CRC_AT) {
+            return Err(JournalError::damaged(
+                &self.name,
+                at,
+                "index page checksum differs",
+            ));
+        }
+        Ok(page)
+    }
+
+    /// Reads all pages.
+    pub(crate) fn check_pages(&self) -> Result<()> {
+        (0..self.fences.len()).try_for_each(|number| self.read_page(number).map(|_| ()))
     }
 
     /// What the index was made from.
