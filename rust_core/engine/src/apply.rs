@@ -78,6 +78,7 @@ impl State {
     /// Takes note of who asked, once the events are applied.
     pub(crate) fn finish_record(&mut self, record: &Record) {
         self.revision = record.revision;
+        self.recorded = record.time;
         if let Some((source, sequence)) = &record.meta.source {
             self.sources.take(source, *sequence);
         }

@@ -206,7 +206,7 @@ impl State {
         writer.frame(&Header {
             version: VERSION,
             revision: self.revision,
-            now: self.now,
+            now: self.recorded,
             next_receipt: self.receipts.next_no,
             next_reservation: self.reservations.next_id,
             next_shock: self.shocks.next_id,
@@ -258,6 +258,7 @@ impl State {
         let mut state = Self::new(settings);
         state.revision = header.revision;
         state.now = header.now;
+        state.recorded = header.now;
         state.read_catalog(&mut reader)?;
         state.position_rules.clear();
         reader.section(|rule: SupplyRule| {

@@ -58,6 +58,8 @@ pub struct State {
     pub(crate) settings: Settings,
     pub(crate) revision: u64,
     pub(crate) now: UtcMillis,
+    /// Time of the last record: `now` moves past it when reads use the time, which is not part of the digest.
+    pub(crate) recorded: UtcMillis,
     pub(crate) catalog: Catalog,
     /// Rules of single positions; index 0 stands for "the location's".
     pub(crate) position_rules: Vec<SupplyRule>,
@@ -86,6 +88,7 @@ impl State {
         Self {
             revision: 0,
             now: UtcMillis::ZERO,
+            recorded: UtcMillis::ZERO,
             catalog: Catalog::with_hasher(hasher.clone()),
             position_rules: vec![SupplyRule::default()],
             positions: Vec::new(),

@@ -1,0 +1,124 @@
+//! Random commands of an order system and its suppliers.
+
+use bespeak_engine::{
+    AdjustOnHand, AdjustReason, Candidates, Command, Due, Extend, FillPolicy, Fulfil, FulfilLine, HoldTerms,
+    Item, ItemId, Location, LocationId, LocationKind, Promise, PromiseLine, Receive, ReceiptKind, Release,
+    Reserve, ReserveLine, ReservationId, ScheduleReceipt, SourcingPolicy, StockStatus, Units, UtcMillis,
+};
+use fastrand::Rng;
+
+pub const ITEMS: u32 = 3;
+pub const LOCATIONS: u32 = 2;
+pub const HOUR_MS: i64 = 3_600_000;
+
+/// Master data that every history begins with.
+pub fn opening() -> Vec<Command> {
+    let mut commands = Vec::new();
+    for item in 0..ITEMS {
+        let name = format!("sku-{item}").into();
+        commands.push(Command::PutItem(Item { name, base_unit: "each".into(), units: vec![] }));
+    }
+    for location in 0..LOCATIONS {
+        commands.push(Command::PutLocation(Location {
+            name: format!("ams{location}").into(),
+            time_zone: "".into(),
+            day_offsets: vec![],
+            kind: LocationKind::Dc,
+        }));
+    }
+    commands
+}
+
+fn units(rng: &mut Rng, most: u64) -> Units {
+    Units::new(rng.u64(1..=most)).expect("small")
+}
+
+fn place(rng: &mut Rng) -> (ItemId, LocationId) {
+    (ItemId(rng.u32(0..ITEMS)), LocationId(rng.u32(0..LOCATIONS)))
+}
+
+fn ship_time(rng: &mut Rng, now: i64) -> Option<UtcMillis> {
+    (rng.u8(0..3) > 0).then(|| UtcMillis::new(now + rng.i64(0..72) * HOUR_MS))
+}
+
+fn terms(rng: &mut Rng) -> HoldTerms {
+    let fill = [FillPolicy::AllOrNone, FillPolicy::Partial, FillPolicy::ShipComplete];
+    HoldTerms {
+        fill: fill[rng.usize(0..3)],
+        expires_in_ms: Some(rng.i64(1_000..600_000)),
+        confirm: rng.u8(0..5) == 0,
+        tier: rng.u8(0..3),
+        ..HoldTerms::default()
+    }
+}
+
+/// The next command; `known` are reservations and receipts that an answer has named.
+pub fn next(rng: &mut Rng, now: i64, reservations: &[ReservationId], receipts: &[String], serial: u64) -> Command {
+    let known = |rng: &mut Rng| rng.choice(reservations).copied().unwrap_or(ReservationId(1));
+    let (item, location) = place(rng);
+    match rng.u8(0..20) {
+        0..=2 => Command::AdjustOnHand(AdjustOnHand {
+            item,
+            location,
+            status: StockStatus::Unrestricted,
+            delta: rng.i64(1..30),
+            reason: AdjustReason::Found,
+            happened_at: None,
+        }),
+        3..=4 => Command::ScheduleReceipt(ScheduleReceipt {
+            receipt: format!("po-{serial}").into(),
+            item,
+            location,
+            quantity: units(rng, 40),
+            due: Due::At(UtcMillis::new(now + rng.i64(0..60) * HOUR_MS)),
+            kind: ReceiptKind::PurchaseOrder,
+            spread: None,
+        }),
+        5 if !receipts.is_empty() => Command::Receive(Receive {
+            receipt: receipts[rng.usize(0..receipts.len())].as_str().into(),
+            quantity: units(rng, 45),
+            status: StockStatus::Unrestricted,
+            last: rng.bool(),
+            happened_at: None,
+        }),
+        6..=11 => {
+            let lines = (0..rng.usize(1..4))
+                .map(|_| {
+                    let (item, location) = place(rng);
+                    let ship_time = ship_time(rng, now);
+                    let latest = ship_time.map(|at| at.plus(rng.i64(0..48) * HOUR_MS));
+                    ReserveLine { item, location, quantity: units(rng, 12), ship_time, latest }
+                })
+                .collect();
+            Command::Reserve(Reserve { lines, terms: terms(rng) })
+        }
+        12..=13 => {
+            let lines = (0..rng.usize(1..3))
+                .map(|_| PromiseLine {
+                    item: ItemId(rng.u32(0..ITEMS)),
+                    quantity: units(rng, 20),
+                    ship_time: ship_time(rng, now),
+                    latest: None,
+                })
+                .collect();
+            let sourcing =
+                [SourcingPolicy::InOrder, SourcingPolicy::Earliest, SourcingPolicy::FewestPackages];
+            Command::Promise(Promise {
+                lines,
+                candidates: Candidates::Locations((0..LOCATIONS).map(LocationId).collect()),
+                sourcing: sourcing[rng.usize(0..3)],
+                max_packages: rng.bool().then_some(1),
+                min_split: rng.bool().then(|| units(rng, 4)),
+                terms: terms(rng),
+            })
+        }
+        14..=15 => Command::Confirm(known(rng)),
+        16 => Command::Extend(Extend { reservation: known(rng), expires_in_ms: rng.i64(1_000..900_000) }),
+        17 => Command::Release(Release { reservation: known(rng), lines: Default::default() }),
+        _ => {
+            let line = FulfilLine { line: 0, quantity: units(rng, 6), location: None };
+            let lines = if rng.bool() { [line].into_iter().collect() } else { Default::default() };
+            Command::Fulfil(Fulfil { reservation: known(rng), lines, happened_at: None })
+        }
+    }
+}
