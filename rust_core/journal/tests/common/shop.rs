@@ -171,7 +171,12 @@ pub fn any_command(dice: &mut Dice, now: i64) -> Command {
     }
 }
 
-/// Whether an answer stays the answer under its request id.
+/// Whether an answer stays the answer under its request id: refusals are judged afresh.
 pub fn is_remembered(answer: &Answer) -> bool {
-    !matches!(&answer.reply, Reply::Hold(hold) if hold.outcome == Outcome::Refused)
+    match &answer.reply {
+        Reply::Hold(hold) => hold.outcome != Outcome::Refused,
+        Reply::Step(step) => step.refusal.is_none(),
+        Reply::Supply(supply) => supply.refusal.is_none(),
+        Reply::Catalog | Reply::Duplicate => true,
+    }
 }
