@@ -110,8 +110,10 @@ pub struct JournalSettings {
     pub path: Option<PathBuf>,
     /// Bytes of a segment; 0 is the journal's default.
     pub segment_bytes: u64,
-    /// Records between two snapshots; 0 is the journal's default.
-    pub snapshot_every: u64,
+    /// A snapshot is made after so many bytes of finished segments; 0 is the journal's default.
+    pub snapshot_every_bytes: u64,
+    /// How far back `AsOf` and reconcile reach, milliseconds; 0 is the journal's default.
+    pub retention_ms: u64,
     /// A jump of the clock beyond this stops promising, milliseconds; 0 is the journal's default.
     pub clock_jump_ms: u64,
 }

@@ -4,7 +4,7 @@
 //! waiting requests from inside the runtime: one wake-up across threads a batch, however many wait.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -16,6 +16,8 @@ use crate::error::ApiError;
 #[derive(Debug, Default)]
 pub struct Gate {
     durable: AtomicU64,
+    /// Waiters in the queue, or about to look whether they must wait.
+    present: AtomicUsize,
     failed: OnceLock<String>,
     waiting: Mutex<Waiting>,
     usher: AtomicWaker,
@@ -50,8 +52,11 @@ impl Gate {
 
     /// Told by the journal after a sync. Cheap, and safe from any thread.
     pub fn reached(&self, revision: u64) {
-        self.durable.fetch_max(revision, Ordering::AcqRel);
-        self.usher.wake();
+        self.durable.fetch_max(revision, Ordering::SeqCst);
+        // A waiter counts itself before it looks at `durable`, so one of the two sees the other.
+        if self.present.load(Ordering::SeqCst) > 0 {
+            self.usher.wake();
+        }
     }
 
     /// Told by the journal when nothing more will become durable.
@@ -86,12 +91,16 @@ impl Gate {
             return Poll::Ready(Ok(()));
         }
         let mut waiting = self.lock();
-        // Seen under the lock: the usher reads it under the lock as well, so no wake-up is lost.
-        if self.durable() >= revision {
-            return Poll::Ready(Ok(()));
-        }
-        if let Some(cause) = self.failed.get() {
-            return Poll::Ready(Err(ApiError::JournalFailed(cause.clone())));
+        self.present
+            .store(waiting.queue.len() + 1, Ordering::SeqCst);
+        let outcome = match self.failed.get() {
+            _ if self.durable.load(Ordering::SeqCst) >= revision => Some(Ok(())),
+            Some(cause) => Some(Err(ApiError::JournalFailed(cause.clone()))),
+            None => None,
+        };
+        if let Some(outcome) = outcome {
+            self.present.store(waiting.queue.len(), Ordering::SeqCst);
+            return Poll::Ready(outcome);
         }
         if let Some(waiter) =
             ticket.and_then(|own| waiting.queue.iter_mut().find(|waiter| waiter.ticket == own))
@@ -142,6 +151,7 @@ impl Gate {
                 at += 1;
             }
         }
+        self.present.store(waiting.queue.len(), Ordering::SeqCst);
         drop(waiting);
         ready.drain(..).for_each(Waker::wake);
     }

@@ -14,7 +14,9 @@ mod start;
 mod status;
 pub mod store;
 mod transport;
+pub mod watch;
 
 pub use config::ServerConfig;
 pub use error::ApiError;
 pub use start::{Server, ServerHandle, StartError};
+pub use store::Surroundings;

@@ -10,11 +10,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::Api;
-use crate::config::{JournalMode, ServerConfig};
+use crate::config::ServerConfig;
 use crate::metrics::{self, Observed, Text};
 use crate::shared::Shared;
 use crate::start::{Ready, StartError};
-use crate::store::Store;
+use crate::store::{Progress, Store, Surroundings};
 use crate::transport;
 
 /// How long threads have to end after the last answer.
@@ -31,6 +31,7 @@ pub(crate) struct Parts {
     pub shared: Arc<Shared>,
     pub ready: Arc<Ready>,
     pub signals: bool,
+    pub around: Surroundings,
 }
 
 /// Runs a server to its end.
@@ -52,9 +53,11 @@ async fn life(parts: Parts) -> Result<(), StartError> {
         shared,
         ready,
         signals,
+        around,
     } = parts;
+    let progress = Arc::new(Progress::default());
     if let Some(listener) = metrics_listener {
-        let page = page(&shared);
+        let page = page(&shared, &progress);
         tokio::spawn(metrics::serve(from_std(listener)?, page));
     }
     if signals {
@@ -66,7 +69,7 @@ async fn life(parts: Parts) -> Result<(), StartError> {
         tls,
         Arc::clone(&shared),
     ));
-    let store = match open(&config).await {
+    let store = match open(&config, around, &progress).await {
         Ok(store) => Arc::new(store),
         Err(error) => {
             shared.draining.send_replace(true);
@@ -77,6 +80,10 @@ async fn life(parts: Parts) -> Result<(), StartError> {
     let usher = tokio::spawn({
         let store = Arc::clone(&store);
         async move { store.gate().usher().await }
+    });
+    tokio::spawn({
+        let (store, metrics) = (Arc::clone(&store), Arc::clone(&shared.metrics));
+        async move { store.watchers().run(&store, &metrics).await }
     });
     // Nobody else sets it.
     let _ = shared.api.set(api);
@@ -101,12 +108,12 @@ async fn serve(
     store: &Arc<Store>,
     mut usher: tokio::task::JoinHandle<String>,
 ) -> Result<(), StartError> {
-    let mut draining = shared.draining.subscribe();
+    let mut stop = shared.stop.subscribe();
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = draining.wait_for(|draining| *draining) => return Ok(()),
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
             cause = &mut usher => {
                 let cause = cause.map_err(|_| StartError::Died)?;
                 return Err(StartError::JournalStopped(cause));
@@ -136,13 +143,17 @@ async fn last_calls(shared: &Shared) {
     }
 }
 
-async fn open(config: &ServerConfig) -> Result<Store, StartError> {
-    let config = config.clone();
-    tokio::task::spawn_blocking(move || match config.journal.mode {
-        JournalMode::Memory | JournalMode::Group => Ok(Store::memory(config.engine.settings())),
-    })
-    .await
-    .map_err(|_| StartError::Died)?
+async fn open(
+    config: &ServerConfig,
+    around: Surroundings,
+    progress: &Arc<Progress>,
+) -> Result<Store, StartError> {
+    let (journal, engine) = (config.journal.clone(), config.engine.clone());
+    let progress = Arc::clone(progress);
+    tokio::task::spawn_blocking(move || Store::open(&journal, &engine, around, &progress))
+        .await
+        .map_err(|_| StartError::Died)?
+        .map_err(|error| StartError::Journal(error.to_string()))
 }
 
 fn from_std(listener: std::net::TcpListener) -> Result<TcpListener, StartError> {
@@ -160,12 +171,13 @@ fn drain_on_signal(shared: &Arc<Shared>) -> Result<(), StartError> {
             _ = interrupt.recv() => (),
         }
         tracing::info!("draining");
-        shared.draining.send_replace(true);
+        shared.stop.send_replace(true);
     });
     Ok(())
 }
 
-fn page(shared: &Arc<Shared>) -> Text {
+fn page(shared: &Arc<Shared>, progress: &Arc<Progress>) -> Text {
+    let progress = Arc::clone(progress);
     let metrics = Arc::clone(&shared.metrics);
     let shared = Arc::downgrade(shared);
     Text::new(
@@ -182,7 +194,10 @@ fn page(shared: &Arc<Shared>) -> Text {
                         ..api.store().observe()
                     }
                 }
-                None => Observed::default(),
+                None => Observed {
+                    replay_lag: progress.left(),
+                    ..Observed::default()
+                },
             }
         }),
     )

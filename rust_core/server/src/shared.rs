@@ -1,5 +1,6 @@
 //! What every connection shares.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -21,7 +22,9 @@ pub(crate) struct Shared {
     pub metrics: Arc<Metrics>,
     /// Bytes of requests still arriving.
     pub budget: Budget,
-    /// Rises once, when the server is told to stop.
+    /// Rises once, when the server is told to stop …
+    pub stop: watch::Sender<bool>,
+    /// … and this once everybody who watches its health has been told.
     pub draining: watch::Sender<bool>,
     /// How long calls in progress then have.
     pub drain: Duration,
@@ -44,6 +47,7 @@ impl Shared {
             budget: Budget::new(limits.buffered_bytes),
             limits,
             metrics,
+            stop: watch::Sender::new(false),
             draining: watch::Sender::new(false),
             drain,
             left: Notify::new(),
@@ -72,19 +76,94 @@ impl Shared {
     /// `Overloaded`, at once.
     #[inline]
     pub fn permit(&self) -> Result<Permit<'_>, ApiError> {
-        let taken = self.metrics.in_flight.fetch_add(1, Ordering::AcqRel);
-        let permit = Permit {
+        self.take_permit()?;
+        Ok(Permit {
             metrics: &self.metrics,
-        };
-        if usize::try_from(taken).is_ok_and(|taken| taken < self.limits.in_flight) {
-            return Ok(permit);
-        }
-        self.metrics.shed.fetch_add(1, Ordering::Relaxed);
-        Err(ApiError::Overloaded {
-            what: "requests in progress",
-            limit: self.limits.in_flight as u64,
-            retry_ms: self.limits.retry_ms,
         })
+    }
+
+    #[inline]
+    fn take_permit(&self) -> Result<(), ApiError> {
+        let taken = self.metrics.in_flight.fetch_add(1, Ordering::AcqRel);
+        if usize::try_from(taken).is_ok_and(|taken| taken < self.limits.in_flight) {
+            return Ok(());
+        }
+        self.metrics.in_flight.fetch_sub(1, Ordering::AcqRel);
+        Err(self.overloaded("requests in progress", self.limits.in_flight))
+    }
+
+    #[cold]
+    fn overloaded(&self, what: &'static str, limit: usize) -> ApiError {
+        self.metrics.shed.fetch_add(1, Ordering::Relaxed);
+        ApiError::Overloaded {
+            what,
+            limit: limit as u64,
+            retry_ms: self.limits.retry_ms,
+        }
+    }
+}
+
+/// Resolves when the server drains.
+pub(crate) type Drained = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+impl Shared {
+    /// Resolves when the server drains.
+    pub fn drained(&self) -> Drained {
+        let mut draining = self.draining.subscribe();
+        Box::pin(async move {
+            // An error means that the server is gone, which ends streams just as well.
+            let _ = draining.wait_for(|draining| *draining).await;
+        })
+    }
+
+    /// Takes a permit that can outlive the call that took it.
+    ///
+    /// # Errors
+    /// As [`Shared::permit`].
+    pub fn permit_owned(self: &Arc<Self>) -> Result<OwnedPermit, ApiError> {
+        self.take_permit()?;
+        Ok(OwnedPermit {
+            metrics: Arc::clone(&self.metrics),
+        })
+    }
+
+    /// Takes a place among the long-lived streams.
+    ///
+    /// # Errors
+    /// `Overloaded`, at once.
+    pub fn seat(&self) -> Result<StreamSeat, ApiError> {
+        let taken = self.metrics.open_streams.fetch_add(1, Ordering::AcqRel);
+        let seat = StreamSeat {
+            metrics: Arc::clone(&self.metrics),
+        };
+        if usize::try_from(taken).is_ok_and(|taken| taken < self.limits.open_streams) {
+            return Ok(seat);
+        }
+        Err(self.overloaded("open streams", self.limits.open_streams))
+    }
+}
+
+/// The right of one request in a stream to be in progress.
+#[derive(Debug)]
+pub(crate) struct OwnedPermit {
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for OwnedPermit {
+    fn drop(&mut self) {
+        self.metrics.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A place among the long-lived streams.
+#[derive(Debug)]
+pub(crate) struct StreamSeat {
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for StreamSeat {
+    fn drop(&mut self) {
+        self.metrics.open_streams.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::run::{self, Parts};
 use crate::services::Streams;
 use crate::shared::Shared;
+use crate::store::Surroundings;
 use crate::transport::tls;
 
 /// Why a server did not start, or ended.
@@ -72,7 +73,18 @@ impl Server {
     /// # Errors
     /// Settings, addresses and certificates that cannot work.
     pub fn start(config: ServerConfig) -> Result<ServerHandle, StartError> {
-        Self::start_with(config, false)
+        Self::start_with(config, Surroundings::default(), false)
+    }
+
+    /// As [`Server::start`], with another clock or another disk.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_in(
+        config: ServerConfig,
+        around: Surroundings,
+    ) -> Result<ServerHandle, StartError> {
+        Self::start_with(config, around, false)
     }
 
     /// Serves until SIGTERM or SIGINT, drains, and returns.
@@ -80,12 +92,16 @@ impl Server {
     /// # Errors
     /// As [`Server::start`], and a journal that cannot be opened or stops.
     pub fn run(config: ServerConfig) -> Result<(), StartError> {
-        let handle = Self::start_with(config, true)?;
+        let handle = Self::start_with(config, Surroundings::default(), true)?;
         tracing::info!(address = %handle.address(), "listening");
         handle.wait()
     }
 
-    fn start_with(config: ServerConfig, signals: bool) -> Result<ServerHandle, StartError> {
+    fn start_with(
+        config: ServerConfig,
+        around: Surroundings,
+        signals: bool,
+    ) -> Result<ServerHandle, StartError> {
         config.validate()?;
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let listener = bind(config.listen)?;
@@ -97,7 +113,7 @@ impl Server {
         };
         let runtime = runtime(config.threads())?;
         let metrics = Arc::new(Metrics::default());
-        let streams = Streams::new(&config.limits);
+        let streams = Streams::new();
         let shared = Arc::new(Shared::new(
             config.limits.clone(),
             config.drain(),
@@ -113,6 +129,7 @@ impl Server {
             shared: Arc::clone(&shared),
             ready: Arc::clone(&ready),
             signals,
+            around,
         };
         let thread = std::thread::Builder::new()
             .name("bespeak-server".to_owned())
@@ -235,7 +252,7 @@ impl ServerHandle {
 
     /// Tells it to stop: no new connections, calls in progress end, then a last sync. Returns at once.
     pub fn drain(&self) {
-        self.shared.draining.send_replace(true);
+        self.shared.stop.send_replace(true);
     }
 
     /// Waits until it has ended.

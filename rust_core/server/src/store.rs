@@ -1,13 +1,20 @@
 //! The partition as the server uses it: one lock, and the revision that each answer must wait for.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use bespeak_engine::{Answer, Command, Meta, Settings, State, UtcMillis};
+use bespeak_engine::{Answer, Command, Meta, State};
+use bespeak_journal::storage::{FsStorage, Storage};
+use bespeak_journal::{
+    Clock, Hooks, LogConfig, Partition, PartitionConfig, PartitionError, SystemClock,
+};
 
+use crate::config::{EngineSettings, JournalMode, JournalSettings};
 use crate::error::ApiError;
 use crate::gate::Gate;
 use crate::metrics::Observed;
+use crate::watch::Watchers;
 
 /// An outcome, and the journal position that must be durable before anyone is told of it.
 #[derive(Debug)]
@@ -36,20 +43,136 @@ impl<T> Seen<T> {
     }
 }
 
+impl<T> From<bespeak_journal::Seen<Result<T, ApiError>>> for Seen<T> {
+    fn from(seen: bespeak_journal::Seen<Result<T, ApiError>>) -> Self {
+        Self {
+            result: seen.result,
+            revision: seen.revision,
+        }
+    }
+}
+
+/// Where time comes from, and where the journal lies.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Another place than the configured directory.
+    pub storage: Option<Arc<dyn Storage>>,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock::default()),
+            storage: None,
+        }
+    }
+}
+
+/// How far a replay is.
+#[derive(Debug, Default)]
+pub struct Progress {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Progress {
+    /// Records still to be replayed, as far as known.
+    pub fn left(&self) -> u64 {
+        self.total
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.done.load(Ordering::Relaxed))
+    }
+}
+
+/// Passes the journal's news on.
+struct News {
+    gate: Arc<Gate>,
+    progress: Arc<Progress>,
+}
+
+impl Hooks for News {
+    fn durable(&self, revision: u64) {
+        self.gate.reached(revision);
+    }
+
+    fn failed(&self, cause: &str) {
+        self.gate.fail(cause.to_owned());
+    }
+
+    fn replayed(&self, done: u64, total: u64) {
+        self.progress.total.store(total, Ordering::Relaxed);
+        self.progress.done.store(done, Ordering::Relaxed);
+    }
+}
+
 /// The partition.
 #[derive(Debug)]
 pub struct Store {
-    state: Mutex<State>,
-    gate: Gate,
+    partition: Partition,
+    gate: Arc<Gate>,
+    watchers: Arc<Watchers>,
+    mode: JournalMode,
 }
 
 impl Store {
-    /// A partition in memory.
-    pub fn memory(settings: Settings) -> Self {
-        Self {
-            state: Mutex::new(State::new(settings)),
-            gate: Gate::new(0),
-        }
+    /// Opens the journal, which takes as long as its replay.
+    ///
+    /// # Errors
+    /// A journal that cannot be read, or that another process has open.
+    pub fn open(
+        journal: &JournalSettings,
+        engine: &EngineSettings,
+        around: Surroundings,
+        progress: &Arc<Progress>,
+    ) -> Result<Self, ApiError> {
+        let gate = Arc::new(Gate::default());
+        let news = Arc::new(News {
+            gate: Arc::clone(&gate),
+            progress: Arc::clone(progress),
+        });
+        let config = partition_config(journal, engine);
+        let storage = match (journal.mode, around.storage, &journal.path) {
+            (JournalMode::Memory, _, _) => None,
+            (JournalMode::Group, Some(storage), _) => Some(storage),
+            (JournalMode::Group, None, Some(path)) => Some(directory(path)?),
+            (JournalMode::Group, None, None) => {
+                let hint = "set it to a directory, or the mode to memory";
+                return Err(ApiError::NotConfigured {
+                    what: "journal.path",
+                    hint,
+                });
+            }
+        };
+        let partition = match storage {
+            None => Partition::in_memory(config, around.clock, news),
+            Some(storage) => {
+                let (partition, report) = Partition::open(storage, config, around.clock, news)?;
+                tracing::info!(
+                    revision = partition.durable_revision(),
+                    replayed = report.replayed.records,
+                    "the journal is open"
+                );
+                partition
+            }
+        };
+        Ok(Self {
+            partition,
+            gate,
+            watchers: Arc::default(),
+            mode: journal.mode,
+        })
+    }
+
+    /// The partition itself.
+    pub fn partition(&self) -> &Partition {
+        &self.partition
+    }
+
+    /// When an answer counts as given.
+    pub fn mode(&self) -> JournalMode {
+        self.mode
     }
 
     /// Where answers wait for durability.
@@ -57,18 +180,24 @@ impl Store {
         &self.gate
     }
 
+    /// Who watches what can be promised.
+    pub fn watchers(&self) -> &Arc<Watchers> {
+        &self.watchers
+    }
+
     /// Reads, with every due transition applied.
     #[inline]
     pub fn read<T>(&self, read: impl FnOnce(&State) -> Result<T, ApiError>) -> Seen<T> {
-        let mut state = self.lock();
-        state.advance(now(), &mut |_| {});
-        Seen {
-            result: read(&state),
-            revision: state.revision(),
-        }
+        let watchers = &self.watchers;
+        let seen = self.partition.read(|state| {
+            watchers.note(state.touched());
+            read(state)
+        });
+        seen.into()
     }
 
     /// Makes a command under the lock, executes it, and makes the answer before the lock is gone.
+    #[inline]
     pub fn write<T>(
         &self,
         meta: Result<Meta, ApiError>,
@@ -79,37 +208,93 @@ impl Store {
             Ok(meta) => meta,
             Err(error) => return Seen::failed(error),
         };
-        let mut state = self.lock();
-        let result = command(&state)
-            .and_then(|command| Ok(state.step(meta, &command, now(), &mut |_| {})?))
-            .and_then(|done| answer(&state, done));
-        let revision = state.revision();
-        self.gate.reached(revision);
-        Seen { result, revision }
+        let watchers = &self.watchers;
+        let seen = self.partition.write(meta, command, |state, done| {
+            watchers.note(state.touched());
+            answer(state, done)
+        });
+        seen.into()
     }
 
     /// Applies what time has brought, so that it is journaled and told even when nobody asks.
     pub fn sweep(&self) {
-        let swept = self.read(|_| Ok(()));
-        drop(swept);
+        if let Err(error) = self.read(|_| Ok(())).result {
+            tracing::debug!(%error, "nothing is swept");
+        }
     }
 
     /// Numbers for the metrics page.
     pub fn observe(&self) -> Observed {
-        let stats = self.lock().stats();
-        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let log = self.partition.journal();
+        let counters = log.map(|log| {
+            let stats = log.stats();
+            let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            vec![
+                ("journal_records", "Records written", load(&stats.records)),
+                ("journal_bytes", "Bytes written", load(&stats.bytes)),
+                ("journal_seals", "Seals written", load(&stats.seals)),
+            ]
+        });
+        let (records, bytes) = self.partition.pending();
+        let mut gauges = vec![
+            (
+                "journal_pending_records",
+                "Records that wait for a sync",
+                signed(records as u64),
+            ),
+            (
+                "journal_pending_bytes",
+                "Bytes that wait for a sync",
+                signed(bytes as u64),
+            ),
+            (
+                "clock_suspect",
+                "1 while a jump of the clock waits to be confirmed",
+                { i64::from(self.partition.clock_suspect().is_some()) },
+            ),
+            ("durable_revision", "Journal position that is durable", {
+                signed(self.partition.durable_revision())
+            }),
+        ];
+        if let Ok((stats, revision)) = self
+            .partition
+            .peek(|state| (state.stats(), state.revision()))
+        {
+            gauges.extend([
+                (
+                    "revision",
+                    "Journal position of the state",
+                    signed(revision),
+                ),
+                ("items", "Items", signed(stats.items as u64)),
+                ("locations", "Locations", signed(stats.locations as u64)),
+                ("positions", "Positions", signed(stats.positions as u64)),
+                ("receipts", "Open receipts", signed(stats.receipts as u64)),
+                ("holds", "Holds that are not confirmed", signed(stats.held)),
+                (
+                    "confirmed_reservations",
+                    "Confirmed reservations still open",
+                    signed(stats.confirmed),
+                ),
+                (
+                    "open_shocks",
+                    "Supply shocks still open",
+                    signed(stats.open_shocks as u64),
+                ),
+                (
+                    "remembered_requests",
+                    "Answers remembered",
+                    signed(stats.remembered_requests as u64),
+                ),
+            ]);
+        }
         Observed {
             serving: true,
-            gauges: vec![
-                ("positions", "Positions", count(stats.positions)),
-                ("receipts", "Open receipts", count(stats.receipts)),
-                (
-                    "holds",
-                    "Holds that are not confirmed",
-                    i64::try_from(stats.held).unwrap_or(i64::MAX),
-                ),
-            ],
-            ..Observed::default()
+            replay_lag: 0,
+            gauges,
+            counters: counters.unwrap_or_default(),
+            sync_us: log.map(|log| log.stats().sync_us.snapshot()),
+            batch_records: log.map(|log| log.stats().batch_records.snapshot()),
         }
     }
 
@@ -118,17 +303,78 @@ impl Store {
     /// # Errors
     /// When the last sync fails.
     pub fn close(&self) -> Result<(), ApiError> {
-        Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(self.partition.close()?)
     }
 }
 
-fn now() -> UtcMillis {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    UtcMillis::new(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn directory(path: &Path) -> Result<Arc<dyn Storage>, ApiError> {
+    let storage = FsStorage::new(path).map_err(|error| {
+        ApiError::JournalFailed(format!("cannot use {}: {error}", path.display()))
+    })?;
+    Ok(Arc::new(storage))
+}
+
+fn partition_config(journal: &JournalSettings, engine: &EngineSettings) -> PartitionConfig {
+    let standard = PartitionConfig::default();
+    let or = |value: u64, default: u64| if value > 0 { value } else { default };
+    PartitionConfig {
+        settings: engine.settings(),
+        log: LogConfig {
+            segment_bytes: or(journal.segment_bytes, standard.log.segment_bytes),
+            ..standard.log
+        },
+        clock_jump_ms: i64::try_from(or(
+            journal.clock_jump_ms,
+            standard.clock_jump_ms.unsigned_abs(),
+        ))
+        .unwrap_or(i64::MAX),
+        retention_ms: or(journal.retention_ms, standard.retention_ms),
+        snapshot_every_bytes: or(journal.snapshot_every_bytes, standard.snapshot_every_bytes),
+        ..standard
+    }
+}
+
+impl From<PartitionError> for ApiError {
+    fn from(error: PartitionError) -> Self {
+        match error {
+            PartitionError::Engine(error) => Self::Engine(error),
+            PartitionError::Overloaded {
+                what,
+                limit,
+                retry_ms,
+                ..
+            } => Self::Overloaded {
+                what: if what == "bytes" {
+                    "bytes waiting for the disk"
+                } else {
+                    "records waiting for the disk"
+                },
+                limit: limit as u64,
+                retry_ms,
+            },
+            PartitionError::ClockSuspect { jump_ms } => Self::ClockSuspect { jump_ms },
+            PartitionError::Stopped { cause } => Self::JournalFailed(cause),
+            PartitionError::OutOfRetention {
+                asked,
+                oldest,
+                newest,
+            } => Self::OutOfRetention {
+                asked,
+                oldest,
+                newest,
+            },
+            PartitionError::InMemory(what) => Self::NotConfigured {
+                what,
+                hint: "set journal.mode to group and journal.path to a directory",
+            },
+            PartitionError::Journal(error) => Self::JournalFailed(error.to_string()),
+            PartitionError::Snapshot { .. } | PartitionError::Replay(_) => {
+                Self::JournalFailed(error.to_string())
+            }
+        }
+    }
 }

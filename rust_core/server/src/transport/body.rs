@@ -11,9 +11,10 @@ use tonic::Status;
 
 use super::message::PREFIX;
 use crate::error::ApiError;
+use crate::shared::{Drained, StreamSeat};
 
 /// A body that hyper sends.
-pub enum AnswerBody {
+pub(crate) enum AnswerBody {
     /// Only headers.
     Empty,
     /// The message, then the trailers.
@@ -21,7 +22,14 @@ pub enum AnswerBody {
     /// The message has been sent.
     Trailers,
     /// Made by a streaming service.
-    Stream(tonic::body::Body),
+    Stream {
+        /// Its body.
+        inner: tonic::body::Body,
+        /// Its place among the streams.
+        _seat: StreamSeat,
+        /// When a drain cuts it, for those that would not end by themselves.
+        drained: Option<Drained>,
+    },
 }
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -48,7 +56,22 @@ impl http_body::Body for AnswerBody {
                 trailers.insert(Status::GRPC_STATUS, OK);
                 Poll::Ready(Some(Ok(Frame::trailers(trailers))))
             }
-            Self::Stream(body) => Pin::new(body).poll_frame(cx),
+            Self::Stream { inner, drained, .. } => {
+                let polled = Pin::new(inner).poll_frame(cx);
+                if polled.is_ready()
+                    || drained
+                        .as_mut()
+                        .is_none_or(|end| end.as_mut().poll(cx).is_pending())
+                {
+                    return polled;
+                }
+                *self = Self::Empty;
+                let mut trailers = HeaderMap::with_capacity(3);
+                match Status::from(ApiError::Draining).add_header(&mut trailers) {
+                    Ok(()) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                    Err(status) => Poll::Ready(Some(Err(status))),
+                }
+            }
         }
     }
 
@@ -56,7 +79,7 @@ impl http_body::Body for AnswerBody {
         match self {
             Self::Empty => true,
             Self::Message(_) | Self::Trailers => false,
-            Self::Stream(body) => body.is_end_stream(),
+            Self::Stream { inner, .. } => inner.is_end_stream(),
         }
     }
 
@@ -69,7 +92,10 @@ impl http_body::Body for AnswerBody {
 ///
 /// # Errors
 /// `MessageTooLarge` when the answer exceeds what a caller must be able to take.
-pub fn message<M: Message>(answer: &M, limit: usize) -> Result<Response<AnswerBody>, ApiError> {
+pub(crate) fn message<M: Message>(
+    answer: &M,
+    limit: usize,
+) -> Result<Response<AnswerBody>, ApiError> {
     let length = answer.encoded_len();
     let announced = u32::try_from(length)
         .ok()
@@ -90,12 +116,12 @@ pub fn message<M: Message>(answer: &M, limit: usize) -> Result<Response<AnswerBo
 }
 
 /// The response that carries nothing but a failure.
-pub fn failure(error: ApiError) -> Response<AnswerBody> {
+pub(crate) fn failure(error: ApiError) -> Response<AnswerBody> {
     status(&Status::from(error))
 }
 
 /// The response that carries nothing but a status.
-pub fn status(status: &Status) -> Response<AnswerBody> {
+pub(crate) fn status(status: &Status) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::Empty);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, GRPC);

@@ -114,7 +114,7 @@ async fn stream(
     request: Request<Incoming>,
     arrived: Instant,
 ) -> Response<AnswerBody> {
-    let response = shared.streams.call(shared, method, request, arrived).await;
+    let response = shared.streams.call(shared, method, request).await;
     let code = response
         .headers()
         .get("grpc-status")

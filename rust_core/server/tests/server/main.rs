@@ -1,4 +1,5 @@
 //! A real server through real clients.
 
+mod journal;
 mod promise;
 mod world;

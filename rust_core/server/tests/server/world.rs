@@ -51,14 +51,30 @@ impl World {
     /// Puts items and locations of these names.
     pub async fn put(&mut self, items: &[&str], locations: &[&str]) {
         for item in items {
-            let item = pb::Item { item: (*item).to_owned(), base_unit: "each".into(), ..Default::default() };
-            let request = pb::PutItemRequest { context: ctx(), item: Some(item) };
+            let item = pb::Item {
+                item: (*item).to_owned(),
+                base_unit: "each".into(),
+                ..Default::default()
+            };
+            let request = pb::PutItemRequest {
+                context: ctx(),
+                item: Some(item),
+            };
             self.catalog.put_item(request).await.expect("item is put");
         }
         for location in locations {
-            let location = pb::Location { location: (*location).to_owned(), ..Default::default() };
-            let request = pb::PutLocationRequest { context: ctx(), location: Some(location) };
-            self.catalog.put_location(request).await.expect("location is put");
+            let location = pb::Location {
+                location: (*location).to_owned(),
+                ..Default::default()
+            };
+            let request = pb::PutLocationRequest {
+                context: ctx(),
+                location: Some(location),
+            };
+            self.catalog
+                .put_location(request)
+                .await
+                .expect("location is put");
         }
     }
 
@@ -71,13 +87,25 @@ impl World {
             quantity,
             ..Default::default()
         };
-        let answer = self.supply.set_on_hand(request).await.expect("counted").into_inner();
-        assert_eq!(answer.result.map(|result| result.on_hand), Some(quantity as i64));
+        let answer = self
+            .supply
+            .set_on_hand(request)
+            .await
+            .expect("counted")
+            .into_inner();
+        assert_eq!(
+            answer.result.map(|result| result.on_hand),
+            Some(quantity as i64)
+        );
     }
 
     /// Units that can be promised now.
     pub async fn available(&mut self, item: &str, location: &str) -> u64 {
-        let answer = self.promise.check(check(item, location, 0)).await.expect("checked");
+        let answer = self
+            .promise
+            .check(check(item, location, 0))
+            .await
+            .expect("checked");
         answer.into_inner().results[0].available
     }
 }
@@ -91,31 +119,62 @@ pub fn start(config: ServerConfig) -> ServerHandle {
 
 pub async fn connect(server: &ServerHandle) -> Channel {
     let address = format!("http://{}", server.address());
-    Channel::from_shared(address).expect("own address").connect().await.expect("connects")
+    Channel::from_shared(address)
+        .expect("own address")
+        .connect()
+        .await
+        .expect("connects")
 }
 
 /// A context with a request id that was never used.
 pub fn ctx() -> Option<pb::RequestContext> {
-    Some(pb::RequestContext { request_id: fresh_id(), ..Default::default() })
+    Some(pb::RequestContext {
+        request_id: fresh_id(),
+        ..Default::default()
+    })
 }
 
 pub fn fresh_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!("{:032x}", 0x4000_8000_0000_0000_0000u128 << 12 | u128::from(NEXT.fetch_add(1, Ordering::Relaxed)))
+    format!(
+        "{:032x}",
+        0x4000_8000_0000_0000_0000u128 << 12 | u128::from(NEXT.fetch_add(1, Ordering::Relaxed))
+    )
 }
 
 pub fn check(item: &str, location: &str, quantity: u64) -> pb::CheckRequest {
-    let line = pb::CheckLine { item: item.into(), location: location.into(), quantity, ..Default::default() };
-    pb::CheckRequest { lines: vec![line], ..Default::default() }
+    let line = pb::CheckLine {
+        item: item.into(),
+        location: location.into(),
+        quantity,
+        ..Default::default()
+    };
+    pb::CheckRequest {
+        lines: vec![line],
+        ..Default::default()
+    }
 }
 
 pub fn reserve(item: &str, location: &str, quantity: u64) -> pb::ReserveRequest {
-    let line = pb::ReserveLine { item: item.into(), location: location.into(), quantity, ..Default::default() };
-    pb::ReserveRequest { context: ctx(), lines: vec![line], ..Default::default() }
+    let line = pb::ReserveLine {
+        item: item.into(),
+        location: location.into(),
+        quantity,
+        ..Default::default()
+    };
+    pb::ReserveRequest {
+        context: ctx(),
+        lines: vec![line],
+        ..Default::default()
+    }
 }
 
 pub fn promise(item: &str, locations: &[&str], quantity: u64) -> pb::PromiseRequest {
-    let line = pb::PromiseLine { item: item.into(), quantity, ..Default::default() };
+    let line = pb::PromiseLine {
+        item: item.into(),
+        quantity,
+        ..Default::default()
+    };
     pb::PromiseRequest {
         context: ctx(),
         lines: vec![line],
@@ -129,7 +188,10 @@ pub fn why<T: std::fmt::Debug>(result: Result<T, tonic::Status>) -> (tonic::Code
     let status = result.expect_err("fails");
     let details = status.get_error_details();
     let reason = details.error_info().map(|info| info.reason.clone());
-    (status.code(), reason.unwrap_or_else(|| format!("no error info in {status:?}")))
+    (
+        status.code(),
+        reason.unwrap_or_else(|| format!("no error info in {status:?}")),
+    )
 }
 
 /// Milliseconds since 1970.

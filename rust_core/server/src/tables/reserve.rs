@@ -1,0 +1,252 @@
+//! Reserve a table of orders, one line each: every row is an order of its own with its own outcome.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use arrow_array::builder::{BooleanBuilder, Int64Builder, StringBuilder, UInt8Builder, UInt64Builder};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use bespeak_engine::{
+    Answer, Command, EngineError, FillPolicy, HoldTerms, ItemId, LocationId, Meta, Reserve, ReserveLine, State,
+    UtcMillis,
+};
+use smallvec::smallvec;
+
+use super::columns::{Flags, Names, Numbers, RequestIds, Table, Texts};
+use super::{Job, made};
+use crate::api::Api;
+use crate::convert::{fields, reply};
+use crate::error::{ApiError, shorten};
+
+/// Columns of the table.
+pub const COLUMNS: [&str; 12] = [
+    "request_id", "item", "location", "quantity", "ship_time_ms", "expires_in_ms", "order_ref", "customer",
+    "segment", "tier", "partial", "confirm",
+];
+/// Rows between two looks at the clock.
+const SLICE: usize = 32;
+
+/// Columns of the answer.
+pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    Arc::new(Schema::new(vec![
+        Field::new("outcome", DataType::UInt8, false),
+        Field::new("reservation_id", DataType::UInt64, false),
+        Field::new("held_quantity", DataType::UInt64, false),
+        Field::new("expires_at_ms", DataType::Int64, false),
+        Field::new("refusal", DataType::UInt8, false),
+        Field::new("available", DataType::UInt64, false),
+        Field::new("earliest_time_ms", DataType::Int64, true),
+        Field::new("revision", DataType::UInt64, false),
+        Field::new("replayed", DataType::Boolean, false),
+        Field::new("error", DataType::Utf8, true),
+        Field::new("message", DataType::Utf8, true),
+    ]))
+});
+
+/// A table being reserved.
+pub struct ReserveJob<'a> {
+    rows: usize,
+    next: usize,
+    slice: Duration,
+    trace_id: u128,
+    request_ids: RequestIds<'a>,
+    items: Names<'a>,
+    locations: Names<'a>,
+    quantities: Numbers<'a>,
+    ship_times: Option<Numbers<'a>>,
+    lives: Option<Numbers<'a>>,
+    orders: Option<Texts<'a>>,
+    customers: Option<Texts<'a>>,
+    segments: Option<Texts<'a>>,
+    tiers: Option<Numbers<'a>>,
+    partial: Option<Flags<'a>>,
+    confirm: Option<Flags<'a>>,
+    answers: Answers,
+    revision: u64,
+}
+
+#[derive(Default)]
+struct Answers {
+    outcome: UInt8Builder,
+    reservation: UInt64Builder,
+    held: UInt64Builder,
+    expires: Int64Builder,
+    refusal: UInt8Builder,
+    available: UInt64Builder,
+    earliest: Int64Builder,
+    revision: UInt64Builder,
+    replayed: BooleanBuilder,
+    error: StringBuilder,
+    message: StringBuilder,
+}
+
+impl<'a> ReserveJob<'a> {
+    /// Takes a table.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a column that is missing, unknown or of another type.
+    pub fn new(batch: &'a RecordBatch, rows_max: usize, slice: Duration, trace_id: u128) -> Result<Self, ApiError> {
+        let table = Table::new(batch, &COLUMNS, rows_max)?;
+        let request_ids = table.optional_request_ids("request_id")?;
+        Ok(Self {
+            rows: table.rows(),
+            next: 0,
+            slice,
+            trace_id,
+            request_ids: request_ids
+                .ok_or_else(|| ApiError::invalid("column", "request_id", "it is required: every order has its own"))?,
+            items: Names::new(table.texts("item")?),
+            locations: Names::new(table.texts("location")?),
+            quantities: table.numbers("quantity")?,
+            ship_times: table.optional_numbers("ship_time_ms")?,
+            lives: table.optional_numbers("expires_in_ms")?,
+            orders: table.optional_texts("order_ref")?,
+            customers: table.optional_texts("customer")?,
+            segments: table.optional_texts("segment")?,
+            tiers: table.optional_numbers("tier")?,
+            partial: table.optional_flags("partial")?,
+            confirm: table.optional_flags("confirm")?,
+            answers: Answers::default(),
+            revision: 0,
+        })
+    }
+
+    fn row(&mut self, api: &Api, row: usize) {
+        let meta = self.request_ids.get(row).and_then(|id| {
+            let request_id = id.ok_or_else(|| ApiError::invalid("request_id", "", "every order needs its own"))?;
+            Ok(Meta { request_id, trace_id: self.trace_id, ..Meta::default() })
+        });
+        let terms = self.terms(row);
+        let seen = api.store().write(meta, |state| self.command(state, row, terms), |_, answer| Ok(answer));
+        self.revision = self.revision.max(seen.revision);
+        match seen.result {
+            Ok(answer) => self.answers.push(api, &answer),
+            Err(error) => self.answers.push_error(&error, seen.revision),
+        }
+    }
+
+    /// Everything that needs no lock.
+    fn terms(&self, row: usize) -> Result<HoldTerms, ApiError> {
+        let text = |field, texts: &Option<Texts<'_>>| {
+            Ok::<Box<str>, ApiError>(fields::optional_name(field, Texts::or_empty(texts.as_ref(), row))?.into())
+        };
+        let tier = Numbers::or_zero(self.tiers, row);
+        Ok(HoldTerms {
+            fill: match Flags::or_false(self.partial, row) {
+                true => FillPolicy::Partial,
+                false => FillPolicy::AllOrNone,
+            },
+            expires_in_ms: fields::duration("expires_in_ms", Numbers::or_zero(self.lives, row))?,
+            order_ref: text("order_ref", &self.orders)?,
+            customer: text("customer", &self.customers)?,
+            segment: text("segment", &self.segments)?,
+            tier: u8::try_from(tier).map_err(|_| ApiError::invalid("tier", tier, "it must be 0 to 255"))?,
+            rule: None,
+            confirm: Flags::or_false(self.confirm, row),
+        })
+    }
+
+    fn command(
+        &mut self,
+        state: &State,
+        row: usize,
+        terms: Result<HoldTerms, ApiError>,
+    ) -> Result<Command, ApiError> {
+        let catalog = state.catalog();
+        let terms = terms?;
+        let item = self.items.id(row, |name| catalog.item_id(name).map(|id| id.0));
+        let item = item.ok_or_else(|| EngineError::UnknownItem(shorten(self.items.name(row))))?;
+        let location = self.locations.id(row, |name| catalog.location_id(name).map(|id| id.0));
+        let location = location.ok_or_else(|| EngineError::UnknownLocation(shorten(self.locations.name(row))))?;
+        let quantity = Numbers::unsigned(Some(self.quantities), "quantity", row)?;
+        let line = ReserveLine {
+            item: ItemId(item),
+            location: LocationId(location),
+            quantity: fields::units("quantity", fields::positive("quantity", quantity)?)?,
+            ship_time: fields::time("ship_time_ms", Numbers::or_zero(self.ship_times, row))?,
+            latest: None,
+        };
+        Ok(Command::Reserve(Reserve { lines: smallvec![line], terms }))
+    }
+}
+
+impl Answers {
+    fn push(&mut self, api: &Api, answer: &Answer) {
+        let hold = match reply::hold(answer) {
+            Ok(hold) => hold,
+            Err(error) => return self.push_error(&error, answer.revision),
+        };
+        let line = hold.lines.first();
+        let refusal = line.and_then(|line| line.refusal);
+        api.metrics().refused(refusal);
+        self.outcome.append_value(hold.outcome as u8);
+        self.reservation.append_value(hold.reservation.map_or(0, |id| id.0));
+        let parts = line.map_or(&[][..], |line| &line.parts[..]);
+        self.held.append_value(parts.iter().map(|part| part.quantity.get()).sum());
+        self.expires.append_value(hold.expires_at.get());
+        self.refusal.append_value(reply::refusal(refusal) as u8);
+        self.available.append_value(line.map_or(0, |line| line.available.get()));
+        self.earliest.append_option(line.and_then(|line| line.earliest).map(UtcMillis::get));
+        self.revision.append_value(answer.revision);
+        self.replayed.append_value(answer.replayed);
+        self.error.append_null();
+        self.message.append_null();
+    }
+
+    #[cold]
+    fn push_error(&mut self, error: &ApiError, revision: u64) {
+        self.outcome.append_value(0);
+        self.reservation.append_value(0);
+        self.held.append_value(0);
+        self.expires.append_value(0);
+        self.refusal.append_value(0);
+        self.available.append_value(0);
+        self.earliest.append_null();
+        self.revision.append_value(revision);
+        self.replayed.append_value(false);
+        self.error.append_value(error.code());
+        self.message.append_value(error.to_string());
+    }
+}
+
+impl Job for ReserveJob<'_> {
+    fn step(&mut self, api: &Api) -> bool {
+        let begun = Instant::now();
+        let first = self.next;
+        while self.next < self.rows {
+            for row in self.next..self.rows.min(self.next + SLICE) {
+                self.row(api, row);
+                self.next = row + 1;
+            }
+            if begun.elapsed() >= self.slice {
+                break;
+            }
+        }
+        api.metrics().rows_reserved.fetch_add((self.next - first) as u64, Ordering::Relaxed);
+        self.next == self.rows
+    }
+
+    fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(RecordBatch, u64), ApiError> {
+        let answers = &mut self.answers;
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(answers.outcome.finish()),
+            Arc::new(answers.reservation.finish()),
+            Arc::new(answers.held.finish()),
+            Arc::new(answers.expires.finish()),
+            Arc::new(answers.refusal.finish()),
+            Arc::new(answers.available.finish()),
+            Arc::new(answers.earliest.finish()),
+            Arc::new(answers.revision.finish()),
+            Arc::new(answers.replayed.finish()),
+            Arc::new(answers.error.finish()),
+            Arc::new(answers.message.finish()),
+        ];
+        let batch = RecordBatch::try_new(Arc::clone(&SCHEMA), columns).map_err(|error| made(&error))?;
+        Ok((batch, self.revision))
+    }
+}
