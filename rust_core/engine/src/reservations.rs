@@ -150,6 +150,15 @@ impl Reservations {
             .map(|(id, reservation)| (ReservationId(id), reservation))
     }
 
+    pub fn iter_from(
+        &self,
+        first: ReservationId,
+    ) -> impl Iterator<Item = (ReservationId, &Reservation)> {
+        self.table
+            .iter_from(first.0)
+            .map(|(id, reservation)| (ReservationId(id), reservation))
+    }
+
     pub fn first_due(&self) -> Option<(UtcMillis, ReservationId)> {
         self.due.first().copied()
     }

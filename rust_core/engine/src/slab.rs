@@ -119,11 +119,13 @@ impl PagedIndex {
         Some(slot)
     }
 
-    /// Ids in rising order with their slots.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+    /// Ids from `first` on, in rising order, with their slots.
+    pub fn iter_from(&self, first: u64) -> impl Iterator<Item = (u64, u32)> + '_ {
+        let skipped = usize::try_from(first).unwrap_or(usize::MAX) / PAGE;
         self.pages
             .iter()
             .enumerate()
+            .skip(skipped)
             .filter_map(|(n, page)| page.as_ref().map(|page| (n, page)))
             .flat_map(|(n, page)| {
                 page.slots
@@ -132,6 +134,7 @@ impl PagedIndex {
                     .filter(|(_, slot)| **slot != NONE)
                     .map(move |(k, slot)| ((n * PAGE + k) as u64, *slot))
             })
+            .skip_while(move |(id, _)| *id < first)
     }
 }
 
@@ -179,8 +182,13 @@ impl<T> Table<T> {
 
     /// In rising order of the ids.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &T)> + '_ {
+        self.iter_from(0)
+    }
+
+    /// From `first` on, in rising order of the ids.
+    pub fn iter_from(&self, first: u64) -> impl Iterator<Item = (u64, &T)> + '_ {
         self.index
-            .iter()
+            .iter_from(first)
             .filter_map(|(id, slot)| self.slab.get(slot).map(|value| (id, value)))
     }
 }

@@ -167,6 +167,14 @@ impl State {
         self.reservations.iter()
     }
 
+    /// Open reservations from `first` on, by id.
+    pub fn reservations_from(
+        &self,
+        first: ReservationId,
+    ) -> impl Iterator<Item = (ReservationId, &Reservation)> {
+        self.reservations.iter_from(first)
+    }
+
     /// Whether a reservation of this id was ever made.
     pub fn was_made(&self, id: ReservationId) -> bool {
         id.0 > 0 && id.0 < self.reservations.next_id

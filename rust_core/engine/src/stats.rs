@@ -46,6 +46,14 @@ impl State {
         self.sources.iter()
     }
 
+    /// Unmet demand from this day, item and location on, in that order.
+    pub fn unmet_demand_from(
+        &self,
+        first: (u32, ItemId, LocationId),
+    ) -> impl Iterator<Item = (u32, ItemId, LocationId, Unmet)> + '_ {
+        self.unmet.iter_from(first)
+    }
+
     /// Unmet demand by day, item and location.
     pub fn unmet_demand(&self) -> impl Iterator<Item = (u32, ItemId, LocationId, Unmet)> + '_ {
         self.unmet.iter()

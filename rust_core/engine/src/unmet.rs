@@ -66,6 +66,15 @@ impl UnmetDemand {
             .map(|((day, item, location), unmet)| (*day, *item, *location, *unmet))
     }
 
+    pub fn iter_from(
+        &self,
+        first: (u32, ItemId, LocationId),
+    ) -> impl Iterator<Item = (u32, ItemId, LocationId, Unmet)> + '_ {
+        self.rows
+            .range(first..)
+            .map(|((day, item, location), unmet)| (*day, *item, *location, *unmet))
+    }
+
     pub fn keys(&self) -> impl Iterator<Item = u64> + '_ {
         self.recent.iter().copied()
     }

@@ -4,6 +4,7 @@ pub mod api;
 pub mod config;
 pub mod convert;
 pub mod error;
+mod flight;
 pub mod gate;
 pub mod method;
 pub mod metrics;
@@ -13,6 +14,7 @@ mod shared;
 mod start;
 mod status;
 pub mod store;
+pub mod tables;
 mod transport;
 pub mod watch;
 

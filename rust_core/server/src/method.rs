@@ -66,11 +66,11 @@ methods! {
         Extend "Extend"
         GetReservation "GetReservation"
         Explain "Explain"
-        CheckRegion "CheckRegion"
         Repromise "Repromise"
     }
     Blocking "bespeak.v1.PromiseService" {
         AsOf "AsOf"
+        CheckRegion "CheckRegion"
     }
     Stream "bespeak.v1.PromiseService" {
         Session "Session"

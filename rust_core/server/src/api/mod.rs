@@ -6,6 +6,7 @@
 mod admin;
 mod catalog;
 mod check;
+mod explain;
 mod lifecycle;
 mod promise;
 mod supply;

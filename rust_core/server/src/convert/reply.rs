@@ -1,9 +1,9 @@
 //! Answers of the engine, as callers see them. Names come back from the request where they can.
 
 use bespeak_engine::{
-    Answer, Catalog, HoldReply, LineReply, LocationId, Outcome, PartReply, Receipt, ReceiptKind,
-    Refusal, Reply, Reservation, ReservationId, ReservationState, ShockCause, ShockView, State,
-    StepReply, SupplyReply, UtcMillis,
+    Answer, Catalog, HoldReply, LineReply, Outcome, PartReply, Receipt, ReceiptKind, Refusal,
+    Reply, Reservation, ReservationId, ReservationState, ShockCause, ShockView, State, StepReply,
+    SupplyReply, UtcMillis,
 };
 use bespeak_proto::v1 as pb;
 
@@ -48,14 +48,10 @@ pub fn outcome(outcome: Outcome) -> pb::Outcome {
     }
 }
 
-/// The result of a line, whose item is named by `item` and whose locations by `location_name`.
-fn line(
-    item: String,
-    reply: &LineReply,
-    location_name: impl Fn(LocationId) -> String,
-) -> pb::LineResult {
+/// The result of a line whose item has this name.
+pub fn line(catalog: &Catalog, item: String, reply: &LineReply) -> pb::LineResult {
     let part = |part: &PartReply| pb::LinePart {
-        location: location_name(part.location),
+        location: catalog.location(part.location).name.to_string(),
         quantity: part.quantity.get(),
         ship_time_ms: part.ship_time.get(),
         reservation_line: part.line,
@@ -71,16 +67,15 @@ fn line(
     }
 }
 
-/// Line results of a hold: items named by the request's lines, locations by the catalogue.
+/// Line results of a hold, whose items are named by the request's lines.
 pub fn lines(
     catalog: &Catalog,
     hold: &HoldReply,
     items: impl Iterator<Item = String>,
 ) -> Vec<pb::LineResult> {
-    let name = |id: LocationId| catalog.location(id).name.to_string();
     items
         .zip(&hold.lines)
-        .map(|(item, reply)| line(item, reply, name))
+        .map(|(item, reply)| line(catalog, item, reply))
         .collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_flight::flight_service_server::FlightServiceServer;
 use bespeak_proto::v1 as pb;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -17,6 +18,7 @@ use super::session::Session;
 use crate::api::Api;
 use crate::convert::{context, item, location};
 use crate::error::ApiError;
+use crate::flight::Flight;
 use crate::method::Method;
 use crate::shared::Shared;
 use crate::transport::body::{self, AnswerBody};
@@ -111,9 +113,20 @@ impl Streams {
                 };
                 (grpc.server_streaming(service, request).await, false)
             }
-            _ => match self.routes.clone().call(request).await {
+            Method::HealthCheck
+            | Method::HealthWatch
+            | Method::Reflection
+            | Method::ReflectionAlpha => match self.routes.clone().call(request).await {
                 Ok(response) => (response, true),
             },
+            _ => {
+                let mut flight = FlightServiceServer::new(Flight::new(shared, trace_id))
+                    .max_decoding_message_size(limit)
+                    .max_encoding_message_size(limit);
+                match flight.call(request).await {
+                    Ok(response) => (response, false),
+                }
+            }
         };
         // Health and reflection would go on for ever: a drain cuts them.
         let drained = cut.then(|| shared.drained());

@@ -59,6 +59,8 @@ pub fn run(api: &Api, call: &Call, message: Bytes) -> Encoded {
         Method::Release => answer(call, message, |request| api.release(request, trace)),
         Method::Extend => answer(call, message, |request| api.extend(request, trace)),
         Method::GetReservation => answer(call, message, |request| api.get_reservation(&request)),
+        Method::Explain => answer(call, message, |request| api.explain(request)),
+        Method::CheckRegion => answer(call, message, |request| api.check_region(&request)),
         Method::Repromise => answer(call, message, |request| api.repromise(&request)),
         Method::SetOnHand => answer(call, message, |request| api.set_on_hand(request, trace)),
         Method::AdjustOnHand => answer(call, message, |request| api.adjust_on_hand(request, trace)),
@@ -99,6 +101,7 @@ fn run_rest(api: &Api, call: &Call, message: Bytes) -> Encoded {
         }),
         Method::ListLanes => answer(call, message, |_: pb::ListLanesRequest| api.list_lanes()),
         Method::GetStats => answer(call, message, |request| api.get_stats(&request)),
+        Method::ReportAvailability => answer(call, message, |request| api.report(&request)),
         Method::GetUnmetDemand => answer(call, message, |request| api.unmet_demand(&request)),
         other => Encoded::failed(ApiError::UnknownMethod(other.name().to_owned())),
     }

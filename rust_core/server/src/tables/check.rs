@@ -1,12 +1,16 @@
 //! Check a table of lines.
 
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 
-use arrow_array::builder::{BooleanBuilder, Int64Builder, StringBuilder, UInt8Builder, UInt64Builder};
+use arrow_array::builder::{
+    BooleanBuilder, Int64Builder, StringBuilder, UInt8Builder, UInt64Builder,
+};
 use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use bespeak_engine::{CheckAnswer, CheckLine, EngineError, ItemId, LocationId, State, Units, UtcMillis};
+use bespeak_engine::{
+    CheckAnswer, CheckLine, EngineError, ItemId, LocationId, State, Units, UtcMillis,
+};
 
 use super::columns::{Names, Numbers, Table};
 use super::{Job, made};
@@ -85,14 +89,22 @@ impl<'a> CheckJob<'a> {
     #[inline]
     fn line(&mut self, state: &State, row: usize) -> Result<CheckLine, ApiError> {
         let catalog = state.catalog();
-        let item = self.items.id(row, |name| catalog.item_id(name).map(|id| id.0));
+        let item = self
+            .items
+            .id(row, |name| catalog.item_id(name).map(|id| id.0));
         let item = item.ok_or_else(|| unknown(self.items.name(row), EngineError::UnknownItem))?;
-        let location = self.locations.id(row, |name| catalog.location_id(name).map(|id| id.0));
-        let location = location.ok_or_else(|| unknown(self.locations.name(row), EngineError::UnknownLocation))?;
+        let location = self
+            .locations
+            .id(row, |name| catalog.location_id(name).map(|id| id.0));
+        let location = location
+            .ok_or_else(|| unknown(self.locations.name(row), EngineError::UnknownLocation))?;
         Ok(CheckLine {
             item: ItemId(item),
             location: LocationId(location),
-            quantity: fields::units("quantity", Numbers::unsigned(self.quantities, "quantity", row)?)?,
+            quantity: fields::units(
+                "quantity",
+                Numbers::unsigned(self.quantities, "quantity", row)?,
+            )?,
             ship_time: fields::time("ship_time_ms", Numbers::or_zero(self.ship_times, row))?,
             rule: None,
         })
@@ -109,9 +121,12 @@ impl Answers {
     fn push(&mut self, answer: &CheckAnswer) {
         self.available.append_value(answer.available.get());
         self.in_full.append_value(answer.in_full);
-        self.earliest.append_option(answer.earliest.map(UtcMillis::get));
-        self.binding.append_value(check::binding(answer.binding) as u8);
-        self.refusal.append_value(reply::refusal(answer.refusal) as u8);
+        self.earliest
+            .append_option(answer.earliest.map(UtcMillis::get));
+        self.binding
+            .append_value(check::binding(answer.binding) as u8);
+        self.refusal
+            .append_value(reply::refusal(answer.refusal) as u8);
         self.error.append_null();
     }
 
@@ -132,7 +147,9 @@ impl Job for CheckJob<'_> {
         let rows = self.next..end;
         let seen = api.store().read(|state| {
             for row in rows.clone() {
-                let answer = self.line(state, row).and_then(|line| Ok(state.check(&line)?));
+                let answer = self
+                    .line(state, row)
+                    .and_then(|line| Ok(state.check(&line)?));
                 match answer {
                     Ok(answer) => self.answers.push(&answer),
                     Err(error) => self.answers.push_error(&error),
@@ -141,7 +158,9 @@ impl Job for CheckJob<'_> {
             self.answers.revisions.resize(end, state.revision());
             Ok(())
         });
-        api.metrics().rows_checked.fetch_add(rows.len() as u64, Ordering::Relaxed);
+        api.metrics()
+            .rows_checked
+            .fetch_add(rows.len() as u64, Ordering::Relaxed);
         self.next = end;
         if let Err(error) = seen.result {
             self.failed = Some(error);
@@ -168,7 +187,8 @@ impl Job for CheckJob<'_> {
             Arc::new(answers.error.finish()),
             Arc::new(UInt64Array::from(std::mem::take(&mut answers.revisions))),
         ];
-        let batch = RecordBatch::try_new(Arc::clone(&SCHEMA), columns).map_err(|error| made(&error))?;
+        let batch =
+            RecordBatch::try_new(Arc::clone(&SCHEMA), columns).map_err(|error| made(&error))?;
         Ok((batch, revision))
     }
 }

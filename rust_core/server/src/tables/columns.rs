@@ -39,8 +39,15 @@ impl<'a> Table<'a> {
                 let rule = format!("the columns are {}", known.join(", "));
                 return Err(ApiError::invalid("column", name, rule));
             }
-            if schema.fields()[..at].iter().any(|before| before.name() == name) {
-                return Err(ApiError::invalid("column", name, "each column may be there once"));
+            if schema.fields()[..at]
+                .iter()
+                .any(|before| before.name() == name)
+            {
+                return Err(ApiError::invalid(
+                    "column",
+                    name,
+                    "each column may be there once",
+                ));
             }
         }
         Ok(Self { batch })
@@ -68,7 +75,9 @@ impl<'a> Table<'a> {
     /// # Errors
     /// `InvalidArgument` when it is of another type.
     pub fn optional_texts(self, name: &'static str) -> Result<Option<Texts<'a>>> {
-        self.column(name).map(|column| Texts::new(name, column)).transpose()
+        self.column(name)
+            .map(|column| Texts::new(name, column))
+            .transpose()
     }
 
     /// A column of whole numbers that must be there.
@@ -84,7 +93,9 @@ impl<'a> Table<'a> {
     /// # Errors
     /// `InvalidArgument` when it is of another type.
     pub fn optional_numbers(self, name: &'static str) -> Result<Option<Numbers<'a>>> {
-        self.column(name).map(|column| Numbers::new(name, column)).transpose()
+        self.column(name)
+            .map(|column| Numbers::new(name, column))
+            .transpose()
     }
 
     /// A column of true and false.
@@ -92,7 +103,9 @@ impl<'a> Table<'a> {
     /// # Errors
     /// `InvalidArgument` when it is of another type.
     pub fn optional_flags(self, name: &'static str) -> Result<Option<Flags<'a>>> {
-        let Some(column) = self.column(name) else { return Ok(None) };
+        let Some(column) = self.column(name) else {
+            return Ok(None);
+        };
         match column.as_boolean_opt() {
             Some(flags) => Ok(Some(Flags(flags))),
             None => Err(wrong_type(name, column, "it must be boolean")),
@@ -104,7 +117,9 @@ impl<'a> Table<'a> {
     /// # Errors
     /// `InvalidArgument` when it is of another type.
     pub fn optional_request_ids(self, name: &'static str) -> Result<Option<RequestIds<'a>>> {
-        let Some(column) = self.column(name) else { return Ok(None) };
+        let Some(column) = self.column(name) else {
+            return Ok(None);
+        };
         Ok(Some(match column.data_type() {
             DataType::FixedSizeBinary(16) => RequestIds::Fixed(column),
             DataType::Binary | DataType::LargeBinary => RequestIds::Binary(column),
@@ -145,16 +160,23 @@ impl<'a> Texts<'a> {
     fn new(name: &'static str, column: &'a ArrayRef) -> Result<Self> {
         Self::plain(column).map_or_else(
             || {
-                let rule = "it must be utf8, large_utf8, utf8_view, or a dictionary of one of these";
-                let dictionary = column.as_any_dictionary_opt().ok_or_else(|| wrong_type(name, column, rule))?;
-                let values =
-                    Self::plain(dictionary.values()).ok_or_else(|| wrong_type(name, column, rule))?;
+                let rule =
+                    "it must be utf8, large_utf8, utf8_view, or a dictionary of one of these";
+                let dictionary = column
+                    .as_any_dictionary_opt()
+                    .ok_or_else(|| wrong_type(name, column, rule))?;
+                let values = Self::plain(dictionary.values())
+                    .ok_or_else(|| wrong_type(name, column, rule))?;
                 // An empty dictionary has nothing that a key could mean.
                 let keys = match dictionary.values().len() {
                     0 => vec![usize::MAX; column.len()],
                     _ => dictionary.normalized_keys(),
                 };
-                Ok(Self::Dictionary { keys, nulls: dictionary.keys(), values: Box::new(values) })
+                Ok(Self::Dictionary {
+                    keys,
+                    nulls: dictionary.keys(),
+                    values: Box::new(values),
+                })
             },
             Ok,
         )
@@ -173,10 +195,20 @@ impl<'a> Texts<'a> {
     #[inline]
     pub fn get(&self, row: usize) -> Option<&str> {
         match self {
-            Self::Small(texts) => (row < texts.len() && texts.is_valid(row)).then(|| texts.value(row)),
-            Self::Large(texts) => (row < texts.len() && texts.is_valid(row)).then(|| texts.value(row)),
-            Self::View(texts) => (row < texts.len() && texts.is_valid(row)).then(|| texts.value(row)),
-            Self::Dictionary { keys, nulls, values } => {
+            Self::Small(texts) => {
+                (row < texts.len() && texts.is_valid(row)).then(|| texts.value(row))
+            }
+            Self::Large(texts) => {
+                (row < texts.len() && texts.is_valid(row)).then(|| texts.value(row))
+            }
+            Self::View(texts) => {
+                (row < texts.len() && texts.is_valid(row)).then(|| texts.value(row))
+            }
+            Self::Dictionary {
+                keys,
+                nulls,
+                values,
+            } => {
                 if nulls.is_null(row) {
                     return None;
                 }
@@ -209,7 +241,11 @@ impl<'a> Names<'a> {
             Texts::Dictionary { values, .. } => vec![None; values.len()],
             _ => Vec::new(),
         };
-        Self { texts, known, last: None }
+        Self {
+            texts,
+            known,
+            last: None,
+        }
     }
 
     /// The name of a row, "" when there is none.
@@ -220,7 +256,12 @@ impl<'a> Names<'a> {
     /// The id of a row's name.
     #[inline]
     pub fn id(&mut self, row: usize, look_up: impl FnOnce(&str) -> Option<u32>) -> Option<u32> {
-        if let Texts::Dictionary { keys, nulls, values } = &self.texts {
+        if let Texts::Dictionary {
+            keys,
+            nulls,
+            values,
+        } = &self.texts
+        {
             if nulls.is_null(row) {
                 return None;
             }
@@ -282,15 +323,30 @@ impl<'a> Numbers<'a> {
             },
             DataType::Timestamp(TimeUnit::Millisecond, _) => plain!(TimestampMillisecondType),
             DataType::Timestamp(TimeUnit::Second, _) => |column, row| {
-                column.as_primitive::<TimestampSecondType>().value(row).saturating_mul(1_000)
+                column
+                    .as_primitive::<TimestampSecondType>()
+                    .value(row)
+                    .saturating_mul(1_000)
             },
             DataType::Timestamp(TimeUnit::Microsecond, _) => |column, row| {
-                column.as_primitive::<TimestampMicrosecondType>().value(row).div_euclid(1_000)
+                column
+                    .as_primitive::<TimestampMicrosecondType>()
+                    .value(row)
+                    .div_euclid(1_000)
             },
             DataType::Timestamp(TimeUnit::Nanosecond, _) => |column, row| {
-                column.as_primitive::<TimestampNanosecondType>().value(row).div_euclid(1_000_000)
+                column
+                    .as_primitive::<TimestampNanosecondType>()
+                    .value(row)
+                    .div_euclid(1_000_000)
             },
-            _ => return Err(wrong_type(name, column, "it must be a whole number or a timestamp")),
+            _ => {
+                return Err(wrong_type(
+                    name,
+                    column,
+                    "it must be a whole number or a timestamp",
+                ));
+            }
         };
         Ok(Self { column, get })
     }
@@ -325,7 +381,8 @@ pub struct Flags<'a>(&'a arrow_array::BooleanArray);
 impl Flags<'_> {
     /// The flag of a row, false when there is none.
     pub fn or_false(flags: Option<Self>, row: usize) -> bool {
-        flags.is_some_and(|flags| row < flags.0.len() && flags.0.is_valid(row) && flags.0.value(row))
+        flags
+            .is_some_and(|flags| row < flags.0.len() && flags.0.is_valid(row) && flags.0.value(row))
     }
 }
 
@@ -348,7 +405,10 @@ impl RequestIds<'_> {
     pub fn get(&self, row: usize) -> Result<Option<u128>> {
         let bytes = match self {
             Self::Text(texts) => {
-                return texts.get(row).map(|text| fields::request_id("request_id", text)).transpose();
+                return texts
+                    .get(row)
+                    .map(|text| fields::request_id("request_id", text))
+                    .transpose();
             }
             Self::Fixed(column) if column.is_null(row) => return Ok(None),
             Self::Fixed(column) => column.as_fixed_size_binary().value(row),
@@ -360,7 +420,11 @@ impl RequestIds<'_> {
         };
         match <[u8; 16]>::try_from(bytes).map(u128::from_be_bytes) {
             Ok(id) if id != 0 => Ok(Some(id)),
-            _ => Err(ApiError::invalid("request_id", format!("{} bytes", bytes.len()), "it must be a UUID of 16 bytes")),
+            _ => Err(ApiError::invalid(
+                "request_id",
+                format!("{} bytes", bytes.len()),
+                "it must be a UUID of 16 bytes",
+            )),
         }
     }
 }

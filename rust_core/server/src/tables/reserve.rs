@@ -4,12 +4,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use arrow_array::builder::{BooleanBuilder, Int64Builder, StringBuilder, UInt8Builder, UInt64Builder};
+use arrow_array::builder::{
+    BooleanBuilder, Int64Builder, StringBuilder, UInt8Builder, UInt64Builder,
+};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bespeak_engine::{
-    Answer, Command, EngineError, FillPolicy, HoldTerms, ItemId, LocationId, Meta, Reserve, ReserveLine, State,
-    UtcMillis,
+    Answer, Command, EngineError, FillPolicy, HoldTerms, ItemId, LocationId, Meta, Reserve,
+    ReserveLine, State, UtcMillis,
 };
 use smallvec::smallvec;
 
@@ -21,8 +23,18 @@ use crate::error::{ApiError, shorten};
 
 /// Columns of the table.
 pub const COLUMNS: [&str; 12] = [
-    "request_id", "item", "location", "quantity", "ship_time_ms", "expires_in_ms", "order_ref", "customer",
-    "segment", "tier", "partial", "confirm",
+    "request_id",
+    "item",
+    "location",
+    "quantity",
+    "ship_time_ms",
+    "expires_in_ms",
+    "order_ref",
+    "customer",
+    "segment",
+    "tier",
+    "partial",
+    "confirm",
 ];
 /// Rows between two looks at the clock.
 const SLICE: usize = 32;
@@ -86,7 +98,12 @@ impl<'a> ReserveJob<'a> {
     ///
     /// # Errors
     /// `InvalidArgument` for a column that is missing, unknown or of another type.
-    pub fn new(batch: &'a RecordBatch, rows_max: usize, slice: Duration, trace_id: u128) -> Result<Self, ApiError> {
+    pub fn new(
+        batch: &'a RecordBatch,
+        rows_max: usize,
+        slice: Duration,
+        trace_id: u128,
+    ) -> Result<Self, ApiError> {
         let table = Table::new(batch, &COLUMNS, rows_max)?;
         let request_ids = table.optional_request_ids("request_id")?;
         Ok(Self {
@@ -94,8 +111,13 @@ impl<'a> ReserveJob<'a> {
             next: 0,
             slice,
             trace_id,
-            request_ids: request_ids
-                .ok_or_else(|| ApiError::invalid("column", "request_id", "it is required: every order has its own"))?,
+            request_ids: request_ids.ok_or_else(|| {
+                ApiError::invalid(
+                    "column",
+                    "request_id",
+                    "it is required: every order has its own",
+                )
+            })?,
             items: Names::new(table.texts("item")?),
             locations: Names::new(table.texts("location")?),
             quantities: table.numbers("quantity")?,
@@ -114,11 +136,20 @@ impl<'a> ReserveJob<'a> {
 
     fn row(&mut self, api: &Api, row: usize) {
         let meta = self.request_ids.get(row).and_then(|id| {
-            let request_id = id.ok_or_else(|| ApiError::invalid("request_id", "", "every order needs its own"))?;
-            Ok(Meta { request_id, trace_id: self.trace_id, ..Meta::default() })
+            let request_id =
+                id.ok_or_else(|| ApiError::invalid("request_id", "", "every order needs its own"))?;
+            Ok(Meta {
+                request_id,
+                trace_id: self.trace_id,
+                ..Meta::default()
+            })
         });
         let terms = self.terms(row);
-        let seen = api.store().write(meta, |state| self.command(state, row, terms), |_, answer| Ok(answer));
+        let seen = api.store().write(
+            meta,
+            |state| self.command(state, row, terms),
+            |_, answer| Ok(answer),
+        );
         self.revision = self.revision.max(seen.revision);
         match seen.result {
             Ok(answer) => self.answers.push(api, &answer),
@@ -129,7 +160,9 @@ impl<'a> ReserveJob<'a> {
     /// Everything that needs no lock.
     fn terms(&self, row: usize) -> Result<HoldTerms, ApiError> {
         let text = |field, texts: &Option<Texts<'_>>| {
-            Ok::<Box<str>, ApiError>(fields::optional_name(field, Texts::or_empty(texts.as_ref(), row))?.into())
+            Ok::<Box<str>, ApiError>(
+                fields::optional_name(field, Texts::or_empty(texts.as_ref(), row))?.into(),
+            )
         };
         let tier = Numbers::or_zero(self.tiers, row);
         Ok(HoldTerms {
@@ -141,7 +174,8 @@ impl<'a> ReserveJob<'a> {
             order_ref: text("order_ref", &self.orders)?,
             customer: text("customer", &self.customers)?,
             segment: text("segment", &self.segments)?,
-            tier: u8::try_from(tier).map_err(|_| ApiError::invalid("tier", tier, "it must be 0 to 255"))?,
+            tier: u8::try_from(tier)
+                .map_err(|_| ApiError::invalid("tier", tier, "it must be 0 to 255"))?,
             rule: None,
             confirm: Flags::or_false(self.confirm, row),
         })
@@ -155,10 +189,15 @@ impl<'a> ReserveJob<'a> {
     ) -> Result<Command, ApiError> {
         let catalog = state.catalog();
         let terms = terms?;
-        let item = self.items.id(row, |name| catalog.item_id(name).map(|id| id.0));
+        let item = self
+            .items
+            .id(row, |name| catalog.item_id(name).map(|id| id.0));
         let item = item.ok_or_else(|| EngineError::UnknownItem(shorten(self.items.name(row))))?;
-        let location = self.locations.id(row, |name| catalog.location_id(name).map(|id| id.0));
-        let location = location.ok_or_else(|| EngineError::UnknownLocation(shorten(self.locations.name(row))))?;
+        let location = self
+            .locations
+            .id(row, |name| catalog.location_id(name).map(|id| id.0));
+        let location = location
+            .ok_or_else(|| EngineError::UnknownLocation(shorten(self.locations.name(row))))?;
         let quantity = Numbers::unsigned(Some(self.quantities), "quantity", row)?;
         let line = ReserveLine {
             item: ItemId(item),
@@ -167,7 +206,10 @@ impl<'a> ReserveJob<'a> {
             ship_time: fields::time("ship_time_ms", Numbers::or_zero(self.ship_times, row))?,
             latest: None,
         };
-        Ok(Command::Reserve(Reserve { lines: smallvec![line], terms }))
+        Ok(Command::Reserve(Reserve {
+            lines: smallvec![line],
+            terms,
+        }))
     }
 }
 
@@ -181,13 +223,17 @@ impl Answers {
         let refusal = line.and_then(|line| line.refusal);
         api.metrics().refused(refusal);
         self.outcome.append_value(hold.outcome as u8);
-        self.reservation.append_value(hold.reservation.map_or(0, |id| id.0));
+        self.reservation
+            .append_value(hold.reservation.map_or(0, |id| id.0));
         let parts = line.map_or(&[][..], |line| &line.parts[..]);
-        self.held.append_value(parts.iter().map(|part| part.quantity.get()).sum());
+        self.held
+            .append_value(parts.iter().map(|part| part.quantity.get()).sum());
         self.expires.append_value(hold.expires_at.get());
         self.refusal.append_value(reply::refusal(refusal) as u8);
-        self.available.append_value(line.map_or(0, |line| line.available.get()));
-        self.earliest.append_option(line.and_then(|line| line.earliest).map(UtcMillis::get));
+        self.available
+            .append_value(line.map_or(0, |line| line.available.get()));
+        self.earliest
+            .append_option(line.and_then(|line| line.earliest).map(UtcMillis::get));
         self.revision.append_value(answer.revision);
         self.replayed.append_value(answer.replayed);
         self.error.append_null();
@@ -223,7 +269,9 @@ impl Job for ReserveJob<'_> {
                 break;
             }
         }
-        api.metrics().rows_reserved.fetch_add((self.next - first) as u64, Ordering::Relaxed);
+        api.metrics()
+            .rows_reserved
+            .fetch_add((self.next - first) as u64, Ordering::Relaxed);
         self.next == self.rows
     }
 
@@ -246,7 +294,8 @@ impl Job for ReserveJob<'_> {
             Arc::new(answers.error.finish()),
             Arc::new(answers.message.finish()),
         ];
-        let batch = RecordBatch::try_new(Arc::clone(&SCHEMA), columns).map_err(|error| made(&error))?;
+        let batch =
+            RecordBatch::try_new(Arc::clone(&SCHEMA), columns).map_err(|error| made(&error))?;
         Ok((batch, self.revision))
     }
 }

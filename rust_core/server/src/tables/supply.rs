@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use arrow_array::builder::{BooleanBuilder, Int64Builder, StringBuilder, UInt8Builder, UInt32Builder, UInt64Builder};
+use arrow_array::builder::{
+    BooleanBuilder, Int64Builder, StringBuilder, UInt8Builder, UInt32Builder, UInt64Builder,
+};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bespeak_engine::uuid_text;
@@ -18,9 +20,26 @@ use crate::store::Seen;
 
 /// Columns of the table.
 pub const COLUMNS: [&str; 20] = [
-    "event", "request_id", "source", "sequence", "item", "location", "to_location", "status", "to_status",
-    "quantity", "unit", "receipt_id", "receipt_kind", "due_time_ms", "due_date", "happened_at_ms", "reason",
-    "final", "reservation_id", "late_time_ms",
+    "event",
+    "request_id",
+    "source",
+    "sequence",
+    "item",
+    "location",
+    "to_location",
+    "status",
+    "to_status",
+    "quantity",
+    "unit",
+    "receipt_id",
+    "receipt_kind",
+    "due_time_ms",
+    "due_date",
+    "happened_at_ms",
+    "reason",
+    "final",
+    "reservation_id",
+    "late_time_ms",
 ];
 /// What a row may report.
 const EVENTS: &str = "set_on_hand, adjust_on_hand, move_status, schedule_receipt, change_receipt, receive, \
@@ -63,11 +82,26 @@ pub struct SupplyJob<'a> {
 }
 
 const TEXTS: [&str; 11] = [
-    "source", "item", "location", "to_location", "status", "to_status", "unit", "receipt_id", "receipt_kind",
-    "due_date", "reason",
+    "source",
+    "item",
+    "location",
+    "to_location",
+    "status",
+    "to_status",
+    "unit",
+    "receipt_id",
+    "receipt_kind",
+    "due_date",
+    "reason",
 ];
-const NUMBERS: [&str; 6] =
-    ["sequence", "quantity", "due_time_ms", "happened_at_ms", "reservation_id", "late_time_ms"];
+const NUMBERS: [&str; 6] = [
+    "sequence",
+    "quantity",
+    "due_time_ms",
+    "happened_at_ms",
+    "reservation_id",
+    "late_time_ms",
+];
 
 #[derive(Default)]
 struct Answers {
@@ -93,7 +127,11 @@ struct Done {
 
 impl Done {
     fn plain(result: Option<pb::SupplyResult>) -> Self {
-        Self { result, receipt_revision: 0, receipt_open: 0 }
+        Self {
+            result,
+            receipt_revision: 0,
+            receipt_open: 0,
+        }
     }
 }
 
@@ -102,7 +140,12 @@ impl<'a> SupplyJob<'a> {
     ///
     /// # Errors
     /// `InvalidArgument` for a column that is missing, unknown or of another type.
-    pub fn new(batch: &'a RecordBatch, rows_max: usize, slice: Duration, trace_id: u128) -> Result<Self, ApiError> {
+    pub fn new(
+        batch: &'a RecordBatch,
+        rows_max: usize,
+        slice: Duration,
+        trace_id: u128,
+    ) -> Result<Self, ApiError> {
         let table = Table::new(batch, &COLUMNS, rows_max)?;
         let mut texts = [const { None }; TEXTS.len()];
         for (place, name) in texts.iter_mut().zip(TEXTS) {
@@ -128,12 +171,18 @@ impl<'a> SupplyJob<'a> {
     }
 
     fn text(&self, name: &'static str, row: usize) -> String {
-        let column = TEXTS.iter().position(|known| *known == name).and_then(|at| self.texts[at].as_ref());
+        let column = TEXTS
+            .iter()
+            .position(|known| *known == name)
+            .and_then(|at| self.texts[at].as_ref());
         Texts::or_empty(column, row).to_owned()
     }
 
     fn column(&self, name: &'static str) -> Option<Numbers<'a>> {
-        NUMBERS.iter().position(|known| *known == name).and_then(|at| self.numbers[at])
+        NUMBERS
+            .iter()
+            .position(|known| *known == name)
+            .and_then(|at| self.numbers[at])
     }
 
     fn number(&self, name: &'static str, row: usize) -> i64 {
@@ -160,7 +209,9 @@ impl<'a> SupplyJob<'a> {
             return Ok(0);
         }
         let known = by_name(&format!("{prefix}_{}", text.to_ascii_uppercase()));
-        known.map(Into::into).ok_or_else(|| ApiError::invalid(name, text, "this version knows no such value"))
+        known
+            .map(Into::into)
+            .ok_or_else(|| ApiError::invalid(name, text, "this version knows no such value"))
     }
 
     fn status(&self, name: &'static str, row: usize) -> Result<i32, ApiError> {
@@ -168,9 +219,15 @@ impl<'a> SupplyJob<'a> {
     }
 
     fn context(&self, row: usize) -> Result<Option<pb::RequestContext>, ApiError> {
-        let id = self.request_ids.as_ref().map(|ids| ids.get(row)).transpose()?.flatten();
+        let id = self
+            .request_ids
+            .as_ref()
+            .map(|ids| ids.get(row))
+            .transpose()?
+            .flatten();
         let source = self.text("source", row);
-        let id = id.ok_or_else(|| ApiError::invalid("request_id", "", "every event needs its own"))?;
+        let id =
+            id.ok_or_else(|| ApiError::invalid("request_id", "", "every event needs its own"))?;
         let sequence = self.unsigned("sequence", row)?;
         Ok(Some(pb::RequestContext {
             request_id: uuid_text(id),
@@ -191,44 +248,87 @@ impl<'a> SupplyJob<'a> {
             "set_on_hand" => {
                 let quantity = self.unsigned("quantity", row)?;
                 let request = pb::SetOnHandRequest {
-                    context, item, location, status, quantity, unit,
+                    context,
+                    item,
+                    location,
+                    status,
+                    quantity,
+                    unit,
                     counted_at_ms: happened_at_ms,
                     ..Default::default()
                 };
-                api.set_on_hand(request, trace).map(|answer| Done::plain(answer.result))
+                api.set_on_hand(request, trace)
+                    .map(|answer| Done::plain(answer.result))
             }
             "adjust_on_hand" => {
                 let delta = self.number("quantity", row);
-                let reason = self.choice("reason", row, "ADJUST_REASON", pb::AdjustReason::from_str_name)?;
+                let reason = self.choice(
+                    "reason",
+                    row,
+                    "ADJUST_REASON",
+                    pb::AdjustReason::from_str_name,
+                )?;
                 let request = pb::AdjustOnHandRequest {
-                    context, item, location, status, delta, unit, reason, happened_at_ms,
+                    context,
+                    item,
+                    location,
+                    status,
+                    delta,
+                    unit,
+                    reason,
+                    happened_at_ms,
                 };
-                api.adjust_on_hand(request, trace).map(|answer| Done::plain(answer.result))
+                api.adjust_on_hand(request, trace)
+                    .map(|answer| Done::plain(answer.result))
             }
             "move_status" => {
-                let (to_status, quantity) = (self.status("to_status", row)?, self.unsigned("quantity", row)?);
+                let (to_status, quantity) = (
+                    self.status("to_status", row)?,
+                    self.unsigned("quantity", row)?,
+                );
                 let request = pb::MoveStatusRequest {
-                    context, item, location, from_status: status, to_status, quantity, unit, happened_at_ms,
+                    context,
+                    item,
+                    location,
+                    from_status: status,
+                    to_status,
+                    quantity,
+                    unit,
+                    happened_at_ms,
                 };
-                api.move_status(request, trace).map(|answer| Done::plain(answer.result))
+                api.move_status(request, trace)
+                    .map(|answer| Done::plain(answer.result))
             }
             "return" => {
                 let quantity = self.unsigned("quantity", row)?;
                 let reservation_id = self.unsigned("reservation_id", row)?;
                 let request = pb::ReturnRequest {
-                    context, item, location, quantity, unit, status, reservation_id, happened_at_ms,
+                    context,
+                    item,
+                    location,
+                    quantity,
+                    unit,
+                    status,
+                    reservation_id,
+                    happened_at_ms,
                 };
-                api.return_goods(request, trace).map(|answer| Done::plain(answer.result))
+                api.return_goods(request, trace)
+                    .map(|answer| Done::plain(answer.result))
             }
             "transfer" => {
                 let request = pb::TransferRequest {
-                    context, item, unit, receipt_id, happened_at_ms,
+                    context,
+                    item,
+                    unit,
+                    receipt_id,
+                    happened_at_ms,
                     from_location: location,
                     to_location: self.text("to_location", row),
                     quantity: self.unsigned("quantity", row)?,
                     due_time_ms: self.number("due_time_ms", row),
                 };
-                api.transfer(request, trace).map(|answer| Done::plain(answer.result))
+                api.transfer(request, trace)
+                    .map(|answer| Done::plain(answer.result))
             }
             _ => return self.receipt(api, row, event, context),
         })
@@ -236,7 +336,10 @@ impl<'a> SupplyJob<'a> {
 
     fn spread(&self, row: usize) -> Option<pb::ArrivalSpread> {
         let late_time_ms = self.number("late_time_ms", row);
-        (late_time_ms != 0).then_some(pb::ArrivalSpread { late_time_ms, yield_ppm: 0 })
+        (late_time_ms != 0).then_some(pb::ArrivalSpread {
+            late_time_ms,
+            yield_ppm: 0,
+        })
     }
 
     fn receipt(
@@ -256,10 +359,19 @@ impl<'a> SupplyJob<'a> {
         let instant = dated(!due_date.is_empty());
         Ok(match event {
             "schedule_receipt" => {
-                let kind = self.choice("receipt_kind", row, "RECEIPT_KIND", pb::ReceiptKind::from_str_name)?;
+                let kind = self.choice(
+                    "receipt_kind",
+                    row,
+                    "RECEIPT_KIND",
+                    pb::ReceiptKind::from_str_name,
+                )?;
                 let date = (!due_date.is_empty()).then_some(Due::DueDate(due_date));
                 let request = pb::ScheduleReceiptRequest {
-                    context, receipt_id, quantity, unit, kind,
+                    context,
+                    receipt_id,
+                    quantity,
+                    unit,
+                    kind,
                     item: self.text("item", row),
                     location: self.text("location", row),
                     due: instant.map(Due::DueTimeMs).or(date),
@@ -272,10 +384,14 @@ impl<'a> SupplyJob<'a> {
                 })
             }
             "change_receipt" => {
-                let given = self.column("quantity").is_some_and(|column| column.get(row).is_some());
+                let given = self
+                    .column("quantity")
+                    .is_some_and(|column| column.get(row).is_some());
                 let date = (!due_date.is_empty()).then_some(NewDue::DueDate(due_date));
                 let request = pb::ChangeReceiptRequest {
-                    context, receipt_id, unit,
+                    context,
+                    receipt_id,
+                    unit,
                     quantity: given.then_some(quantity),
                     due: instant.map(NewDue::DueTimeMs).or(date),
                     spread: self.spread(row),
@@ -289,7 +405,10 @@ impl<'a> SupplyJob<'a> {
             }
             "receive" => {
                 let request = pb::ReceiveRequest {
-                    context, receipt_id, quantity, unit,
+                    context,
+                    receipt_id,
+                    quantity,
+                    unit,
                     status: self.status("status", row)?,
                     r#final: Flags::or_false(self.last, row),
                     happened_at_ms: self.number("happened_at_ms", row),
@@ -301,10 +420,21 @@ impl<'a> SupplyJob<'a> {
                 })
             }
             "cancel_receipt" => {
-                let request = pb::CancelReceiptRequest { context, receipt_id, expected_revision: None };
-                api.cancel_receipt(request, trace).map(|answer| Done::plain(answer.result))
+                let request = pb::CancelReceiptRequest {
+                    context,
+                    receipt_id,
+                    expected_revision: None,
+                };
+                api.cancel_receipt(request, trace)
+                    .map(|answer| Done::plain(answer.result))
             }
-            other => return Err(ApiError::invalid("event", other, format!("it must be one of {EVENTS}"))),
+            other => {
+                return Err(ApiError::invalid(
+                    "event",
+                    other,
+                    format!("it must be one of {EVENTS}"),
+                ));
+            }
         })
     }
 }
@@ -312,12 +442,14 @@ impl<'a> SupplyJob<'a> {
 impl Answers {
     fn push(&mut self, done: &Done) {
         let result = done.result.clone().unwrap_or_default();
-        self.refusal.append_value(u8::try_from(result.refusal).unwrap_or(0));
+        self.refusal
+            .append_value(u8::try_from(result.refusal).unwrap_or(0));
         self.on_hand.append_value(result.on_hand);
         self.version.append_value(result.version);
         self.receipt_revision.append_value(done.receipt_revision);
         self.receipt_open.append_value(done.receipt_open);
-        self.shock.append_value(result.shock.map_or(0, |shock| shock.shock_id));
+        self.shock
+            .append_value(result.shock.map_or(0, |shock| shock.shock_id));
         self.revision.append_value(result.revision);
         self.replayed.append_value(result.replayed);
         self.duplicate.append_value(result.duplicate);
@@ -359,7 +491,9 @@ impl Job for SupplyJob<'_> {
                 break;
             }
         }
-        api.metrics().rows_supplied.fetch_add((self.next - first) as u64, Ordering::Relaxed);
+        api.metrics()
+            .rows_supplied
+            .fetch_add((self.next - first) as u64, Ordering::Relaxed);
         self.next == self.rows
     }
 
@@ -382,7 +516,8 @@ impl Job for SupplyJob<'_> {
             Arc::new(answers.error.finish()),
             Arc::new(answers.message.finish()),
         ];
-        let batch = RecordBatch::try_new(Arc::clone(&SCHEMA), columns).map_err(|error| made(&error))?;
+        let batch =
+            RecordBatch::try_new(Arc::clone(&SCHEMA), columns).map_err(|error| made(&error))?;
         Ok((batch, self.revision))
     }
 }

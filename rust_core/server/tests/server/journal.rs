@@ -13,7 +13,10 @@ fn durable(dir: &tempfile::TempDir) -> ServerConfig {
         segment_bytes: 32 << 20,
         ..Default::default()
     };
-    ServerConfig { journal, ..ServerConfig::local() }
+    ServerConfig {
+        journal,
+        ..ServerConfig::local()
+    }
 }
 
 #[tokio::test]
@@ -23,15 +26,31 @@ async fn what_was_answered_is_found_after_a_restart() {
     let mut world = World::with(durable(&dir)).await;
     world.put(&["tea"], &["ams1"]).await;
     world.stock("tea", "ams1", 10).await;
-    let first = world.promise.reserve(request.clone()).await.expect("answered").into_inner();
+    let first = world
+        .promise
+        .reserve(request.clone())
+        .await
+        .expect("answered")
+        .into_inner();
     assert_eq!(first.outcome(), pb::Outcome::Full);
     world.server.stop().expect("ends well");
     drop(world);
 
     let mut world = World::with(durable(&dir)).await;
     assert_eq!(world.available("tea", "ams1").await, 6);
-    let again = world.promise.reserve(request).await.expect("answered").into_inner();
-    assert_eq!(again, pb::ReserveResponse { replayed: true, ..first });
+    let again = world
+        .promise
+        .reserve(request)
+        .await
+        .expect("answered")
+        .into_inner();
+    assert_eq!(
+        again,
+        pb::ReserveResponse {
+            replayed: true,
+            ..first
+        }
+    );
 }
 
 #[tokio::test]
@@ -46,7 +65,11 @@ async fn many_clients_share_a_sync() {
             tokio::spawn(async move {
                 let mut seen = Vec::new();
                 for _ in 0..10 {
-                    let answer = client.reserve(reserve("tea", "ams1", 1)).await.expect("answered").into_inner();
+                    let answer = client
+                        .reserve(reserve("tea", "ams1", 1))
+                        .await
+                        .expect("answered")
+                        .into_inner();
                     assert_eq!(answer.outcome(), pb::Outcome::Full);
                     seen.push(answer.revision);
                 }
@@ -60,5 +83,10 @@ async fn many_clients_share_a_sync() {
     assert_eq!(world.available("tea", "ams1").await, 360);
     let store = world.server.api().expect("ready").store().observe();
     let batches = store.batch_records.expect("a journal");
-    assert!(batches.sum > 2 * batches.count, "{} records in {} syncs", batches.sum, batches.count);
+    assert!(
+        batches.sum > 2 * batches.count,
+        "{} records in {} syncs",
+        batches.sum,
+        batches.count
+    );
 }

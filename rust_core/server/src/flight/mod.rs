@@ -1,0 +1,206 @@
+//! Arrow Flight: tables in, tables out, on the same port.
+
+mod input;
+mod output;
+mod tickets;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::error::FlightError;
+use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo,
+    HandshakeRequest, HandshakeResponse, PollInfo, PutResult, SchemaResult, Ticket,
+};
+use arrow_schema::SchemaRef;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::error::ApiError;
+use crate::shared::Shared;
+use crate::tables::dump::Cursor;
+use input::Input;
+use tickets::{Exchange, Wanted};
+
+/// What streams of this service give.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The Flight service of one call.
+pub(crate) struct Flight {
+    shared: Arc<Shared>,
+    trace_id: u128,
+}
+
+impl Flight {
+    pub fn new(shared: &Arc<Shared>, trace_id: u128) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            trace_id,
+        }
+    }
+
+    fn none<T>(what: &'static str) -> Result<Response<T>, Status> {
+        Err(ApiError::NotInThisVersion(what).into())
+    }
+}
+
+fn encoded(
+    schema: SchemaRef,
+    batches: impl Stream<Item = Result<RecordBatch, ApiError>> + Send + 'static,
+) -> Answers<FlightData> {
+    let batches = batches.map_err(|error| FlightError::Tonic(Box::new(Status::from(error))));
+    let encoded = FlightDataEncoderBuilder::new()
+        .with_schema(schema)
+        .build(batches);
+    encoded.map_err(status).boxed()
+}
+
+/// The status of a failure in a stream.
+fn status(error: FlightError) -> Status {
+    match error {
+        FlightError::Tonic(status) => *status,
+        other => ApiError::Malformed(other.to_string()).into(),
+    }
+}
+
+#[tonic::async_trait]
+impl FlightService for Flight {
+    type HandshakeStream = Answers<HandshakeResponse>;
+    type ListFlightsStream = Answers<FlightInfo>;
+    type DoGetStream = Answers<FlightData>;
+    type DoPutStream = Answers<PutResult>;
+    type DoExchangeStream = Answers<FlightData>;
+    type DoActionStream = Answers<arrow_flight::Result>;
+    type ListActionsStream = Answers<ActionType>;
+
+    async fn do_exchange(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoExchangeStream>, Status> {
+        let api = self.shared.api()?.clone();
+        let (descriptor, input) = Input::open(&self.shared, request.into_inner()).await?;
+        let exchange = Exchange::from_descriptor(descriptor.as_ref())?;
+        let (shared, trace_id) = (Arc::clone(&self.shared), self.trace_id);
+        let batches = stream::try_unfold(input, move |mut input| {
+            let (shared, api) = (Arc::clone(&shared), api.clone());
+            async move {
+                let Some(batch) = input.next().await? else {
+                    return Ok::<_, ApiError>(None);
+                };
+                let answer = output::work(&shared, &api, exchange, &batch, trace_id).await?;
+                Ok(Some((answer, input)))
+            }
+        });
+        Ok(Response::new(encoded(exchange.schema(), batches)))
+    }
+
+    async fn do_put(
+        &self,
+        request: Request<Streaming<FlightData>>,
+    ) -> Result<Response<Self::DoPutStream>, Status> {
+        let api = self.shared.api()?.clone();
+        let (descriptor, input) = Input::open(&self.shared, request.into_inner()).await?;
+        let exchange = Exchange::from_descriptor(descriptor.as_ref())?;
+        if exchange != Exchange::Supply {
+            let rule = "only supply can be put: use DoExchange for check and reserve";
+            return Err(ApiError::invalid("descriptor", exchange.name(), rule).into());
+        }
+        let (shared, trace_id) = (Arc::clone(&self.shared), self.trace_id);
+        let answers = stream::try_unfold(input, move |mut input| {
+            let (shared, api) = (Arc::clone(&shared), api.clone());
+            async move {
+                let Some(batch) = input.next().await? else {
+                    return Ok::<_, ApiError>(None);
+                };
+                let answer = output::work(&shared, &api, exchange, &batch, trace_id).await?;
+                Ok(Some((
+                    PutResult {
+                        app_metadata: output::ipc(&answer)?.into(),
+                    },
+                    input,
+                )))
+            }
+        });
+        Ok(Response::new(answers.map_err(Status::from).boxed()))
+    }
+
+    async fn do_get(
+        &self,
+        request: Request<Ticket>,
+    ) -> Result<Response<Self::DoGetStream>, Status> {
+        let api = self.shared.api()?.clone();
+        let wanted = Wanted::from_ticket(&request.into_inner().ticket)?;
+        let cursor = Cursor::new(&api, wanted.dump, &wanted.location)?;
+        let drained = Arc::clone(&self.shared);
+        let batches = stream::try_unfold(cursor, move |mut cursor| {
+            let (api, shared) = (api.clone(), Arc::clone(&drained));
+            async move {
+                output::not_draining(&shared)?;
+                let Some(seen) = cursor.next(&api) else {
+                    return Ok::<_, ApiError>(None);
+                };
+                api.store().gate().wait(seen.revision).await?;
+                tokio::task::yield_now().await;
+                Ok(Some((seen.result?, cursor)))
+            }
+        });
+        let full = batches.try_filter(|batch| std::future::ready(batch.num_rows() > 0));
+        Ok(Response::new(encoded(wanted.dump.schema(), full)))
+    }
+
+    async fn list_flights(
+        &self,
+        _: Request<Criteria>,
+    ) -> Result<Response<Self::ListFlightsStream>, Status> {
+        let infos: Vec<_> = tickets::flights()
+            .map(|info| info.map_err(Status::from))
+            .collect();
+        Ok(Response::new(stream::iter(infos).boxed()))
+    }
+
+    async fn get_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<FlightInfo>, Status> {
+        let wanted = Wanted::from_descriptor(request.get_ref())?;
+        Ok(Response::new(tickets::info(wanted.dump)?))
+    }
+
+    async fn get_schema(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<SchemaResult>, Status> {
+        Ok(Response::new(tickets::schema(request.get_ref())?))
+    }
+
+    async fn handshake(
+        &self,
+        _: Request<Streaming<HandshakeRequest>>,
+    ) -> Result<Response<Self::HandshakeStream>, Status> {
+        Self::none("Flight.Handshake")
+    }
+
+    async fn poll_flight_info(
+        &self,
+        _: Request<FlightDescriptor>,
+    ) -> Result<Response<PollInfo>, Status> {
+        Self::none("Flight.PollFlightInfo")
+    }
+
+    async fn do_action(
+        &self,
+        _: Request<Action>,
+    ) -> Result<Response<Self::DoActionStream>, Status> {
+        Self::none("Flight.DoAction")
+    }
+
+    async fn list_actions(
+        &self,
+        _: Request<Empty>,
+    ) -> Result<Response<Self::ListActionsStream>, Status> {
+        Ok(Response::new(stream::empty().boxed()))
+    }
+}

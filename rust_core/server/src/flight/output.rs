@@ -1,0 +1,70 @@
+//! Works on one table without keeping the runtime or the partition from others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+use arrow_ipc::writer::StreamWriter;
+
+use super::tickets::Exchange;
+use crate::api::Api;
+use crate::error::ApiError;
+use crate::shared::Shared;
+use crate::tables::check::CheckJob;
+use crate::tables::reserve::ReserveJob;
+use crate::tables::supply::SupplyJob;
+use crate::tables::{Job, crowded};
+
+/// Answers a table once what it saw is durable.
+///
+/// # Errors
+/// A failure of the whole table; rows fail by themselves.
+pub(super) async fn work(
+    shared: &Arc<Shared>,
+    api: &Api,
+    exchange: Exchange,
+    batch: &RecordBatch,
+    trace_id: u128,
+) -> Result<RecordBatch, ApiError> {
+    not_draining(shared)?;
+    let _permit = shared.permit_owned()?;
+    let rows = shared.limits.batch_rows;
+    let slice = Duration::from_micros(shared.limits.batch_slice_us);
+    let mut job: Box<dyn Job + Send + '_> = match exchange {
+        Exchange::Check => Box::new(CheckJob::new(batch, rows)?),
+        Exchange::Reserve => Box::new(ReserveJob::new(batch, rows, slice, trace_id)?),
+        Exchange::Supply => Box::new(SupplyJob::new(batch, rows, slice, trace_id)?),
+    };
+    while !job.step(api) {
+        if crowded(api) {
+            api.store().gate().wait(job.revision()).await?;
+        }
+        tokio::task::yield_now().await;
+    }
+    let (answer, revision) = job.finish()?;
+    api.store().gate().wait(revision).await?;
+    Ok(answer)
+}
+
+/// Refuses new work while the server drains.
+///
+/// # Errors
+/// `Draining`.
+pub(super) fn not_draining(shared: &Shared) -> Result<(), ApiError> {
+    if *shared.draining.borrow() {
+        Err(ApiError::Draining)
+    } else {
+        Ok(())
+    }
+}
+
+/// A table as an Arrow IPC stream.
+///
+/// # Errors
+/// `Internal` when it cannot be written.
+pub(super) fn ipc(batch: &RecordBatch) -> Result<Vec<u8>, ApiError> {
+    let wrong = |error: arrow_schema::ArrowError| ApiError::Internal(error.to_string());
+    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).map_err(wrong)?;
+    writer.write(batch).map_err(wrong)?;
+    writer.into_inner().map_err(wrong)
+}
