@@ -46,7 +46,7 @@ class WorkerConfig:
     allocate_replicas: int = 1
     #: GPU share of a forecast replica; 0 runs it on the CPU.
     forecast_gpus: float = 0.0
-    #: How long Ray may take until every replica runs.
+    #: How long Ray may take until its node runs, and again until every replica does.
     ray_start_seconds: float = 180.0
 
     def __post_init__(self) -> None:

@@ -1,7 +1,10 @@
 """The same questions to a local worker and to one on Ray, through real gRPC."""
 
+import os
+import signal
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
@@ -85,8 +88,18 @@ def test_status_lists_what_it_offers(running):
     assert [m.name for m in status.solvers] == ["min-cost-flow"]
 
 
+def test_a_killed_replica_costs_no_answer(running):
+    context = history(20)
+    computed_by = int(running.forecast(context, 7, model="climatology").origin.replica.rpartition(":")[2])
+    if computed_by != running.process.pid:
+        os.kill(computed_by, signal.SIGKILL)
+        # The next call finds the replica dead or dying, and waits for another.
+        answer = running.forecast(context, 7, model="climatology", timeout=120)
+        assert forecast_table(answer).equals(Climatology().predict(context, None, 7))
+        assert not answer.origin.replica.endswith(f":{computed_by}")
+
+
 def test_a_refusal_reads_the_same(running):
-    import grpc
 
     with pytest.raises(grpc.RpcError) as refused:
         running.forecast(history(2).drop_columns(["target"]), 7)
