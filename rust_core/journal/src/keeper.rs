@@ -11,7 +11,7 @@ use crate::index::{FrameList, IdMap, Sidecar, SidecarSource};
 use crate::storage::{Storage, StorageFile};
 use crate::view::Shared;
 
-/// A file of durable zeros with a durable name.
+/// A file of durable zeros. Its name becomes durable with its final one.
 pub(crate) type Prepared = (String, Box<dyn StorageFile>);
 
 /// A finished segment that has no index yet.
@@ -153,9 +153,6 @@ pub(crate) fn prepare(storage: &dyn Storage, number: &AtomicU64, bytes: u64) -> 
         .create(&name, bytes)
         .doing("write zeros to", &name)?;
     file.sync_data().doing("sync", &name)?;
-    storage
-        .sync_dir()
-        .doing("sync the directory entry of", &name)?;
     Ok((name, file))
 }
 

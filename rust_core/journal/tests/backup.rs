@@ -228,6 +228,8 @@ fn a_backup_cut_short_is_no_backup_and_a_finished_one_is_durable() {
         ] {
             let found = backup.crash(mode, cut_at);
             let whole = verify_backup(&found);
+            let named = found.list().unwrap().iter().any(|name| name == "MANIFEST");
+            assert_eq!(whole.is_ok(), named, "cut at {cut_at}, {mode:?}: {whole:?}");
             assert!(
                 whole.is_ok() || result.is_err(),
                 "cut at {cut_at}, {mode:?}: {whole:?}"

@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use bespeak_journal::storage::{CrashMode, SimStorage, Storage};
-use bespeak_journal::{JournalError, Log, read_at_rest};
+use bespeak_journal::{Batch, JournalError, Log, read_at_rest};
 use common::{append, file_len, open, revisions, segment_names};
 
 /// A journal of one segment with `batches` batches of two records, closed with a seal.
@@ -283,6 +283,77 @@ fn a_missing_or_foreign_segment_is_refused() {
         .unwrap();
     assert!(
         matches!(revisions(&mixed), Err(JournalError::Damaged { file, .. }) if file == names[1])
+    );
+}
+
+/// Two journals of the same identity that part after their first batch, as after a restore to an
+/// earlier moment.
+fn two_histories() -> (SimStorage, SimStorage) {
+    let write = |byte: u8| {
+        let disk = SimStorage::new(1);
+        let (mut log, _) = open(&disk).unwrap();
+        append(&mut log, 2).unwrap();
+        let mut batch = Batch::new();
+        for revision in 3..=60 {
+            batch.clear();
+            let payload = vec![byte; 300];
+            batch
+                .push(&common::meta(revision), &payload, 3 * 1024)
+                .unwrap();
+            log.append(&mut batch).unwrap();
+        }
+        log.seal().unwrap();
+        disk.crash(CrashMode::KeepAll, 0)
+    };
+    (write(1), write(2))
+}
+
+fn read_all(disk: &SimStorage) -> Result<(), JournalError> {
+    let mut reader = read_at_rest(Arc::new(disk.clone()), None)?;
+    while reader.next()?.is_some() {}
+    Ok(())
+}
+
+#[test]
+fn the_hash_chain_refuses_bytes_of_another_history() {
+    let (one, other) = two_histories();
+    let names = segment_names(&one);
+    assert_eq!(names, segment_names(&other));
+    // A batch in the middle of the first segment: every checksum holds, the chain does not.
+    let mut frame = vec![0; 512];
+    other
+        .open(&names[0], false)
+        .unwrap()
+        .read_exact_at(&mut frame, 3 * 512)
+        .unwrap();
+    let spliced = one.fork();
+    spliced
+        .open(&names[0], true)
+        .unwrap()
+        .write_all_at(&frame, 3 * 512)
+        .unwrap();
+    let error = read_all(&spliced).unwrap_err();
+    assert!(
+        matches!(&error, JournalError::Damaged { offset: 1536, what, .. } if what.contains("hash chain")),
+        "{error}"
+    );
+    // A whole segment, which is sound in itself.
+    let mut segment = vec![0; file_len(&other, &names[1]) as usize];
+    other
+        .open(&names[1], false)
+        .unwrap()
+        .read_exact_at(&mut segment, 0)
+        .unwrap();
+    let spliced = one.fork();
+    spliced
+        .open(&names[1], true)
+        .unwrap()
+        .write_all_at(&segment, 0)
+        .unwrap();
+    let error = read_all(&spliced).unwrap_err();
+    assert!(
+        matches!(&error, JournalError::Damaged { file, offset: 64, .. } if *file == names[1]),
+        "{error}"
     );
 }
 

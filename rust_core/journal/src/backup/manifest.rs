@@ -45,7 +45,9 @@ fn hex(bytes: &[u8]) -> String {
 
 fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    if text.len() != 2 * N || !text.is_ascii() {
+    // One spelling only, so that no changed byte goes unnoticed.
+    let spelled = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if text.len() != 2 * N || !text.bytes().all(spelled) {
         return None;
     }
     for (at, byte) in bytes.iter_mut().enumerate() {

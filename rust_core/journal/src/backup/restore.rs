@@ -63,7 +63,6 @@ pub fn restore(
             restore_segment(backup, to.as_ref(), file)?;
         }
     }
-    to.sync_dir().doing("sync", &to.describe())?;
     if target.revision < manifest.newest.revision {
         cut_after(to, target.revision)?;
     }

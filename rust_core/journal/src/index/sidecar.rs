@@ -104,7 +104,8 @@ fn page_crc(number: usize, page: &[u8]) -> u32 {
 }
 
 impl Sidecar {
-    /// Writes the index aside, syncs it, renames it into place and syncs the directory.
+    /// Writes the index aside and renames it into place. Nothing is synced: an index that a power
+    /// loss tore does not check, and is made again.
     pub(crate) fn write(
         storage: &dyn Storage,
         source: &SidecarSource,
@@ -119,11 +120,7 @@ impl Sidecar {
         let file = storage.create(&aside, 0).doing("create", &aside)?;
         file.write_all_at(&encode(source, map, frames), 0)
             .doing("write", &aside)?;
-        file.sync_data().doing("sync", &aside)?;
         storage.rename(&aside, &name).doing("name", &name)?;
-        storage
-            .sync_dir()
-            .doing("sync the directory entry of", &name)?;
         Self::open(storage, source)
     }
 

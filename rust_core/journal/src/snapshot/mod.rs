@@ -161,18 +161,12 @@ pub fn prune_snapshots(storage: &dyn Storage, horizon_ms: u64) -> Result<Option<
         .iter()
         .rposition(|info| info.position.time_ms <= horizon_ms);
     let mut oldest_left = None;
-    let mut removed = false;
     for (at, info) in good.iter().enumerate() {
         if at >= newest_two || at == base.unwrap_or(0) {
             oldest_left = oldest_left.or(Some(info.position.revision));
         } else {
             storage.remove(&info.name).doing("remove", &info.name)?;
-            removed = true;
         }
-    }
-    if removed {
-        let dir = storage.describe();
-        storage.sync_dir().doing("sync", &dir)?;
     }
     // Without one at or before the horizon the journal is needed from its beginning.
     Ok(if base.is_some() { oldest_left } else { None })
