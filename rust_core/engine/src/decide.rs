@@ -1,13 +1,18 @@
 //! Decides what a command makes happen. Reads the state and changes nothing.
 
 mod catalog;
+mod complete;
 pub(crate) mod hold;
+mod lens;
 mod lifecycle;
+#[cfg(test)]
+mod limit_tests;
 pub(crate) mod promise;
 mod receipts;
 mod scratch;
 mod sourcing;
 mod supply;
+mod terms;
 
 use smallvec::SmallVec;
 
@@ -19,9 +24,11 @@ use crate::refusal::EngineError;
 use crate::reply::Reply;
 use crate::state::State;
 
-pub(crate) use hold::{Lens, Wanted, is_looser};
+pub(crate) use hold::Wanted;
+pub(crate) use lens::{Lens, time_refusal};
 pub(crate) use scratch::Scratch;
 pub(crate) use sourcing::Sourced;
+pub(crate) use terms::is_looser;
 
 /// What a command makes happen.
 pub(crate) struct Decision {
@@ -166,7 +173,11 @@ fn happened_at(state: &State, at: Option<UtcMillis>) -> Result<UtcMillis, Engine
 }
 
 /// A time in the future that plans may name.
-pub(crate) fn check_future(state: &State, field: &'static str, at: UtcMillis) -> Result<(), EngineError> {
+pub(crate) fn check_future(
+    state: &State,
+    field: &'static str,
+    at: UtcMillis,
+) -> Result<(), EngineError> {
     let furthest = state.now().plus(MAX_HORIZON_MS);
     if at.get() < 0 || at > furthest {
         return Err(EngineError::InvalidArgument {

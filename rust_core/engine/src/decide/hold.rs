@@ -2,15 +2,13 @@
 
 use smallvec::SmallVec;
 
-use super::{Decision, Scratch, check_future, check_item, check_label, check_location};
-use crate::catalog_types::{ReceiptKind, SupplyRule};
-use crate::command::{FillPolicy, HoldTerms, Meta, Reserve, RuleOverride};
+use super::complete::ship_complete;
+use super::terms::{check_override, check_terms, wanted_line};
+use super::{Decision, Lens, Scratch, check_location, time_refusal};
+use crate::command::{FillPolicy, HoldTerms, Meta, Reserve};
 use crate::event::{Event, Held, HeldLine};
 use crate::ids::{ItemId, LocationId, PositionId, ReservationId, Units, UtcMillis};
-use crate::limits::{
-    MAX_ENTRIES_PER_POSITION, MAX_LINES, MAX_PARTS, MAX_QUANTITY, MAX_RESERVATIONS,
-};
-use crate::read::filtered;
+use crate::limits::{MAX_PARTS, MAX_RESERVATIONS};
 use crate::refusal::{EngineError, Refusal};
 use crate::reply::{HoldReply, LineReply, Outcome, PartReply, Reply, ReservationState};
 use crate::state::State;
@@ -56,50 +54,6 @@ impl Found {
 
     pub fn held(&self) -> u64 {
         self.parts.iter().map(|part| part.quantity.get()).sum()
-    }
-}
-
-/// One position as a request may see it: the position's rule, made stricter where the request says so.
-#[derive(Clone, Copy)]
-pub(crate) struct Lens<'a> {
-    pub state: &'a State,
-    pub rule: Option<&'a RuleOverride>,
-}
-
-impl Lens<'_> {
-    pub fn available(&self, scratch: &Scratch, id: PositionId, t: UtcMillis) -> Units {
-        let plain = scratch.available(self.state, id, t);
-        match self.rule {
-            None => plain,
-            Some(rule) => plain.min(filtered::available(self.state, id, t, rule, scratch)),
-        }
-    }
-
-    /// Earliest instant from `t` on, at most the horizon, at which `quantity` can be had.
-    pub fn earliest(
-        &self,
-        scratch: &Scratch,
-        id: PositionId,
-        t: UtcMillis,
-        quantity: Units,
-    ) -> Option<UtcMillis> {
-        let plain = scratch.earliest(self.state, id, t, quantity)?;
-        let found = match self.rule {
-            None => plain,
-            Some(rule) => filtered::earliest(self.state, id, plain, quantity, rule, scratch)?,
-        };
-        let position = self.state.position(id);
-        let horizon = self.horizon(position.item(), position.location());
-        (found <= horizon.max(t)).then_some(found)
-    }
-
-    /// Last ship time that may be promised.
-    pub fn horizon(&self, item: ItemId, location: LocationId) -> UtcMillis {
-        let rule = match self.state.position_id(item, location) {
-            Some(id) => self.state.rule_of(self.state.position(id)),
-            None => self.state.location_rule(location),
-        };
-        self.state.now().plus(rule.horizon_ms)
     }
 }
 
@@ -153,7 +107,7 @@ fn reserve_line(
     };
     let available = lens.available(scratch, id, line.ship_time);
     if available >= line.quantity {
-        if lens.state.position(id).timeline.len() >= MAX_ENTRIES_PER_POSITION {
+        if !lens.has_room(scratch, id) {
             return Found::refused(Refusal::Limit);
         }
         scratch.take(id, line.quantity, line.ship_time);
@@ -178,7 +132,7 @@ fn reserve_line(
         earliest: lens.earliest(scratch, id, line.ship_time, line.quantity),
         asked_at: Some(at),
     };
-    if partial && !available.is_zero() {
+    if partial && !available.is_zero() && lens.has_room(scratch, id) {
         scratch.take(id, available, line.ship_time);
         found.parts.push(Part {
             position: id,
@@ -186,70 +140,6 @@ fn reserve_line(
             quantity: available,
             ship_time: line.ship_time,
         });
-    }
-    found
-}
-
-/// Every line in full, all on one date: the earliest that is good for all, up to the latest that all accept.
-fn ship_complete(lens: Lens<'_>, wanted: &[(Wanted, LocationId)]) -> SmallVec<[Found; 1]> {
-    let start = wanted
-        .iter()
-        .map(|(line, _)| line.ship_time)
-        .max()
-        .unwrap_or(UtcMillis::ZERO);
-    let latest = wanted
-        .iter()
-        .map(|(line, _)| line.latest)
-        .min()
-        .unwrap_or(UtcMillis::ZERO)
-        .max(start);
-    let mut scratch = Scratch::default();
-    let mut date = start;
-    let mut found: SmallVec<[Found; 1]> = SmallVec::new();
-    // Availability never falls with time, so each line can only move the date out.
-    for (line, at) in wanted {
-        let at_date = Wanted {
-            ship_time: date,
-            ..*line
-        };
-        let mut one = match time_refusal(lens, line, *at) {
-            Some(refusal) => Found::refused(refusal),
-            None => match lens.state.position_id(line.item, *at) {
-                None => Found {
-                    asked_at: Some(*at),
-                    ..Found::refused(Refusal::InsufficientStock)
-                },
-                Some(id) => {
-                    let available = lens.available(&scratch, id, line.ship_time);
-                    let earliest = lens.earliest(&scratch, id, at_date.ship_time, line.quantity);
-                    let part = earliest
-                        .filter(|earliest| *earliest <= latest)
-                        .map(|earliest| {
-                            date = date.max(earliest);
-                            Part {
-                                position: id,
-                                location: *at,
-                                quantity: line.quantity,
-                                ship_time: earliest,
-                            }
-                        });
-                    Found {
-                        refusal: part.is_none().then_some(Refusal::InsufficientStock),
-                        parts: part.into_iter().collect(),
-                        available,
-                        earliest,
-                        asked_at: part.is_none().then_some(*at),
-                    }
-                }
-            },
-        };
-        if let Some(part) = one.parts.first_mut() {
-            scratch.take(part.position, part.quantity, part.ship_time);
-        }
-        found.push(one);
-    }
-    for part in found.iter_mut().flat_map(|one| one.parts.iter_mut()) {
-        part.ship_time = date;
     }
     found
 }
@@ -421,108 +311,4 @@ fn unmet_event(
         units,
         key,
     });
-}
-
-pub(crate) fn check_terms(
-    state: &State,
-    terms: &HoldTerms,
-    lines: usize,
-) -> Result<(), EngineError> {
-    if lines == 0 || lines > MAX_LINES {
-        return Err(EngineError::InvalidArgument {
-            field: "lines",
-            value: format!("{lines} lines"),
-            rule: "1 to 256 are allowed",
-        });
-    }
-    if let Some(life) = terms.expires_in_ms
-        && (life <= 0 || life > state.settings.max_hold_life_ms)
-    {
-        return Err(EngineError::InvalidArgument {
-            field: "expires_in_ms",
-            value: life.to_string(),
-            rule: "it must be above 0 and within the longest life of a hold",
-        });
-    }
-    check_label("order_ref", &terms.order_ref)?;
-    check_label("customer", &terms.customer)?;
-    check_label("segment", &terms.segment)
-}
-
-pub(crate) fn wanted_line(
-    state: &State,
-    item: ItemId,
-    quantity: Units,
-    ship_time: Option<UtcMillis>,
-    latest: Option<UtcMillis>,
-) -> Result<Wanted, EngineError> {
-    check_item(state, item)?;
-    if quantity.is_zero() || quantity.get() > MAX_QUANTITY {
-        return Err(EngineError::InvalidArgument {
-            field: "quantity",
-            value: quantity.get().to_string(),
-            rule: "it must be at least 1",
-        });
-    }
-    let ship_time = ship_time.unwrap_or(state.now());
-    if ship_time > state.now() {
-        check_future(state, "ship_time_ms", ship_time)?;
-    }
-    let latest = latest.unwrap_or(ship_time);
-    if latest < ship_time {
-        return Err(EngineError::InvalidArgument {
-            field: "latest_ship_time_ms",
-            value: latest.get().to_string(),
-            rule: "it must not lie before the ship time",
-        });
-    }
-    check_future(state, "latest_ship_time_ms", latest)?;
-    Ok(Wanted {
-        item,
-        quantity,
-        ship_time,
-        latest,
-    })
-}
-
-/// A promise may be made under a stricter rule than the position's, never under a looser one.
-pub(crate) fn check_override(
-    state: &State,
-    item: ItemId,
-    location: LocationId,
-    rule: Option<&RuleOverride>,
-) -> Result<(), EngineError> {
-    let Some(asked) = rule else {
-        return Ok(());
-    };
-    let own = match state.position_id(item, location) {
-        Some(id) => state.rule_of(state.position(id)),
-        None => state.location_rule(location),
-    };
-    if is_looser(asked, &own) {
-        return Err(EngineError::LooserRule {
-            item: state.catalog().item(item).name.to_string(),
-            location: state.catalog().location(location).name.to_string(),
-        });
-    }
-    Ok(())
-}
-
-/// Counts something that the position's rule does not.
-pub(crate) fn is_looser(asked: &RuleOverride, own: &SupplyRule) -> bool {
-    let kinds = asked
-        .receipt_kinds
-        .filter(|_| !asked.on_hand_only)
-        .unwrap_or(0);
-    asked
-        .statuses
-        .is_some_and(|statuses| statuses & !own.statuses != 0)
-        || kinds & !own.receipt_kinds & ((1 << (ReceiptKind::Return as u8 + 1)) - 1) != 0
-}
-
-pub(crate) fn time_refusal(lens: Lens<'_>, line: &Wanted, at: LocationId) -> Option<Refusal> {
-    if line.ship_time < lens.state.now() {
-        return Some(Refusal::ShipTimePast);
-    }
-    (line.ship_time > lens.horizon(line.item, at)).then_some(Refusal::BeyondHorizon)
 }

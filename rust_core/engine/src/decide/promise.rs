@@ -2,13 +2,15 @@
 
 use smallvec::SmallVec;
 
-use super::hold::{Found, Lens, Wanted, check_override, check_terms, finish, wanted_line};
+use super::complete::{date_range, too_late};
+use super::hold::{Found, Wanted, finish};
 use super::sourcing::{Request, Sourced, source};
-use super::{Decision, check_location};
+use super::terms::{check_override, check_terms, wanted_line};
+use super::{Decision, Lens, check_location};
 use crate::command::{Candidates, FillPolicy, Meta, Promise};
 use crate::ids::{LocationId, UtcMillis};
 use crate::limits::{MAX_CANDIDATES, MAX_SOURCING_CELLS};
-use crate::refusal::EngineError;
+use crate::refusal::{EngineError, Refusal};
 use crate::state::State;
 
 pub(crate) fn promise(
@@ -97,29 +99,6 @@ pub(crate) fn candidates(
 
 /// The whole order on one date, the earliest found between the last wanted and the first latest time.
 fn ship_complete(request: &Request<'_>, wanted: &[Wanted]) -> SmallVec<[Found; 1]> {
-    let start = wanted
-        .iter()
-        .map(|line| line.ship_time)
-        .max()
-        .unwrap_or(UtcMillis::ZERO);
-    let latest = wanted
-        .iter()
-        .map(|line| line.latest)
-        .min()
-        .unwrap_or(start)
-        .max(start);
-    let on = |date: UtcMillis| {
-        let dated: SmallVec<[Wanted; 1]> = wanted
-            .iter()
-            .map(|line| Wanted {
-                ship_time: date,
-                latest: date,
-                ..*line
-            })
-            .collect();
-        source(request, &dated)
-    };
-    let whole = |found: &[Found]| found.iter().all(|one| one.refusal.is_none());
     // A line whose own time has passed is refused, whatever the date of the others.
     if wanted
         .iter()
@@ -127,19 +106,24 @@ fn ship_complete(request: &Request<'_>, wanted: &[Wanted]) -> SmallVec<[Found; 1
     {
         return source(request, wanted);
     }
-    let first = on(start);
-    if whole(&first) {
+    let (start, latest) = date_range(wanted);
+    let first = on_date(request, wanted, start);
+    if is_whole(&first) {
         return first;
     }
-    let mut best = on(latest);
-    if !whole(&best) {
+    let Some((mut good, mut best)) = last_dates(request, wanted, latest)
+        .into_iter()
+        .filter(|date| *date > start)
+        .map(|date| (date, on_date(request, wanted, date)))
+        .find(|(_, found)| is_whole(found))
+    else {
         return first;
-    }
-    let (mut bad, mut good) = (start.get(), latest.get());
-    while good - bad > 1 {
-        let middle = bad + (good - bad) / 2;
-        let found = on(UtcMillis::new(middle));
-        if whole(&found) {
+    };
+    let mut bad = start;
+    while good.get() - bad.get() > 1 {
+        let middle = UtcMillis::new(bad.get() + (good.get() - bad.get()) / 2);
+        let found = on_date(request, wanted, middle);
+        if is_whole(&found) {
             best = found;
             good = middle;
         } else {
@@ -147,4 +131,55 @@ fn ship_complete(request: &Request<'_>, wanted: &[Wanted]) -> SmallVec<[Found; 1
         }
     }
     best
+}
+
+fn is_whole(found: &[Found]) -> bool {
+    found.iter().all(|one| one.refusal.is_none())
+}
+
+fn on_date(request: &Request<'_>, wanted: &[Wanted], date: UtcMillis) -> SmallVec<[Found; 1]> {
+    let dated: SmallVec<[Wanted; 1]> = wanted
+        .iter()
+        .map(|line| Wanted {
+            ship_time: date,
+            latest: date,
+            ..*line
+        })
+        .collect();
+    let mut found = source(request, &dated);
+    for (one, line) in found.iter_mut().zip(wanted) {
+        if one.refusal.is_none() && too_late(line, date) {
+            one.refusal = Some(Refusal::InsufficientStock);
+            one.parts.clear();
+        }
+    }
+    found
+}
+
+/// Dates to try when the wanted one is not good, each as late as may be: stock only grows with time, but a date
+/// past the horizon of a location loses that location.
+fn last_dates(
+    request: &Request<'_>,
+    wanted: &[Wanted],
+    latest: UtcMillis,
+) -> SmallVec<[UtcMillis; 3]> {
+    let horizons = |line: &Wanted| {
+        let item = line.item;
+        let at = request.candidates.iter();
+        at.map(move |location| request.lens.horizon(item, *location))
+    };
+    // Past this, some line has no location left at all.
+    let widest = wanted
+        .iter()
+        .filter_map(|line| horizons(line).max())
+        .min()
+        .unwrap_or(latest);
+    let narrowest = wanted.iter().flat_map(horizons).min().unwrap_or(latest);
+    let mut dates: SmallVec<[UtcMillis; 3]> = SmallVec::new();
+    for date in [latest.min(widest), latest.min(narrowest)] {
+        if !dates.contains(&date) {
+            dates.push(date);
+        }
+    }
+    dates
 }

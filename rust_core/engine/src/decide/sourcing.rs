@@ -2,11 +2,11 @@
 
 use smallvec::SmallVec;
 
-use super::Scratch;
-use super::hold::{Found, Lens, Part, Wanted, time_refusal};
+use super::hold::{Found, Part, Wanted};
+use super::{Lens, Scratch, time_refusal};
 use crate::command::SourcingPolicy;
 use crate::ids::{LocationId, Units, UtcMillis};
-use crate::limits::{MAX_ENTRIES_PER_POSITION, MAX_SOURCING_LOOKUPS};
+use crate::limits::MAX_SOURCING_LOOKUPS;
 use crate::refusal::Refusal;
 
 /// Lines and what was found for each.
@@ -165,10 +165,11 @@ fn source_line(
         }
     }
     let held: u64 = parts.iter().map(|part| part.quantity.get()).sum();
+    let short = held < line.quantity.get();
+    let refusal = short.then(|| line_refusal(request, candidates, scratch, &offers, line));
     for part in &parts {
         scratch.take(part.position, part.quantity, part.ship_time);
     }
-    let refusal = (held < line.quantity.get()).then(|| line_refusal(&offers, line));
     describe(request, scratch, &offers, line, parts, refusal)
 }
 
@@ -193,7 +194,7 @@ fn offers(
                 .position_id(line.item, *location)
                 .map(|id| (*location, id))
         })
-        .filter(|(_, id)| state.position(*id).timeline.len() < MAX_ENTRIES_PER_POSITION)
+        .filter(|(_, id)| request.lens.has_room(scratch, *id))
         .map(|(location, position)| Offer {
             part: Part {
                 position,
@@ -306,10 +307,28 @@ fn best_offer(allowed: &[Offer]) -> Option<Part> {
         .map(|offer| offer.part)
 }
 
-fn line_refusal(offers: &[Offer], line: &Wanted) -> Refusal {
+/// Why a line is short: in precedence, too little stock, the limits of splitting, positions that are full.
+fn line_refusal(
+    request: &Request<'_>,
+    candidates: &[LocationId],
+    scratch: &Scratch,
+    offers: &[Offer],
+    line: &Wanted,
+) -> Refusal {
+    let lens = request.lens;
     let together: u64 = offers.iter().map(|offer| offer.part.quantity.get()).sum();
     if together >= line.quantity.get() {
-        Refusal::SplitLimit
+        return Refusal::SplitLimit;
+    }
+    let full: u64 = candidates
+        .iter()
+        .filter(|location| time_refusal(lens, line, **location).is_none())
+        .filter_map(|location| lens.state.position_id(line.item, *location))
+        .filter(|id| !lens.has_room(scratch, *id))
+        .map(|id| lens.available(scratch, id, line.ship_time).get())
+        .sum();
+    if together + full >= line.quantity.get() {
+        Refusal::Limit
     } else {
         Refusal::InsufficientStock
     }

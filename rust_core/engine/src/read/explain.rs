@@ -176,7 +176,7 @@ impl State {
         let lens = decide::Lens { state: self, rule };
         let missing = line.quantity.balance() - ledger.lowest;
         // Where nothing can be promised for that time at all, what the balance would allow is not available.
-        let can_ship = decide::hold::time_refusal(lens, line, location).is_none();
+        let can_ship = decide::time_refusal(lens, line, location).is_none();
         let earliest = || lens.earliest(scratch, id, line.ship_time, line.quantity);
         LocationExplanation {
             location,

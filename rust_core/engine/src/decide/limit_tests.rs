@@ -1,0 +1,155 @@
+//! A position at its limit of planned movements, which tests lower so that they can reach it.
+
+use crate::catalog_types::{Item, Location, LocationKind, ReceiptKind, StockStatus};
+use crate::command::*;
+use crate::ids::{ItemId, LocationId, Units, UtcMillis};
+use crate::limits::{MAX_ENTRIES_PER_POSITION, MAX_LINES};
+use crate::refusal::Refusal;
+use crate::reply::{Outcome, Reply};
+use crate::state::{Settings, State};
+
+const NOW: UtcMillis = UtcMillis::new(1_000);
+const ITEM: ItemId = ItemId(0);
+const LOCATION: LocationId = LocationId(0);
+
+fn units(n: u64) -> Units {
+    Units::new(n).expect("small")
+}
+
+fn say(state: &mut State, command: &Command) -> Reply {
+    let answer = state.step(Meta::default(), command, NOW, &mut |_| {});
+    answer.expect("the command makes sense").reply
+}
+
+fn reserve(lines: std::ops::Range<usize>, fill: FillPolicy) -> Command {
+    let line = |n: usize| ReserveLine {
+        item: ITEM,
+        location: LOCATION,
+        quantity: units(1),
+        ship_time: Some(NOW.plus((n * 7_919 % MAX_ENTRIES_PER_POSITION) as i64)),
+        latest: None,
+    };
+    Command::Reserve(Reserve {
+        lines: lines.map(line).collect(),
+        terms: HoldTerms {
+            fill,
+            confirm: true,
+            ..HoldTerms::default()
+        },
+    })
+}
+
+fn full() -> State {
+    let mut state = State::new(Settings::default());
+    let setup = [
+        Command::PutItem(Item {
+            name: "tea".into(),
+            base_unit: "each".into(),
+            units: vec![],
+        }),
+        Command::PutLocation(Location {
+            name: "ams1".into(),
+            time_zone: "".into(),
+            day_offsets: vec![],
+            kind: LocationKind::Dc,
+        }),
+        Command::SetOnHand(SetOnHand {
+            item: ITEM,
+            location: LOCATION,
+            status: StockStatus::Unrestricted,
+            quantity: units(1_000_000),
+            counted_at: None,
+            expected_on_hand: None,
+            expected_version: None,
+        }),
+    ];
+    for command in &setup {
+        say(&mut state, command);
+    }
+    let mut made = 0;
+    while made < MAX_ENTRIES_PER_POSITION {
+        let next = (made + MAX_LINES).min(MAX_ENTRIES_PER_POSITION);
+        let Reply::Hold(hold) = say(&mut state, &reserve(made..next, FillPolicy::AllOrNone)) else {
+            panic!("not a hold");
+        };
+        assert_eq!(hold.outcome, Outcome::Full, "{made} made");
+        made = next;
+    }
+    state
+}
+
+#[test]
+fn a_full_position_takes_no_commitment() {
+    let mut state = full();
+    assert_eq!(
+        state.positions[0][0].timeline.len(),
+        MAX_ENTRIES_PER_POSITION
+    );
+    for fill in [
+        FillPolicy::AllOrNone,
+        FillPolicy::Partial,
+        FillPolicy::ShipComplete,
+    ] {
+        let Reply::Hold(hold) = say(&mut state, &reserve(0..1, fill)) else {
+            panic!("not a hold");
+        };
+        assert_eq!(hold.outcome, Outcome::Refused, "{fill:?}");
+        assert_eq!(hold.lines[0].refusal, Some(Refusal::Limit), "{fill:?}");
+    }
+    let promise = Command::Promise(Promise {
+        lines: [PromiseLine {
+            item: ITEM,
+            quantity: units(1),
+            ship_time: None,
+            latest: None,
+        }]
+        .into_iter()
+        .collect(),
+        candidates: Candidates::Locations([LOCATION].into_iter().collect()),
+        sourcing: SourcingPolicy::InOrder,
+        max_packages: None,
+        min_split: None,
+        terms: HoldTerms::default(),
+    });
+    let Reply::Hold(hold) = say(&mut state, &promise) else {
+        panic!("not a hold");
+    };
+    assert_eq!(hold.lines[0].refusal, Some(Refusal::Limit));
+    assert_eq!(state.reconcile(), []);
+}
+
+/// The lines of one request count too.
+#[test]
+fn a_position_with_room_for_one_takes_one() {
+    let mut state = full();
+    say(
+        &mut state,
+        &Command::Release(Release {
+            reservation: crate::ids::ReservationId(1),
+            lines: [(0, units(1))].into_iter().collect(),
+        }),
+    );
+    let Reply::Hold(hold) = say(&mut state, &reserve(0..2, FillPolicy::Partial)) else {
+        panic!("not a hold");
+    };
+    let refusals: Vec<_> = hold.lines.iter().map(|line| line.refusal).collect();
+    assert_eq!(refusals, [None, Some(Refusal::Limit)]);
+}
+
+#[test]
+fn a_full_position_takes_no_receipt() {
+    let mut state = full();
+    let schedule = Command::ScheduleReceipt(ScheduleReceipt {
+        receipt: "po-1".into(),
+        item: ITEM,
+        location: LOCATION,
+        quantity: units(1),
+        due: Due::At(NOW.plus(1)),
+        kind: ReceiptKind::PurchaseOrder,
+        spread: None,
+    });
+    let Reply::Supply(supply) = say(&mut state, &schedule) else {
+        panic!("not a fact about stock");
+    };
+    assert_eq!(supply.refusal, Some(Refusal::Limit));
+}
