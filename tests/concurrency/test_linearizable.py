@@ -1,5 +1,6 @@
 """Reserve, release and check on one hot position behave as if they came one at a time."""
 
+import itertools
 import json
 import random
 import threading
@@ -92,7 +93,7 @@ def check_histories(apis, seed):
             history = [operation for part in parts for operation in part]
             assert is_linearizable(history, STOCK), (number, history)
             spans = sorted((operation.began_ns, operation.ended_ns) for operation in history)
-            overlapping += any(later[0] < earlier[1] for earlier, later in zip(spans, spans[1:], strict=False))
+            overlapping += any(later[0] < earlier[1] for earlier, later in itertools.pairwise(spans))
     # Histories without concurrency would prove nothing.
     assert overlapping > HISTORIES // 2, f"only {overlapping} of {HISTORIES} histories have calls at the same time"
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bespeak_engine::{Answer, Command, EngineError, Meta, State};
 use bespeak_journal::storage::{CrashMode, Fault, FaultRule, OpKind, SimStorage, SyncKind};
-use bespeak_journal::{LogConfig, ManualClock, Partition, PartitionConfig, PartitionError, Seen, SyncBy};
+use bespeak_journal::{
+    LogConfig, ManualClock, Partition, PartitionConfig, PartitionError, Seen, SyncBy,
+};
 use fastrand::Rng;
 
 use crate::model::Model;
@@ -51,7 +53,12 @@ impl fmt::Display for Totals {
             f,
             "{} answers acknowledged, {} power losses, {} disk errors, {} snapshots, {} retries of which {} were \
              answered from memory or journal",
-            self.acknowledged, self.crashes, self.disk_errors, self.snapshots, self.retried, self.replayed
+            self.acknowledged,
+            self.crashes,
+            self.disk_errors,
+            self.snapshots,
+            self.retried,
+            self.replayed
         )
     }
 }
@@ -151,7 +158,9 @@ pub fn run(seed: u64, steps: usize, faults: Faults) -> Result<Totals, String> {
     }
     machine.sync()?;
     for step in 0..steps {
-        machine.step(step as u64).map_err(|what| format!("step {step}: {what}"))?;
+        machine
+            .step(step as u64)
+            .map_err(|what| format!("step {step}: {what}"))?;
     }
     machine.crash()?;
     machine.compare_with_full_replay()?;
@@ -162,7 +171,11 @@ impl Machine {
     fn step(&mut self, serial: u64) -> Result<(), String> {
         if self.rng.u8(0..4) == 0 {
             let far = self.rng.u8(0..8) == 0;
-            let ms = if far { self.rng.i64(0..20) * workload::HOUR_MS } else { self.rng.i64(0..120_000) };
+            let ms = if far {
+                self.rng.i64(0..20) * workload::HOUR_MS
+            } else {
+                self.rng.i64(0..120_000)
+            };
             // Hours pass in steps that a clock may make, as they would for a service that is asked now and then.
             for _ in 0..ms / 50_000 {
                 self.clock.pass(50_000);
@@ -187,7 +200,8 @@ impl Machine {
     }
 
     fn now(&self) -> Result<i64, String> {
-        let seen: Seen<Result<i64, PartitionError>> = self.partition.read(|state| Ok(state.now().get()));
+        let seen: Seen<Result<i64, PartitionError>> =
+            self.partition.read(|state| Ok(state.now().get()));
         match seen.result {
             Ok(now) => Ok(now),
             Err(PartitionError::Stopped { .. }) => Ok(START_MS),
@@ -196,11 +210,13 @@ impl Machine {
     }
 
     fn execute(&mut self, id: u128, command: &Command) -> Result<Executed, String> {
-        eprintln!("exec {:x} {:?}", id & 0xff, command);
-        let meta = Meta { request_id: id, ..Meta::default() };
+        let meta = Meta {
+            request_id: id,
+            ..Meta::default()
+        };
         let seen: Seen<Result<Answer, PartitionError>> =
-            self.partition.write(meta, |_| Ok(command.clone()), |_, answer| Ok(answer));
-        eprintln!("   -> {:?}", seen.result);
+            self.partition
+                .write(meta, |_| Ok(command.clone()), |_, answer| Ok(answer));
         match seen.result {
             Ok(answer) => Ok(Executed::Answer(answer)),
             Err(PartitionError::Stopped { .. }) => Ok(Executed::Stopped),
@@ -223,7 +239,11 @@ impl Machine {
             if answer.replayed {
                 return Err("a new request was answered as a repeated one".to_owned());
             }
-            self.unseen.push(Sent { id, command, answer });
+            self.unseen.push(Sent {
+                id,
+                command,
+                answer,
+            });
         }
         Ok(())
     }
@@ -237,35 +257,55 @@ impl Machine {
     }
 
     fn acknowledge(&mut self) -> Result<(), String> {
-        for sent in std::mem::take(&mut self.unseen) {
+        let mut unseen = std::mem::take(&mut self.unseen);
+        // A retry may have been done after requests that were sent later: the journal's order counts.
+        unseen.sort_by_key(|sent| sent.answer.revision);
+        for sent in unseen {
             if self.partition.durable_revision() < sent.answer.revision {
-                return Err(format!("a flush left revision {} behind", sent.answer.revision));
+                return Err(format!(
+                    "a flush left revision {} behind",
+                    sent.answer.revision
+                ));
             }
-            eprintln!("ack {:x} rev {}", sent.id&0xff, sent.answer.revision);
-            self.model.answered(&sent.command, &sent.answer.reply, sent.answer.time.get())?;
+            self.model
+                .answered(&sent.command, &sent.answer.reply, sent.answer.time.get())?;
             self.totals.acknowledged += 1;
             if self.seen.len() < 64 {
                 self.seen.push(sent);
             }
         }
-        let at = self.partition.peek(|state| (state.revision(), state.digest()));
+        let at = self
+            .partition
+            .peek(|state| (state.revision(), state.digest()));
         if let Ok((revision, digest)) = at {
             self.digests.insert(revision, digest);
         }
-        let agrees: Seen<Result<(), Disagrees>> =
-            self.partition.read(|state| self.model.agrees(state).map_err(Disagrees));
-        agrees.result.or_else(|what| if what.0.is_empty() { Ok(()) } else { Err(what.0) })
+        let agrees: Seen<Result<(), Disagrees>> = self
+            .partition
+            .read(|state| self.model.agrees(state).map_err(Disagrees));
+        agrees.result.or_else(|what| {
+            if what.0.is_empty() {
+                Ok(())
+            } else {
+                Err(what.0)
+            }
+        })
     }
 
     /// The power fails now; the service comes back and the clients repeat what they have no answer to.
     fn crash(&mut self) -> Result<(), String> {
-        self.totals.crashes += 1; eprintln!("CRASH");
+        self.totals.crashes += 1;
         // Whatever the partition still tries to write on its way out does not reach the disk.
         self.disk.power_off_after(0);
-        let mode = [CrashMode::LoseUnsynced, CrashMode::KeepAll, CrashMode::Shuffle][self.rng.usize(0..3)];
+        let mode = [
+            CrashMode::LoseUnsynced,
+            CrashMode::KeepAll,
+            CrashMode::Shuffle,
+        ][self.rng.usize(0..3)];
         self.disk = self.disk.crash(mode, self.rng.u64(..));
         prepare(&self.disk, self.faults);
-        self.come_back().map_err(|what| format!("after a power loss ({mode:?}): {what}"))
+        self.come_back()
+            .map_err(|what| format!("after a power loss ({mode:?}): {what}"))
     }
 
     /// As [`Machine::crash`], somewhere in the middle of what is to come.
@@ -278,7 +318,13 @@ impl Machine {
         self.totals.disk_errors += 1;
         let op = [OpKind::Write, OpKind::SyncData][self.rng.usize(0..2)];
         let fault = [Fault::Eio, Fault::Enospc][self.rng.usize(0..2)];
-        let rule = FaultRule { op, name_contains: String::new(), after: self.rng.u64(0..3), sticky: false, fault };
+        let rule = FaultRule {
+            op,
+            name_contains: String::new(),
+            after: self.rng.u64(0..3),
+            sticky: false,
+            fault,
+        };
         self.disk.inject(rule);
         let result = self.sync();
         self.disk.heal();
@@ -291,7 +337,12 @@ impl Machine {
             return self.crash();
         }
         self.acknowledge()?;
-        self.partition = open(&self.disk, &self.clock)?;
+        match open(&self.disk, &self.clock) {
+            Ok(partition) => self.partition = partition,
+            // A power loss that was on its way came while opening.
+            Err(what) if what.contains("simulated power loss") => return self.crash(),
+            Err(what) => return Err(what),
+        }
         self.check_digest()
     }
 
@@ -304,7 +355,10 @@ impl Machine {
                 Executed::Answer(answer) => {
                     self.totals.replayed += u64::from(answer.replayed);
                     if answer.replayed && answer.reply != sent.answer.reply {
-                        return Err(format!("request {:x} got another answer when repeated", sent.id));
+                        return Err(format!(
+                            "request {:x} got another answer when repeated",
+                            sent.id
+                        ));
                     }
                     self.unseen.push(Sent { answer, ..sent });
                 }
@@ -323,12 +377,19 @@ impl Machine {
         };
         let found = self.partition.durable_revision();
         if found < revision {
-            return Err(format!("revision {revision} was acknowledged, the journal ends at {found}"));
+            return Err(format!(
+                "revision {revision} was acknowledged, the journal ends at {found}"
+            ));
         }
         if found == revision {
-            let now = self.partition.peek(State::digest).map_err(|error| error.to_string())?;
+            let now = self
+                .partition
+                .peek(State::digest)
+                .map_err(|error| error.to_string())?;
             if now != *digest {
-                return Err(format!("the state at revision {revision} has another digest after replay"));
+                return Err(format!(
+                    "the state at revision {revision} has another digest after replay"
+                ));
             }
         }
         Ok(())
@@ -352,12 +413,18 @@ impl Machine {
             // A refusal is judged afresh: this is a new request.
             self.seen.swap_remove(n);
             if !answer.replayed {
-                self.unseen.push(Sent { id, command, answer });
+                self.unseen.push(Sent {
+                    id,
+                    command,
+                    answer,
+                });
             }
             return Ok(());
         }
         if !answer.replayed || answer.reply != first.reply || answer.revision != first.revision {
-            return Err(format!("request {id:x} was acknowledged and got another answer when repeated"));
+            return Err(format!(
+                "request {id:x} was acknowledged and got another answer when repeated"
+            ));
         }
         self.totals.replayed += 1;
         Ok(())
@@ -365,7 +432,7 @@ impl Machine {
 
     fn snapshot(&mut self) -> Result<(), String> {
         self.sync()?;
-        if self.partition.flush().is_ok() {
+        if self.partition.snapshot().is_ok() {
             self.totals.snapshots += 1;
         }
         Ok(())
@@ -387,10 +454,14 @@ impl Machine {
                 .map_err(|error| format!("record does not decode: {error}"))?;
             state.apply(&record).map_err(|error| error.to_string())?;
         }
-        let (revision, digest) =
-            self.partition.peek(|state| (state.revision(), state.digest())).map_err(|error| error.to_string())?;
+        let (revision, digest) = self
+            .partition
+            .peek(|state| (state.revision(), state.digest()))
+            .map_err(|error| error.to_string())?;
         if state.revision() != revision || state.digest() != digest {
-            return Err(format!("replay from the first record gives another state at revision {revision}"));
+            return Err(format!(
+                "replay from the first record gives another state at revision {revision}"
+            ));
         }
         Ok(())
     }

@@ -27,7 +27,12 @@ struct Options {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { from: 0, seeds: 1_000, steps: STEPS, faults: Faults::default() };
+    let mut options = Options {
+        from: 0,
+        seeds: 1_000,
+        steps: STEPS,
+        faults: Faults::default(),
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         if name == "--lose-data-syncs" {
@@ -38,8 +43,12 @@ fn options() -> Result<Options, String> {
             options.faults.lose_directory_syncs = true;
             continue;
         }
-        let value = arguments.next().ok_or_else(|| format!("{name} needs a number"))?;
-        let number: u64 = value.parse().map_err(|_| format!("{name} is {value}, it must be a number"))?;
+        let value = arguments
+            .next()
+            .ok_or_else(|| format!("{name} needs a number"))?;
+        let number: u64 = value
+            .parse()
+            .map_err(|_| format!("{name} is {value}, it must be a number"))?;
         match name.as_str() {
             "--from" => options.from = number,
             "--seeds" => options.seeds = number,

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use bespeak_engine::{
-    Command, HoldReply, ItemId, LocationId, Outcome, Reply, ReservationId, ReservationState, State, UtcMillis,
+    Command, HoldReply, ItemId, LocationId, Outcome, Reply, ReservationId, ReservationState, State,
+    UtcMillis,
 };
 
 use crate::workload::{HOUR_MS, ITEMS, LOCATIONS};
@@ -53,43 +54,72 @@ impl Model {
     /// P(u) of the specification: stock + receipts due by u − commitments due by u, at engine time `now`.
     fn projected(&self, place: Place, u: i64, now: i64) -> i64 {
         let day = 24 * HOUR_MS;
-        let receipts = self.receipts.values().filter(|one| one.place == place && one.due <= u);
+        let receipts = self
+            .receipts
+            .values()
+            .filter(|one| one.place == place && one.due <= u);
         // A receipt counts until the end of the day on which it was due.
         let counted = receipts.filter(|one| now <= one.due - one.due.rem_euclid(day) + day - 1);
         let inbound: u64 = counted.map(|one| one.open).sum();
-        let orders = self.orders.values().filter(|order| order.confirmed || now < order.expires_at);
+        let orders = self
+            .orders
+            .values()
+            .filter(|order| order.confirmed || now < order.expires_at);
         let lines = orders.flat_map(|order| &order.lines);
-        let bound: u64 =
-            lines.filter(|line| line.place == place && line.ship_time <= u).map(|line| line.open).sum();
+        let bound: u64 = lines
+            .filter(|line| line.place == place && line.ship_time <= u)
+            .map(|line| line.open)
+            .sum();
         self.on_hand.get(&place).copied().unwrap_or(0) + inbound as i64 - bound as i64
     }
 
     /// Lowest P(u) over u ≥ t.
     fn lowest(&self, place: Place, t: i64, now: i64) -> i64 {
-        let receipts = self.receipts.values().filter(|one| one.place == place).map(|one| one.due);
+        let receipts = self
+            .receipts
+            .values()
+            .filter(|one| one.place == place)
+            .map(|one| one.due);
         let lines = self.orders.values().flat_map(|order| &order.lines);
-        let ships = lines.filter(|line| line.place == place).map(|line| line.ship_time);
+        let ships = lines
+            .filter(|line| line.place == place)
+            .map(|line| line.ship_time);
         let times = receipts.chain(ships).filter(|u| *u > t).chain([t]);
-        times.map(|u| self.projected(place, u, now)).min().expect("there is always t itself")
+        times
+            .map(|u| self.projected(place, u, now))
+            .min()
+            .expect("there is always t itself")
     }
 
     /// Takes note of an answer that was acknowledged at engine time `now`.
     pub fn answered(&mut self, command: &Command, reply: &Reply, now: i64) -> Result<(), String> {
         match (command, reply) {
             (Command::AdjustOnHand(adjust), Reply::Supply(_)) => {
-                *self.on_hand.entry((adjust.item, adjust.location)).or_default() += adjust.delta;
+                *self
+                    .on_hand
+                    .entry((adjust.item, adjust.location))
+                    .or_default() += adjust.delta;
             }
-            (Command::ScheduleReceipt(receipt), Reply::Supply(supply)) if supply.refusal.is_none() => {
+            (Command::ScheduleReceipt(receipt), Reply::Supply(supply))
+                if supply.refusal.is_none() =>
+            {
                 let bespeak_engine::Due::At(due) = receipt.due else {
                     return Err("the workload names instants only".to_owned());
                 };
                 let place = (receipt.item, receipt.location);
-                let inbound = Inbound { place, open: receipt.quantity.get(), due: due.get() };
+                let inbound = Inbound {
+                    place,
+                    open: receipt.quantity.get(),
+                    due: due.get(),
+                };
                 self.receipts.insert(receipt.receipt.to_string(), inbound);
             }
             (Command::Receive(receive), Reply::Supply(_)) => {
                 let name = receive.receipt.to_string();
-                let inbound = self.receipts.get_mut(&name).ok_or("goods of an unknown receipt were taken")?;
+                let inbound = self
+                    .receipts
+                    .get_mut(&name)
+                    .ok_or("goods of an unknown receipt were taken")?;
                 *self.on_hand.entry(inbound.place).or_default() += receive.quantity.get() as i64;
                 inbound.open = inbound.open.saturating_sub(receive.quantity.get());
                 if receive.last || inbound.open == 0 {
@@ -104,9 +134,17 @@ impl Model {
     }
 
     fn held(&mut self, hold: &HoldReply, now: i64) -> Result<(), String> {
-        let parts: Vec<_> = hold.lines.iter().flat_map(|line| line.parts.iter().map(|p| (line.item, p))).collect();
+        let parts: Vec<_> = hold
+            .lines
+            .iter()
+            .flat_map(|line| line.parts.iter().map(|p| (line.item, p)))
+            .collect();
         let Some(id) = hold.reservation else {
-            return if parts.is_empty() { Ok(()) } else { Err("a refusal holds stock".to_owned()) };
+            return if parts.is_empty() {
+                Ok(())
+            } else {
+                Err("a refusal holds stock".to_owned())
+            };
         };
         if hold.outcome == Outcome::Full && hold.lines.iter().any(|line| line.refusal.is_some()) {
             return Err(format!("r-{} is full and has a refused line", id.0));
@@ -130,13 +168,21 @@ impl Model {
         for line in lines {
             let lowest = self.lowest(line.place, line.ship_time, now);
             if lowest < 0 {
-                return Err(format!("r-{} oversells {:?} by {} units", id.0, line.place, -lowest));
+                return Err(format!(
+                    "r-{} oversells {:?} by {} units",
+                    id.0, line.place, -lowest
+                ));
             }
         }
         Ok(())
     }
 
-    fn stepped(&mut self, command: &Command, step: &bespeak_engine::StepReply, now: i64) -> Result<(), String> {
+    fn stepped(
+        &mut self,
+        command: &Command,
+        step: &bespeak_engine::StepReply,
+        now: i64,
+    ) -> Result<(), String> {
         let id = match command {
             Command::Confirm(id) => *id,
             Command::Extend(extend) => extend.reservation,
@@ -144,16 +190,25 @@ impl Model {
             Command::Release(release) => release.reservation,
             _ => return Ok(()),
         };
-        let order = self.orders.get_mut(&id).ok_or("a step of an unknown reservation was taken")?;
+        let order = self
+            .orders
+            .get_mut(&id)
+            .ok_or("a step of an unknown reservation was taken")?;
         let live = order.confirmed || now < order.expires_at;
         match command {
             Command::Confirm(_) => {
                 if live == step.reacquired {
-                    return Err(format!("r-{}: live is {live}, reacquired is {}", id.0, step.reacquired));
+                    return Err(format!(
+                        "r-{}: live is {live}, reacquired is {}",
+                        id.0, step.reacquired
+                    ));
                 }
                 order.confirmed = true;
                 if step.reacquired {
-                    order.lines.iter_mut().for_each(|line| line.ship_time = line.ship_time.max(now));
+                    order
+                        .lines
+                        .iter_mut()
+                        .for_each(|line| line.ship_time = line.ship_time.max(now));
                 }
             }
             _ if !live => return Err(format!("r-{} had expired and took a step", id.0)),
@@ -167,7 +222,10 @@ impl Model {
                         None if fulfil.lines.is_empty() => line.open,
                         None => 0,
                     };
-                    line.open = line.open.checked_sub(left).ok_or("more was fulfilled than was open")?;
+                    line.open = line
+                        .open
+                        .checked_sub(left)
+                        .ok_or("more was fulfilled than was open")?;
                     *self.on_hand.entry(line.place).or_default() -= left as i64;
                 }
             }

@@ -1,9 +1,10 @@
 //! Random commands of an order system and its suppliers.
 
 use bespeak_engine::{
-    AdjustOnHand, AdjustReason, Candidates, Command, Due, Extend, FillPolicy, Fulfil, FulfilLine, HoldTerms,
-    Item, ItemId, Location, LocationId, LocationKind, Promise, PromiseLine, Receive, ReceiptKind, Release,
-    Reserve, ReserveLine, ReservationId, ScheduleReceipt, SourcingPolicy, StockStatus, Units, UtcMillis,
+    AdjustOnHand, AdjustReason, Candidates, Command, Due, Extend, FillPolicy, Fulfil, FulfilLine,
+    HoldTerms, Item, ItemId, Location, LocationId, LocationKind, Promise, PromiseLine, ReceiptKind,
+    Receive, Release, ReservationId, Reserve, ReserveLine, ScheduleReceipt, SourcingPolicy,
+    StockStatus, Units, UtcMillis,
 };
 use fastrand::Rng;
 
@@ -16,7 +17,11 @@ pub fn opening() -> Vec<Command> {
     let mut commands = Vec::new();
     for item in 0..ITEMS {
         let name = format!("sku-{item}").into();
-        commands.push(Command::PutItem(Item { name, base_unit: "each".into(), units: vec![] }));
+        commands.push(Command::PutItem(Item {
+            name,
+            base_unit: "each".into(),
+            units: vec![],
+        }));
     }
     for location in 0..LOCATIONS {
         commands.push(Command::PutLocation(Location {
@@ -42,7 +47,11 @@ fn ship_time(rng: &mut Rng, now: i64) -> Option<UtcMillis> {
 }
 
 fn terms(rng: &mut Rng) -> HoldTerms {
-    let fill = [FillPolicy::AllOrNone, FillPolicy::Partial, FillPolicy::ShipComplete];
+    let fill = [
+        FillPolicy::AllOrNone,
+        FillPolicy::Partial,
+        FillPolicy::ShipComplete,
+    ];
     HoldTerms {
         fill: fill[rng.usize(0..3)],
         expires_in_ms: Some(rng.i64(1_000..600_000)),
@@ -53,8 +62,18 @@ fn terms(rng: &mut Rng) -> HoldTerms {
 }
 
 /// The next command; `known` are reservations and receipts that an answer has named.
-pub fn next(rng: &mut Rng, now: i64, reservations: &[ReservationId], receipts: &[String], serial: u64) -> Command {
-    let known = |rng: &mut Rng| rng.choice(reservations).copied().unwrap_or(ReservationId(1));
+pub fn next(
+    rng: &mut Rng,
+    now: i64,
+    reservations: &[ReservationId],
+    receipts: &[String],
+    serial: u64,
+) -> Command {
+    let known = |rng: &mut Rng| {
+        rng.choice(reservations)
+            .copied()
+            .unwrap_or(ReservationId(1))
+    };
     let (item, location) = place(rng);
     match rng.u8(0..20) {
         0..=2 => Command::AdjustOnHand(AdjustOnHand {
@@ -87,10 +106,19 @@ pub fn next(rng: &mut Rng, now: i64, reservations: &[ReservationId], receipts: &
                     let (item, location) = place(rng);
                     let ship_time = ship_time(rng, now);
                     let latest = ship_time.map(|at| at.plus(rng.i64(0..48) * HOUR_MS));
-                    ReserveLine { item, location, quantity: units(rng, 12), ship_time, latest }
+                    ReserveLine {
+                        item,
+                        location,
+                        quantity: units(rng, 12),
+                        ship_time,
+                        latest,
+                    }
                 })
                 .collect();
-            Command::Reserve(Reserve { lines, terms: terms(rng) })
+            Command::Reserve(Reserve {
+                lines,
+                terms: terms(rng),
+            })
         }
         12..=13 => {
             let lines = (0..rng.usize(1..3))
@@ -101,8 +129,11 @@ pub fn next(rng: &mut Rng, now: i64, reservations: &[ReservationId], receipts: &
                     latest: None,
                 })
                 .collect();
-            let sourcing =
-                [SourcingPolicy::InOrder, SourcingPolicy::Earliest, SourcingPolicy::FewestPackages];
+            let sourcing = [
+                SourcingPolicy::InOrder,
+                SourcingPolicy::Earliest,
+                SourcingPolicy::FewestPackages,
+            ];
             Command::Promise(Promise {
                 lines,
                 candidates: Candidates::Locations((0..LOCATIONS).map(LocationId).collect()),
@@ -113,12 +144,30 @@ pub fn next(rng: &mut Rng, now: i64, reservations: &[ReservationId], receipts: &
             })
         }
         14..=15 => Command::Confirm(known(rng)),
-        16 => Command::Extend(Extend { reservation: known(rng), expires_in_ms: rng.i64(1_000..900_000) }),
-        17 => Command::Release(Release { reservation: known(rng), lines: Default::default() }),
+        16 => Command::Extend(Extend {
+            reservation: known(rng),
+            expires_in_ms: rng.i64(1_000..900_000),
+        }),
+        17 => Command::Release(Release {
+            reservation: known(rng),
+            lines: Default::default(),
+        }),
         _ => {
-            let line = FulfilLine { line: 0, quantity: units(rng, 6), location: None };
-            let lines = if rng.bool() { [line].into_iter().collect() } else { Default::default() };
-            Command::Fulfil(Fulfil { reservation: known(rng), lines, happened_at: None })
+            let line = FulfilLine {
+                line: 0,
+                quantity: units(rng, 6),
+                location: None,
+            };
+            let lines = if rng.bool() {
+                [line].into_iter().collect()
+            } else {
+                Default::default()
+            };
+            Command::Fulfil(Fulfil {
+                reservation: known(rng),
+                lines,
+                happened_at: None,
+            })
         }
     }
 }
