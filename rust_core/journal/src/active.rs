@@ -33,7 +33,7 @@ impl Active {
         }
     }
 
-    /// Makes a prepared file (zeros, durable) the segment described by `header`. When this
+    /// Makes a prepared file of zeros the segment described by `header`. When this
     /// returns, header and directory entry are durable.
     pub(crate) fn begin(
         storage: &dyn Storage,

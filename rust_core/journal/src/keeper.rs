@@ -11,7 +11,7 @@ use crate::index::{FrameList, IdMap, Sidecar, SidecarSource};
 use crate::storage::{Storage, StorageFile};
 use crate::view::Shared;
 
-/// A file of durable zeros. Its name becomes durable with its final one.
+/// A file of zeros under a passing name.
 pub(crate) type Prepared = (String, Box<dyn StorageFile>);
 
 /// A finished segment that has no index yet.
@@ -142,8 +142,8 @@ fn run(
     }
 }
 
-/// Writes a file of zeros and makes it durable, so that writing records into it later changes no
-/// metadata.
+/// Writes a file of zeros, so that writing records into it later changes no metadata. The sync of
+/// its header makes it durable.
 pub(crate) fn prepare(storage: &dyn Storage, number: &AtomicU64, bytes: u64) -> Result<Prepared> {
     let name = format!(
         "prepared-{:020}.tmp",
@@ -152,7 +152,6 @@ pub(crate) fn prepare(storage: &dyn Storage, number: &AtomicU64, bytes: u64) -> 
     let file = storage
         .create(&name, bytes)
         .doing("write zeros to", &name)?;
-    file.sync_data().doing("sync", &name)?;
     Ok((name, file))
 }
 

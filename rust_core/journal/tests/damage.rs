@@ -177,7 +177,7 @@ fn damage_to_the_last_batch_and_its_seal_together_is_not_cut() {
     let name = segment_names(&disk)[0].clone();
     let seal = written_end(&disk, &name) / 512 * 512;
     let batch = seal - 512;
-    for (in_batch, in_seal) in [(5, 5), (20, 60), (30, 24), (100, 13)] {
+    for (in_batch, in_seal) in [(5, 5), (20, 60), (30, 24), (100, 13), (100, 1), (200, 50)] {
         let both = disk.fork();
         both.corrupt(&name, batch + in_batch, 4).unwrap();
         both.corrupt(&name, seal + in_seal, 4).unwrap();

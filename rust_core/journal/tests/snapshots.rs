@@ -75,18 +75,35 @@ fn every_flipped_bit_is_noticed() {
     for offset in 0..common::file_len(&disk, name) {
         for bit in 0..8 {
             disk.corrupt(name, offset, 1 << bit).unwrap();
-            let error = read(&disk, 9).unwrap_err();
-            assert!(
-                matches!(
-                    error,
-                    JournalError::Damaged { .. } | JournalError::NewerFormat { .. }
-                ),
-                "byte {offset} bit {bit}: {error}"
-            );
+            match read(&disk, 9).unwrap_err() {
+                JournalError::Damaged { offset: at, .. } if offset >= 256 => assert_eq!(at, 256),
+                JournalError::Damaged { .. } | JournalError::NewerFormat { .. } => {}
+                other => panic!("byte {offset} bit {bit}: {other}"),
+            }
             disk.corrupt(name, offset, 1 << bit).unwrap();
         }
     }
     assert_eq!(read(&disk, 9).unwrap(), content(9, 700));
+}
+
+#[test]
+fn a_chunk_of_another_snapshot_is_refused_by_the_hash() {
+    let disk = SimStorage::new(1);
+    write(&disk, 4, 700).unwrap();
+    write(&disk, 9, 700).unwrap();
+    let mut chunk = vec![0; 708];
+    let other = disk
+        .open("snapshot-00000000000000000009.snap", false)
+        .unwrap();
+    other.read_exact_at(&mut chunk, 256).unwrap();
+    let file = disk
+        .open("snapshot-00000000000000000004.snap", true)
+        .unwrap();
+    file.write_all_at(&chunk, 256).unwrap();
+    assert!(matches!(
+        read(&disk, 4),
+        Err(JournalError::Damaged { offset: 112, .. })
+    ));
 }
 
 #[test]

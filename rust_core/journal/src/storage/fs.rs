@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use super::{Storage, StorageFile, WriterLock};
 
 /// Zeros are written in pieces of this size and synced every [`SYNC_EVERY_BYTES`], so that
-/// preparing a segment never queues one large write in front of a commit.
+/// preparing a segment never queues one large write in front of a commit, and the sync of its
+/// header finds little left to write.
 const ZERO_CHUNK_BYTES: usize = 1 << 20;
 const SYNC_EVERY_BYTES: u64 = 4 << 20;
 const LOCK_FILE: &str = "LOCK";
@@ -89,7 +90,7 @@ impl Storage for FsStorage {
             let piece = (len - offset).min(zeros.len() as u64);
             file.write_all_at(&zeros[..piece as usize], offset)?;
             offset += piece;
-            if offset.is_multiple_of(SYNC_EVERY_BYTES) {
+            if offset.is_multiple_of(SYNC_EVERY_BYTES) || offset == len {
                 file.sync_data()?;
             }
         }
