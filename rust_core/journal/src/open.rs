@@ -140,6 +140,15 @@ impl Log {
             epoch: tail.cursor.epoch,
             chain: tail.cursor.chain,
         };
+        if let Some(TailCut {
+            segment,
+            offset,
+            bytes,
+            what,
+        }) = &tail.cut
+        {
+            tracing::warn!(segment, offset, bytes, what, "cutting an unfinished write");
+        }
         let mut report = OpenReport {
             newest,
             oldest_revision: infos[0].first_revision,

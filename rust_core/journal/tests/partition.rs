@@ -225,6 +225,28 @@ fn what_waits_for_the_disk_is_bounded() {
     write(11).result.unwrap();
 }
 
+#[test]
+fn nobody_waits_for_a_closed_partition() {
+    for sync_by in [SyncBy::Thread, SyncBy::Waiter] {
+        let (disk, clock) = (SimStorage::new(1), clock());
+        let config = PartitionConfig {
+            sync_by,
+            ..config()
+        };
+        let (partition, _) = open_at(&disk, &clock, config).unwrap();
+        stock_up(&partition).unwrap();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| partition.wait_durable(1_000_000));
+            partition.close().unwrap();
+            let waited = waiter.join().unwrap();
+            assert!(
+                matches!(waited, Err(PartitionError::Stopped { .. })),
+                "{waited:?}"
+            );
+        });
+    }
+}
+
 #[derive(Default)]
 struct Seen {
     failures: Mutex<Vec<String>>,

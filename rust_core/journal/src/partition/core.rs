@@ -76,6 +76,8 @@ pub(super) struct Inner {
     gate: Mutex<()>,
     opened: Condvar,
     pub closed: AtomicBool,
+    /// The log has been let go.
+    retired: AtomicBool,
     pub bell: Bell,
     second_state: Mutex<()>,
 }
@@ -119,6 +121,7 @@ impl Inner {
             gate: Mutex::new(()),
             opened: Condvar::new(),
             closed: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
             bell: Bell::default(),
             second_state: Mutex::new(()),
         }
@@ -260,13 +263,16 @@ impl Inner {
         if core.stopped.is_none() {
             core.stopped = Some(CLOSED.to_owned());
         }
+        drop(core);
+        self.retired.store(true, Ordering::SeqCst);
+        let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        self.opened.notify_all();
     }
 
     /// Blocks until `revision` is durable.
     pub(super) fn wait_durable(&self, revision: u64) -> Result<(), PartitionError> {
-        while self.config.sync_by == SyncBy::Waiter
-            && self.durable.load(Ordering::SeqCst) < revision
-        {
+        // One flush is enough: it takes all that is pending, or waits for whoever took it before.
+        if self.config.sync_by == SyncBy::Waiter && self.durable.load(Ordering::SeqCst) < revision {
             self.flush()?;
         }
         if self.durable.load(Ordering::SeqCst) >= revision {
@@ -281,6 +287,11 @@ impl Inner {
             if let Some(cause) = self.failed.get() {
                 break Err(PartitionError::Stopped {
                     cause: cause.clone(),
+                });
+            }
+            if self.retired.load(Ordering::SeqCst) {
+                break Err(PartitionError::Stopped {
+                    cause: CLOSED.to_owned(),
                 });
             }
             gate = self
