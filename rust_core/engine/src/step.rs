@@ -69,11 +69,6 @@ impl State {
     ) -> Result<Answer, EngineError> {
         self.touched.clear();
         self.run_due(now, sink);
-        if let Some((source, sequence)) = &meta.source
-            && self.sources.check(source, *sequence)? == SourceCheck::Duplicate
-        {
-            return Ok(self.answer(Reply::Duplicate, true));
-        }
         let mut fingerprint = 0;
         if meta.request_id != 0 {
             fingerprint = Self::fingerprint(command);
@@ -88,11 +83,15 @@ impl State {
                     time: first.time,
                 });
             }
-            if uuid7_time(meta.request_id)
-                .is_some_and(|made| made.plus(REQUEST_WINDOW_MS) < self.now)
-            {
-                return Err(EngineError::RequestIdTooOld(uuid_text(meta.request_id)));
-            }
+        }
+        // After the request id: a retry of an event gets its first answer again, not that of a duplicate.
+        if let Some((source, sequence)) = &meta.source
+            && self.sources.check(source, *sequence)? == SourceCheck::Duplicate
+        {
+            return Ok(self.answer(Reply::Duplicate, false));
+        }
+        if uuid7_time(meta.request_id).is_some_and(|made| made.plus(REQUEST_WINDOW_MS) < self.now) {
+            return Err(EngineError::RequestIdTooOld(uuid_text(meta.request_id)));
         }
         let Decision {
             events,

@@ -177,9 +177,23 @@ impl State {
         location: LocationId,
         from: UtcMillis,
     ) -> Vec<(UtcMillis, Units)> {
+        self.staircase_by(item, location, from, None)
+    }
+
+    /// The staircase under another rule than the position's own.
+    pub fn staircase_by(
+        &self,
+        item: ItemId,
+        location: LocationId,
+        from: UtcMillis,
+        rule: Option<&RuleOverride>,
+    ) -> Vec<(UtcMillis, Units)> {
         let Some(id) = self.position_id(item, location) else {
             return vec![(from, Units::ZERO)];
         };
+        if let Some(rule) = rule {
+            return filtered::staircase(self, id, from, rule, MAX_STAIRCASE_STEPS);
+        }
         let position = self.position(id);
         let mut at = from;
         let mut available = Units::from_balance(position.lowest_net(at));

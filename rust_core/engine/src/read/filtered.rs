@@ -14,17 +14,20 @@ struct Profile {
 }
 
 impl Profile {
-    fn lowest_from(&self, t: UtcMillis) -> i64 {
+    /// The balance at `t`, and the steps after it.
+    fn split(&self, t: UtcMillis) -> (i64, &[(UtcMillis, i64)]) {
         let n = self.steps.partition_point(|(time, _)| *time <= t);
         let at = if n == 0 {
             self.start
         } else {
             self.steps[n - 1].1
         };
-        self.steps[n..]
-            .iter()
-            .map(|(_, balance)| *balance)
-            .fold(at, i64::min)
+        (at, &self.steps[n..])
+    }
+
+    fn lowest_from(&self, t: UtcMillis) -> i64 {
+        let (at, later) = self.split(t);
+        later.iter().map(|(_, balance)| *balance).fold(at, i64::min)
     }
 }
 
@@ -111,6 +114,30 @@ pub(crate) fn available(
     scratch: &Scratch,
 ) -> Units {
     Units::from_balance(profile(state, id, asked, scratch).lowest_from(t))
+}
+
+/// The staircase from `t` on, at most so many steps.
+pub(crate) fn staircase(
+    state: &State,
+    id: PositionId,
+    t: UtcMillis,
+    asked: &RuleOverride,
+    steps_max: usize,
+) -> Vec<(UtcMillis, Units)> {
+    let profile = profile(state, id, asked, &Scratch::default());
+    let (at, later) = profile.split(t);
+    // Backwards, so that the lowest balance from each step on is known when the step is reached.
+    let mut lowest = i64::MAX;
+    let mut levels: Vec<(UtcMillis, Units)> = Vec::with_capacity(later.len() + 1);
+    for &(time, balance) in later.iter().rev() {
+        lowest = lowest.min(balance);
+        levels.push((time, Units::from_balance(lowest)));
+    }
+    levels.push((t, Units::from_balance(lowest.min(at))));
+    levels.reverse();
+    levels.dedup_by_key(|(_, available)| *available);
+    levels.truncate(steps_max);
+    levels
 }
 
 pub(crate) fn earliest(

@@ -135,7 +135,8 @@ impl World {
                 self.advance();
                 let from = words.time("from").unwrap_or(self.now);
                 let (item, place) = (self.item(words.plain[0]), self.location(words.plain[1]));
-                let steps = self.state.staircase(item, place, from);
+                let rule = rule_override(&words);
+                let steps = self.state.staircase_by(item, place, from, rule.as_ref());
                 let steps = steps
                     .iter()
                     .map(|(at, units)| format!("{} {}", time_text(*at), units.get()));

@@ -6,3 +6,4 @@ mod language;
 mod hold;
 mod lifecycle;
 mod promise;
+mod repeat;

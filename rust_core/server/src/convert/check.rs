@@ -27,7 +27,7 @@ pub fn answer(
     let answer = state.check(&asked)?;
     let steps = if with_staircase {
         let from = asked.ship_time.unwrap_or(state.now());
-        state.staircase(asked.item, asked.location, from)
+        state.staircase_by(asked.item, asked.location, from, rule.as_ref())
     } else {
         Vec::new()
     };
