@@ -1,6 +1,6 @@
 //! What one client can ask of a server. Every system answers the same four questions.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 /// What becomes of a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,4 +29,13 @@ pub trait Connection: Send + 'static {
 
     /// Units of a SKU that can be had now.
     fn check(&mut self, sku: u32) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Reserves each line by itself, all in one trip; tells for each whether it was held.
+    fn reserve_batch(
+        &mut self,
+        lines: &[(u32, u8)],
+    ) -> impl Future<Output = Result<Vec<bool>>> + Send {
+        let lines = lines.len();
+        async move { bail!("a batch of {lines} lines was sent to a client that knows no batches") }
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use crate::bespeak::client::{SessionClient, UnaryClient};
+use crate::bespeak::flight::FlightClient;
 use crate::bespeak::load;
 use crate::bespeak::server::BespeakServer;
 use crate::connection::Connection;
@@ -213,6 +214,14 @@ impl Running {
                 let channels = channels(server.port, clients, shared).await?;
                 for (salt, mut channel) in channels.into_iter().enumerate() {
                     connections.push(SessionClient::open(&mut channel, salt as u64).await?);
+                }
+                self.drive(connections, spec).await
+            }
+            (System::BespeakFlight, Kind::Grpc(server)) => {
+                let mut connections = Vec::new();
+                let channels = channels(server.port, clients, false).await?;
+                for (salt, mut channel) in channels.into_iter().enumerate() {
+                    connections.push(FlightClient::open(&mut channel, salt as u64).await?);
                 }
                 self.drive(connections, spec).await
             }

@@ -237,13 +237,32 @@ fn status(headers: &HeaderMap) -> Result<()> {
     match text("grpc-status") {
         None | Some("0") => Ok(()),
         Some(code) => {
-            let message = text("grpc-message").unwrap_or("no message");
+            let message = unescape(text("grpc-message").unwrap_or("no message"));
             let code = code
                 .parse::<i32>()
                 .map_err(|_| anyhow!("grpc-status {code}"))?;
             bail!("{:?}: {message}", tonic::Code::from_i32(code))
         }
     }
+}
+
+/// Messages travel with spaces and more written as `%20`.
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut out = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+        {
+            Some(byte) => {
+                out.push(byte);
+                out.extend(&part.as_bytes()[2..]);
+            }
+            None => out.extend([b"%", part.as_bytes()].concat()),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -269,13 +288,18 @@ mod tests {
     }
 
     #[test]
+    fn escapes_are_undone_and_lone_signs_kept() {
+        assert_eq!(unescape("50%25 of%20it, 7% more%"), "50% of it, 7% more%");
+    }
+
+    #[test]
     fn a_status_other_than_ok_is_an_error() {
         let mut headers = HeaderMap::new();
         assert!(status(&headers).is_ok());
         headers.insert("grpc-status", "0".parse().unwrap());
         assert!(status(&headers).is_ok());
         headers.insert("grpc-status", "8".parse().unwrap());
-        headers.insert("grpc-message", "queue full".parse().unwrap());
+        headers.insert("grpc-message", "queue%20full".parse().unwrap());
         let error = status(&headers).unwrap_err().to_string();
         assert!(
             error.contains("resources") || error.contains("Exhausted"),

@@ -60,6 +60,8 @@ pub struct RoundLine {
     pub seconds: f64,
     pub operations: u64,
     pub ops_per_s: f64,
+    /// Lines reserved or checked or settled a second: more than operations only for batches.
+    pub lines_per_s: f64,
     pub reserves_per_s: f64,
     /// Reserves refused for want of stock.
     pub refused: u64,
@@ -87,6 +89,7 @@ impl RoundLine {
             Metric::P50Us => self.latency.p50_us,
             Metric::P99Us => self.latency.p99_us,
             Metric::OpsPerS => self.ops_per_s,
+            Metric::LinesPerS => self.lines_per_s,
             Metric::ServerCpuUs => self.server_cpu_us,
         }
     }

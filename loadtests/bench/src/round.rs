@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
 
 use crate::connection::{Connection, Settle};
@@ -21,6 +21,8 @@ const OPEN_HOLDS: usize = 4;
 const CANCEL_ONE_IN: u64 = 4;
 /// Orders ask for 1, 2 or 3 units in turn.
 const QUANTITY_MAX: u64 = 3;
+/// Lines of one batch.
+const BATCH_LINES: usize = 8_192;
 /// A round whose clients do not come back this long after its end has failed.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
 
@@ -30,6 +32,15 @@ pub enum Job {
     ReserveSettle,
     /// Availability of one SKU, nothing written.
     Check,
+    /// Reserve many lines in one trip, each by itself; the holds are left to expire.
+    Batch,
+}
+
+impl Job {
+    /// Lines of one operation.
+    pub fn lines(self) -> usize {
+        if self == Self::Batch { BATCH_LINES } else { 1 }
+    }
 }
 
 #[derive(Clone)]
@@ -238,6 +249,9 @@ impl<C: Connection> Client<C> {
             return Ok(false);
         }
         let quantity = (self.turn % QUANTITY_MAX) as u8 + 1;
+        if shared.job == Job::Batch {
+            return self.batch(shared, (sku, quantity)).await;
+        }
         match self.connection.reserve(sku, quantity).await? {
             Some(hold) => {
                 shared.ledger.accepted(sku, quantity);
@@ -246,6 +260,30 @@ impl<C: Connection> Client<C> {
             }
             None => Ok(true),
         }
+    }
+}
+
+impl<C: Connection> Client<C> {
+    /// One batch; tells whether any line was refused for want of stock.
+    async fn batch(&mut self, shared: &Shared, first: (u32, u8)) -> Result<bool> {
+        let mut lines = vec![first];
+        lines.extend(
+            (1..BATCH_LINES)
+                .map(|line| (self.walk.next_sku(), (line as u64 % QUANTITY_MAX) as u8 + 1)),
+        );
+        let held = self.connection.reserve_batch(&lines).await?;
+        ensure!(
+            held.len() == lines.len(),
+            "{} of {} lines were answered",
+            held.len(),
+            lines.len()
+        );
+        for (&(sku, quantity), &held) in lines.iter().zip(&held) {
+            if held {
+                shared.ledger.accepted(sku, quantity);
+            }
+        }
+        Ok(held.contains(&false))
     }
 }
 

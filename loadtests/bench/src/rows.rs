@@ -35,6 +35,8 @@ pub enum Metric {
     P99Us,
     /// Reserves and settlements (or checks) a second.
     OpsPerS,
+    /// Lines a second: of batches, of which each is one operation.
+    LinesPerS,
     /// Server CPU microseconds an operation.
     ServerCpuUs,
 }
@@ -141,6 +143,21 @@ pub fn rows() -> Vec<Row> {
             systems: at(MANY, &[SESSION, UNARY, REDIS]),
             rate: Some(OPEN_RATE),
             targets: Vec::new(),
+        },
+        Row {
+            name: "reserve-batch",
+            title: "durable batch reserve, 8,192 lines a batch, 2 batches under way",
+            job: Job::Batch,
+            keys: Shape::Uniform,
+            systems: at(2, &[System::BespeakFlight, REDIS]),
+            rate: None,
+            targets: vec![Target {
+                metric: Metric::LinesPerS,
+                ours: System::BespeakFlight,
+                peer: None,
+                sense: Sense::AtLeast,
+                bound: 500_000.0,
+            }],
         },
     ]
 }

@@ -104,7 +104,7 @@ pub async fn run(options: Options) -> Result<()> {
     for row in &chosen {
         measure(row, &plan, &mut farm, &servers, &mut report).await?;
     }
-    if chosen.iter().any(|row| row.job == Job::ReserveSettle) {
+    if chosen.iter().any(|row| row.job != Job::Check) {
         sell_out(&mut farm, &servers, &plan).await?;
     }
     for (server, verified) in farm.verify().await? {
@@ -279,6 +279,7 @@ fn line(
         seconds,
         operations,
         ops_per_s: operations as f64 / seconds,
+        lines_per_s: (operations * row.job.lines() as u64) as f64 / seconds,
         reserves_per_s: measured.first.len() as f64 / seconds,
         refused: measured.refused,
         latency: Latency::from(&measured.first),

@@ -35,10 +35,20 @@ impl Server {
 /// otherwise each has its own, as Redis and PostgreSQL clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum System {
-    BespeakUnary { shared: bool },
-    BespeakSession { shared: bool },
-    EchoUnary { shared: bool },
-    EchoSession { shared: bool },
+    BespeakUnary {
+        shared: bool,
+    },
+    BespeakSession {
+        shared: bool,
+    },
+    /// Tables of orders over Arrow Flight.
+    BespeakFlight,
+    EchoUnary {
+        shared: bool,
+    },
+    EchoSession {
+        shared: bool,
+    },
     Redis(Fsync),
     Postgres(Style),
 }
@@ -46,7 +56,9 @@ pub enum System {
 impl System {
     pub fn server(self) -> Server {
         match self {
-            Self::BespeakUnary { .. } | Self::BespeakSession { .. } => Server::Bespeak,
+            Self::BespeakUnary { .. } | Self::BespeakSession { .. } | Self::BespeakFlight => {
+                Server::Bespeak
+            }
             Self::EchoUnary { .. } | Self::EchoSession { .. } => Server::Echo,
             Self::Redis(_) => Server::Redis,
             Self::Postgres(_) => Server::Postgres,
@@ -60,6 +72,7 @@ impl fmt::Display for System {
         match self {
             Self::BespeakUnary { shared } => write!(f, "bespeak-unary{}", connections(shared)),
             Self::BespeakSession { shared } => write!(f, "bespeak-session{}", connections(shared)),
+            Self::BespeakFlight => write!(f, "bespeak-flight"),
             Self::EchoUnary { shared } => write!(f, "echo-unary{}", connections(shared)),
             Self::EchoSession { shared } => write!(f, "echo-session{}", connections(shared)),
             Self::Redis(fsync) => write!(f, "redis-{}", fsync.as_str()),

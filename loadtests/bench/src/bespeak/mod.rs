@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod echo;
+pub mod flight;
 pub mod load;
 pub mod server;
 pub mod wire;
