@@ -1,6 +1,7 @@
 //! The gRPC and Arrow Flight server.
 
 pub mod api;
+mod compute;
 pub mod config;
 pub mod convert;
 pub mod error;

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::Api;
+use crate::compute::Client;
 use crate::config::ServerConfig;
 use crate::metrics::{self, Observed, Text};
 use crate::shared::Shared;
@@ -63,6 +64,12 @@ async fn life(parts: Parts) -> Result<(), StartError> {
     if signals {
         drain_on_signal(&shared)?;
     }
+    if let Some(compute) = &config.compute {
+        // Nobody else sets it.
+        let _ = shared
+            .compute
+            .set(Client::new(compute, config.limits.message_bytes)?);
+    }
     shared.streams.serving(false).await;
     tokio::spawn(transport::accept(
         from_std(listener)?,
@@ -76,7 +83,8 @@ async fn life(parts: Parts) -> Result<(), StartError> {
             return Err(error);
         }
     };
-    let api = Api::new(Arc::clone(&store), Arc::clone(&shared.metrics));
+    let api = Api::new(Arc::clone(&store), Arc::clone(&shared.metrics))
+        .with_backups(config.backup_root.clone());
     let usher = tokio::spawn({
         let store = Arc::clone(&store);
         async move { store.gate().usher().await }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use crate::api::Api;
+use crate::compute::Client;
 use crate::config::Limits;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
@@ -18,6 +19,8 @@ use crate::transport::message::Budget;
 pub(crate) struct Shared {
     /// The services, once the journal has been replayed.
     pub api: OnceLock<Api>,
+    /// The compute worker, when there is one.
+    pub compute: OnceLock<Client>,
     pub limits: Limits,
     pub metrics: Arc<Metrics>,
     /// Bytes of requests still arriving.
@@ -44,6 +47,7 @@ impl Shared {
     ) -> Self {
         Self {
             api: OnceLock::new(),
+            compute: OnceLock::new(),
             budget: Budget::new(limits.buffered_bytes),
             limits,
             metrics,

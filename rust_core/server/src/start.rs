@@ -62,6 +62,9 @@ pub enum StartError {
     Died,
 }
 
+/// Threads for what walks the state or the disk; more such calls wait for one.
+const BLOCKING_THREADS: usize = 8;
+
 /// The server.
 #[derive(Debug)]
 pub struct Server;
@@ -169,6 +172,7 @@ fn runtime(threads: usize) -> Result<Runtime, StartError> {
     };
     builder
         .worker_threads(threads)
+        .max_blocking_threads(BLOCKING_THREADS)
         .thread_name("bespeak-worker")
         .enable_all()
         .build()

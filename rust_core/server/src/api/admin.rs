@@ -1,9 +1,11 @@
 //! For operators.
 
 use bespeak_engine::{LocationId, State};
+use bespeak_journal::{Moment, list_snapshots};
 use bespeak_proto::v1 as pb;
 
 use super::Api;
+use crate::config::JournalMode;
 use crate::convert::{item, location};
 use crate::error::ApiError;
 use crate::store::Seen;
@@ -17,38 +19,87 @@ impl Api {
         Seen::failed(ApiError::NotInThisVersion("Repromise"))
     }
 
-    /// How much the partition holds.
+    /// How much the partition holds. Answers while the clock is suspect, too.
     pub fn get_stats(&self, request: &pb::GetStatsRequest) -> Seen<pb::GetStatsResponse> {
-        self.store.read(|state| {
-            let stats = state.stats();
+        let partition = self.store.partition();
+        let duplicates = self.metrics.duplicates();
+        let state = partition.peek(|state| {
             let sources = state.sources().map(|(source, window)| pb::SourceStats {
                 source: source.to_owned(),
                 highest_sequence: window.highest,
                 gaps: window.gaps,
-                duplicates: 0,
+                duplicates: duplicates.get(source).copied().unwrap_or(0),
             });
-            Ok(pb::GetStatsResponse {
-                revision: state.revision(),
-                durable_revision: self.store.gate().durable(),
-                engine_time_ms: state.now().get(),
-                items: stats.items as u64,
-                locations: stats.locations as u64,
-                positions: stats.positions as u64,
-                receipts: stats.receipts as u64,
-                held_reservations: stats.held,
-                confirmed_reservations: stats.confirmed,
-                open_shocks: stats.open_shocks as u64,
-                remembered_requests: stats.remembered_requests as u64,
-                digest: if request.with_digest {
-                    hex(&state.digest())
-                } else {
-                    String::new()
-                },
-                sources: sources.collect(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                ..Default::default()
-            })
-        })
+            (
+                state.stats(),
+                state.revision(),
+                state.now().get(),
+                sources.collect(),
+            )
+        });
+        let (stats, revision, engine_time_ms, sources) = match state {
+            Ok(found) => found,
+            Err(error) => return Seen::failed(error.into()),
+        };
+        let digest = match request
+            .with_digest
+            .then(|| self.digest(revision))
+            .transpose()
+        {
+            Ok(digest) => digest.unwrap_or_default(),
+            Err(error) => return Seen::failed(error),
+        };
+        let mut answer = pb::GetStatsResponse {
+            revision,
+            durable_revision: partition.durable_revision(),
+            engine_time_ms,
+            items: stats.items as u64,
+            locations: stats.locations as u64,
+            positions: stats.positions as u64,
+            receipts: stats.receipts as u64,
+            held_reservations: stats.held,
+            confirmed_reservations: stats.confirmed,
+            open_shocks: stats.open_shocks as u64,
+            remembered_requests: stats.remembered_requests as u64,
+            digest,
+            sources,
+            clock_suspect: partition.clock_suspect().is_some(),
+            mode: match self.store.mode() {
+                JournalMode::Memory => "memory".to_owned(),
+                JournalMode::Group => "group".to_owned(),
+            },
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Default::default()
+        };
+        if let Some(journal) = partition.journal() {
+            let segments = journal.segments();
+            answer.epoch = u64::from(journal.newest().epoch);
+            answer.journal_segments = segments.len() as u64;
+            answer.journal_bytes = segments.iter().map(|segment| segment.bytes).sum();
+        }
+        if let Some(snapshots) = partition
+            .storage()
+            .and_then(|at| list_snapshots(at.as_ref()).ok())
+        {
+            answer.last_snapshot_revision = snapshots.last().copied().unwrap_or(0);
+        }
+        Seen {
+            result: Ok(answer),
+            revision,
+        }
+    }
+
+    /// The digest of the state at a revision: of a second state built from the journal, so that promises go on.
+    /// In memory there is only the state itself.
+    fn digest(&self, revision: u64) -> Result<String, ApiError> {
+        let partition = self.store.partition();
+        let digest = if partition.journal().is_some() {
+            partition.wait_durable(revision)?;
+            partition.as_of(Moment::Revision(revision))?.digest()
+        } else {
+            partition.peek(State::digest)?
+        };
+        Ok(hex(&digest))
     }
 
     /// Demand that was not met.

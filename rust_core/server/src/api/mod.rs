@@ -7,10 +7,12 @@ mod admin;
 mod catalog;
 mod check;
 mod explain;
+mod history;
 mod lifecycle;
 mod promise;
 mod supply;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::metrics::Metrics;
@@ -21,12 +23,24 @@ use crate::store::Store;
 pub struct Api {
     store: Arc<Store>,
     metrics: Arc<Metrics>,
+    backup_root: Option<PathBuf>,
 }
 
 impl Api {
     /// The services of a partition.
     pub fn new(store: Arc<Store>, metrics: Arc<Metrics>) -> Self {
-        Self { store, metrics }
+        Self {
+            store,
+            metrics,
+            backup_root: None,
+        }
+    }
+
+    /// Allows backups to directories below this one.
+    #[must_use]
+    pub fn with_backups(mut self, root: Option<PathBuf>) -> Self {
+        self.backup_root = root;
+        self
     }
 
     /// The partition.

@@ -17,8 +17,12 @@ impl Api {
         meta: Result<Meta, ApiError>,
         command: impl FnOnce(&State) -> Result<Command, ApiError>,
     ) -> Seen<(pb::SupplyResult, SupplyReply)> {
+        let source = meta.as_ref().ok().and_then(|meta| meta.source.clone());
         self.store.write(meta, command, |state, answer: Answer| {
             let (result, reply) = reply::supply(state, &answer)?;
+            if let Some((source, _)) = source.filter(|_| result.duplicate) {
+                self.metrics.duplicate(&source);
+            }
             self.metrics.refused(reply.refusal);
             Ok((result, reply))
         })

@@ -4,7 +4,9 @@ mod encode;
 mod histogram;
 mod http;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use bespeak_engine::Refusal;
 
@@ -54,6 +56,8 @@ pub struct Metrics {
     pub fallbacks: AtomicU64,
     /// Watchers that were told to check again.
     pub resyncs: AtomicU64,
+    /// Source events that had been seen before, by source. Sources are limited by the engine.
+    duplicates: Mutex<BTreeMap<Box<str>, u64>>,
 }
 
 impl Default for Metrics {
@@ -75,6 +79,7 @@ impl Default for Metrics {
             rows_supplied: AtomicU64::new(0),
             fallbacks: AtomicU64::new(0),
             resyncs: AtomicU64::new(0),
+            duplicates: Mutex::default(),
         }
     }
 }
@@ -92,6 +97,28 @@ impl Metrics {
                 count.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Counts a source event that had been seen before.
+    pub fn duplicate(&self, source: &str) {
+        let mut duplicates = self
+            .duplicates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match duplicates.get_mut(source) {
+            Some(count) => *count += 1,
+            None => {
+                duplicates.insert(source.into(), 1);
+            }
+        }
+    }
+
+    /// Source events that had been seen before, by source, since the start.
+    pub fn duplicates(&self) -> BTreeMap<Box<str>, u64> {
+        self.duplicates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Counts a refusal of a line or a step.

@@ -2,6 +2,6 @@
 
 mod session;
 mod stream;
-pub mod unary;
+pub(crate) mod unary;
 
 pub(crate) use stream::Streams;

@@ -6,6 +6,7 @@ use http::Response;
 use prost::Message;
 
 use crate::api::Api;
+use crate::compute::{self, Client};
 use crate::error::ApiError;
 use crate::method::Method;
 use crate::store::Seen;
@@ -13,7 +14,7 @@ use crate::transport::body::{self, AnswerBody};
 use crate::transport::dispatch::Call;
 
 /// An answer ready to be sent once its revision is durable.
-pub struct Encoded {
+pub(crate) struct Encoded {
     /// The answer.
     pub response: Result<Response<AnswerBody>, ApiError>,
     /// What it saw.
@@ -40,7 +41,12 @@ fn answer<Q: Message + Default, A: Message>(
         Ok(request) => request,
         Err(error) => return Encoded::failed(ApiError::Malformed(error.to_string())),
     };
-    let Seen { result, revision } = act(request);
+    encoded(call, act(request))
+}
+
+#[inline]
+fn encoded<A: Message>(call: &Call, seen: Seen<A>) -> Encoded {
+    let Seen { result, revision } = seen;
     Encoded {
         response: result.and_then(|answer| body::message(&answer, call.limit)),
         revision,
@@ -48,7 +54,7 @@ fn answer<Q: Message + Default, A: Message>(
 }
 
 /// Runs a method that does not wait.
-pub fn run(api: &Api, call: &Call, message: Bytes) -> Encoded {
+pub(crate) fn run(api: &Api, call: &Call, message: Bytes) -> Encoded {
     let trace = call.trace_id;
     match call.method {
         Method::Check => answer(call, message, |request| api.check(request)),
@@ -61,6 +67,7 @@ pub fn run(api: &Api, call: &Call, message: Bytes) -> Encoded {
         Method::GetReservation => answer(call, message, |request| api.get_reservation(&request)),
         Method::Explain => answer(call, message, |request| api.explain(request)),
         Method::CheckRegion => answer(call, message, |request| api.check_region(&request)),
+        Method::AsOf => answer(call, message, |request| api.as_of(request)),
         Method::Repromise => answer(call, message, |request| api.repromise(&request)),
         Method::SetOnHand => answer(call, message, |request| api.set_on_hand(request, trace)),
         Method::AdjustOnHand => answer(call, message, |request| api.adjust_on_hand(request, trace)),
@@ -102,12 +109,37 @@ fn run_rest(api: &Api, call: &Call, message: Bytes) -> Encoded {
         Method::ListLanes => answer(call, message, |_: pb::ListLanesRequest| api.list_lanes()),
         Method::GetStats => answer(call, message, |request| api.get_stats(&request)),
         Method::ReportAvailability => answer(call, message, |request| api.report(&request)),
+        Method::Reconcile => answer(call, message, |_: pb::ReconcileRequest| api.reconcile()),
+        Method::Snapshot => answer(call, message, |_: pb::SnapshotRequest| api.snapshot()),
+        Method::Backup => answer(call, message, |request| api.backup(&request)),
+        Method::ConfirmClock => answer(call, message, |request| api.confirm_clock(&request)),
         Method::GetUnmetDemand => answer(call, message, |request| api.unmet_demand(&request)),
         other => Encoded::failed(ApiError::UnknownMethod(other.name().to_owned())),
     }
 }
 
 /// Runs a method that asks the compute worker.
-pub async fn compute(_api: &Api, call: &Call, _message: Bytes) -> Encoded {
-    Encoded::failed(ApiError::UnknownMethod(call.method.name().to_owned()))
+pub(crate) async fn compute(
+    api: &Api,
+    client: Option<&Client>,
+    call: &Call,
+    message: Bytes,
+) -> Encoded {
+    match call.method {
+        Method::Forecast => match pb::ForecastRequest::decode(message) {
+            Ok(request) => encoded(
+                call,
+                compute::forecast(api, client, request, call.deadline).await,
+            ),
+            Err(error) => Encoded::failed(ApiError::Malformed(error.to_string())),
+        },
+        Method::Allocate => match pb::AllocateRequest::decode(message) {
+            Ok(request) => encoded(
+                call,
+                compute::allocate(api, client, request, call.deadline).await,
+            ),
+            Err(error) => Encoded::failed(ApiError::Malformed(error.to_string())),
+        },
+        other => Encoded::failed(ApiError::UnknownMethod(other.name().to_owned())),
+    }
 }

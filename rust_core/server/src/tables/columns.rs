@@ -157,7 +157,11 @@ pub enum Texts<'a> {
 }
 
 impl<'a> Texts<'a> {
-    fn new(name: &'static str, column: &'a ArrayRef) -> Result<Self> {
+    /// Looks at a column.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when it is of another type.
+    pub fn new(name: &'static str, column: &'a ArrayRef) -> Result<Self> {
         Self::plain(column).map_or_else(
             || {
                 let rule =

@@ -20,7 +20,7 @@ use crate::shared::Shared;
 
 /// What is known of a call before its message.
 #[derive(Debug, Clone, Copy)]
-pub struct Call {
+pub(crate) struct Call {
     /// The method.
     pub method: Method,
     /// W3C trace id; 0 is none.
@@ -81,7 +81,7 @@ async fn one(
                 .await
                 .map_err(|error| ApiError::Internal(error.to_string()))?
         }
-        Kind::Compute => Box::pin(unary::compute(api, &call, message)).await,
+        Kind::Compute => Box::pin(unary::compute(api, shared.compute.get(), &call, message)).await,
         Kind::Stream => Encoded::failed(ApiError::UnknownMethod(method.name().to_owned())),
     };
     // Failures have seen the state as well: they wait like answers.

@@ -1,0 +1,181 @@
+//! The compute worker as the server sees it: slow, and sometimes away.
+
+use std::time::{Duration, Instant};
+
+use bespeak_proto::v1 as pb;
+use bespeak_proto::v1::compute_service_client::ComputeServiceClient;
+use bytes::Bytes;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+use super::breaker::Breaker;
+use super::plan;
+use crate::config::ComputeConfig;
+use crate::error::ApiError;
+use crate::start::StartError;
+
+/// Time to connect; the worker is on this machine or near.
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// A worker, asked with a deadline and behind a circuit breaker.
+#[derive(Debug)]
+pub(crate) struct Client {
+    service: ComputeServiceClient<Channel>,
+    timeout: Duration,
+    breaker: Breaker,
+}
+
+impl Client {
+    /// A client that connects when it is first needed. Must be made inside a runtime.
+    ///
+    /// # Errors
+    /// `Compute` for an address that makes no sense.
+    pub fn new(config: &ComputeConfig, message_bytes: usize) -> Result<Self, StartError> {
+        let address = config.address.clone();
+        let endpoint = Endpoint::from_shared(address)
+            .map_err(|error| StartError::Compute(error.to_string()))?;
+        let channel = endpoint.connect_timeout(CONNECT).connect_lazy();
+        let service = ComputeServiceClient::new(channel)
+            .max_decoding_message_size(message_bytes)
+            .max_encoding_message_size(message_bytes);
+        let pause = Duration::from_millis(config.breaker_open_ms);
+        Ok(Self {
+            service,
+            timeout: Duration::from_millis(config.timeout_ms),
+            breaker: Breaker::new(config.breaker_failures, pause),
+        })
+    }
+
+    /// The worker's forecast; `None` when the fallback should answer.
+    ///
+    /// # Errors
+    /// `ComputeRefused` when the request is wrong.
+    pub async fn forecast(
+        &self,
+        request: &pb::ForecastRequest,
+        deadline: Option<Instant>,
+    ) -> Result<Option<pb::ForecastResponse>, ApiError> {
+        let asked = pb::ComputeServiceForecastRequest {
+            model: request.model.clone(),
+            context: request.context.clone(),
+            future: request.future.clone(),
+            horizon: request.horizon,
+            quantiles: request.quantiles.clone(),
+        };
+        let mut service = self.service.clone();
+        let answer = self
+            .ask(deadline, |limit| async move {
+                service.forecast(timed(asked, limit)).await
+            })
+            .await?;
+        Ok(answer.map(|answer| pb::ForecastResponse {
+            forecast: answer.forecast,
+            fallback: is_fallback(answer.origin.as_ref()),
+            made_by: made_by(answer.origin),
+        }))
+    }
+
+    /// The worker's plan; `None` when the fallback should answer.
+    ///
+    /// # Errors
+    /// `ComputeRefused` when the request is wrong.
+    pub async fn allocate(
+        &self,
+        request: &pb::AllocateRequest,
+        stock: &Bytes,
+        budget: Duration,
+        deadline: Option<Instant>,
+    ) -> Result<Option<pb::AllocateResponse>, ApiError> {
+        let asked = pb::ComputeServiceAllocateRequest {
+            solver: request.policy.clone(),
+            lines: plan::rename(&request.orders, "orders", "quantity", "qty")?,
+            options: request.options.clone(),
+            stock: stock.clone(),
+            budget_ms: u32::try_from(budget.as_millis()).unwrap_or(u32::MAX),
+        };
+        let mut service = self.service.clone();
+        let answer = self
+            .ask(deadline, |limit| async move {
+                service.allocate(timed(asked, limit)).await
+            })
+            .await?;
+        let Some(answer) = answer else {
+            return Ok(None);
+        };
+        Ok(Some(pb::AllocateResponse {
+            plan: plan::rename(&answer.plan, "plan", "qty", "quantity")?,
+            objective_minor: answer.objective_minor,
+            bound_minor: answer.bound_minor,
+            fallback: is_fallback(answer.origin.as_ref()),
+            made_by: made_by(answer.origin),
+            revision: 0,
+        }))
+    }
+
+    async fn ask<A, F>(
+        &self,
+        deadline: Option<Instant>,
+        call: impl FnOnce(Duration) -> F,
+    ) -> Result<Option<A>, ApiError>
+    where
+        F: Future<Output = Result<tonic::Response<A>, Status>>,
+    {
+        let now = Instant::now();
+        if !self.breaker.allows(now) {
+            return Ok(None);
+        }
+        let limit = self.patience(now, deadline);
+        let outcome = match tokio::time::timeout(limit, call(limit)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Status::deadline_exceeded("the worker was late")),
+        };
+        match outcome {
+            Ok(answer) => {
+                self.breaker.succeeded();
+                Ok(Some(answer.into_inner()))
+            }
+            Err(status)
+                if matches!(
+                    status.code(),
+                    Code::InvalidArgument | Code::NotFound | Code::OutOfRange
+                ) =>
+            {
+                // It answers: the request is wrong.
+                self.breaker.succeeded();
+                Err(ApiError::ComputeRefused(crate::error::shorten(
+                    status.message(),
+                )))
+            }
+            Err(status) => {
+                self.breaker.failed(Instant::now());
+                tracing::warn!(code = ?status.code(), message = status.message(), "the compute worker is away");
+                Ok(None)
+            }
+        }
+    }
+
+    /// How long the worker may take: a quarter of the caller's time is kept for the fallback.
+    fn patience(&self, now: Instant, deadline: Option<Instant>) -> Duration {
+        match deadline {
+            None => self.timeout,
+            Some(end) => self
+                .timeout
+                .min(end.saturating_duration_since(now).mul_f64(0.75)),
+        }
+    }
+}
+
+fn timed<Q>(message: Q, limit: Duration) -> Request<Q> {
+    let mut request = Request::new(message);
+    request.set_timeout(limit);
+    request
+}
+
+fn is_fallback(origin: Option<&pb::ComputeOrigin>) -> bool {
+    origin.is_some_and(|origin| origin.source() == pb::ComputeSource::Fallback)
+}
+
+fn made_by(origin: Option<pb::ComputeOrigin>) -> String {
+    let origin = origin.unwrap_or_default();
+    format!("{}@{}", origin.name, origin.version)
+}

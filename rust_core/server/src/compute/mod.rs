@@ -1,0 +1,177 @@
+//! Forecasts and plans: from the compute worker while it answers, else from the fallbacks here.
+//!
+//! Nothing of this is on the way of a promise. An answer always says who made it.
+
+mod breaker;
+mod client;
+mod climatology;
+mod ipc;
+mod plan;
+mod priced;
+mod problem;
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bespeak_proto::v1 as pb;
+use bytes::Bytes;
+
+pub(crate) use client::Client;
+
+use crate::api::Api;
+use crate::error::ApiError;
+use crate::store::Seen;
+
+/// Steps ahead of one forecast.
+const HORIZON_MAX: u32 = 366;
+/// Quantile levels of one forecast.
+const LEVELS_MAX: usize = 99;
+/// Time for a plan when none is asked.
+const BUDGET_MS: i64 = 1_000;
+/// Longest time for a plan.
+const BUDGET_MS_MAX: i64 = 600_000;
+/// A fallback that improves its plan takes no longer than this.
+const FALLBACK_BUDGET: Duration = Duration::from_millis(250);
+
+/// Makes a forecast.
+pub(crate) async fn forecast(
+    api: &Api,
+    client: Option<&Client>,
+    request: pb::ForecastRequest,
+    deadline: Option<Instant>,
+) -> Seen<pb::ForecastResponse> {
+    let result = forecast_now(api, client, request, deadline).await;
+    Seen {
+        result,
+        revision: 0,
+    }
+}
+
+async fn forecast_now(
+    api: &Api,
+    client: Option<&Client>,
+    request: pb::ForecastRequest,
+    deadline: Option<Instant>,
+) -> Result<pb::ForecastResponse, ApiError> {
+    check_forecast(&request)?;
+    if let Some(client) = client
+        && let Some(answer) = client.forecast(&request, deadline).await?
+    {
+        return Ok(answer);
+    }
+    api.metrics().fallbacks.fetch_add(1, Ordering::Relaxed);
+    let forecast = off_the_runtime(move || {
+        climatology::forecast(&request.context, request.horizon, &request.quantiles)
+    })
+    .await?;
+    Ok(pb::ForecastResponse {
+        forecast: forecast.into(),
+        made_by: climatology::MADE_BY.to_owned(),
+        fallback: true,
+    })
+}
+
+fn check_forecast(request: &pb::ForecastRequest) -> Result<(), ApiError> {
+    if !(1..=HORIZON_MAX).contains(&request.horizon) {
+        return Err(ApiError::invalid(
+            "horizon",
+            request.horizon,
+            "it must be 1 to 366",
+        ));
+    }
+    let levels = &request.quantiles;
+    if levels.len() > LEVELS_MAX {
+        return Err(ApiError::invalid(
+            "quantiles",
+            levels.len(),
+            "at most 99 are allowed",
+        ));
+    }
+    let inside = levels.iter().all(|level| *level > 0.0 && *level < 1.0);
+    if !inside || !levels.is_sorted_by(|a, b| a < b) {
+        let rule = "the levels must lie between 0 and 1, ascending";
+        return Err(ApiError::invalid("quantiles", format!("{levels:?}"), rule));
+    }
+    if request.context.is_empty() {
+        return Err(ApiError::invalid(
+            "context",
+            "",
+            "it is required: an Arrow IPC stream of the history",
+        ));
+    }
+    crate::convert::fields::optional_name("model", &request.model)?;
+    Ok(())
+}
+
+/// Makes a plan.
+pub(crate) async fn allocate(
+    api: &Api,
+    client: Option<&Client>,
+    request: pb::AllocateRequest,
+    deadline: Option<Instant>,
+) -> Seen<pb::AllocateResponse> {
+    let budget = match check_allocate(&request) {
+        Ok(budget) => budget,
+        Err(error) => return Seen::failed(error),
+    };
+    let (stock, revision) = if request.stock.is_empty() {
+        match problem::stock_now(api, &request.orders, &request.options) {
+            Ok(found) => found,
+            Err(error) => return Seen::failed(error),
+        }
+    } else {
+        (request.stock.clone(), 0)
+    };
+    let result = plan(api, client, &request, stock, budget, deadline).await;
+    let result = result.map(|answer| pb::AllocateResponse { revision, ..answer });
+    Seen { result, revision }
+}
+
+async fn plan(
+    api: &Api,
+    client: Option<&Client>,
+    request: &pb::AllocateRequest,
+    stock: Bytes,
+    budget: Duration,
+    deadline: Option<Instant>,
+) -> Result<pb::AllocateResponse, ApiError> {
+    if let Some(client) = client
+        && let Some(answer) = client.allocate(request, &stock, budget, deadline).await?
+    {
+        return Ok(answer);
+    }
+    api.metrics().fallbacks.fetch_add(1, Ordering::Relaxed);
+    let (orders, options) = (request.orders.clone(), request.options.clone());
+    off_the_runtime(move || {
+        let problem = problem::Problem::read(&orders, &options, &stock)?;
+        let solved = priced::solve(&problem, Instant::now() + budget.min(FALLBACK_BUDGET));
+        Ok(pb::AllocateResponse {
+            plan: plan::write(&problem, &solved.units)?.into(),
+            objective_minor: solved.objective,
+            bound_minor: solved.bound,
+            made_by: priced::MADE_BY.to_owned(),
+            fallback: true,
+            revision: 0,
+        })
+    })
+    .await
+}
+
+fn check_allocate(request: &pb::AllocateRequest) -> Result<Duration, ApiError> {
+    crate::convert::fields::optional_name("policy", &request.policy)?;
+    let ms = match request.budget_ms {
+        0 => BUDGET_MS,
+        ms if (1..=BUDGET_MS_MAX).contains(&ms) => ms,
+        ms => return Err(ApiError::invalid("budget_ms", ms, "it must be 0 to 600000")),
+    };
+    Ok(Duration::from_millis(ms.unsigned_abs()))
+}
+
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(ApiError::Internal(error.to_string())),
+    }
+}
