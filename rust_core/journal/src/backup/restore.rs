@@ -77,7 +77,7 @@ pub fn restore(
     to.sync_dir().doing("sync", &to.describe())?;
     Ok(RestoreReport {
         newest: target,
-        left_out: manifest.newest.revision - target.revision,
+        left_out: manifest.newest.revision.saturating_sub(target.revision),
     })
 }
 
@@ -131,7 +131,8 @@ fn find_target(
     // The state at the moment needs a snapshot at or before it, or the journal's beginning.
     let mut base = if oldest == 1 { Some(0) } else { None };
     for file in &manifest.files {
-        if snapshot_revision(&file.name).is_none_or(|revision| revision + 1 < oldest) {
+        if snapshot_revision(&file.name).is_none_or(|revision| revision < oldest.saturating_sub(1))
+        {
             continue;
         }
         let info = snapshot_info(backup, snapshot_revision(&file.name).unwrap_or(0))?;

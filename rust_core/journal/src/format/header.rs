@@ -6,6 +6,8 @@ use super::{ChainHash, FORMAT_VERSION, first_nonzero, get_array, get_u16, get_u3
 
 /// Bytes used of the first block; the rest of the block is zero.
 pub(crate) const SEGMENT_HEADER_LEN: usize = 160;
+/// Far beyond any journal, and far enough from the end of the number for arithmetic.
+const REVISION_MAX: u64 = 1 << 62;
 const MAGIC: &[u8; 8] = b"BSPKJRNL";
 
 /// Header of a segment.
@@ -98,6 +100,9 @@ impl SegmentHeader {
                 "impossible block or segment size",
             ));
         }
+        if !(1..=REVISION_MAX).contains(&header.first_revision) {
+            return Err(JournalError::damaged(file, 32, "impossible first revision"));
+        }
         let rest = data.get(RESERVED_AT..block).unwrap_or_default();
         if rest.is_empty() {
             return Err(JournalError::damaged(
@@ -183,6 +188,30 @@ mod tests {
             let mut flipped = block.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(SegmentHeader::decode("s", &flipped).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_header_with_sound_checksum_and_impossible_values_is_refused() {
+        let impossible = [
+            SegmentHeader {
+                first_revision: 0,
+                ..sample()
+            },
+            SegmentHeader {
+                first_revision: u64::MAX,
+                ..sample()
+            },
+            SegmentHeader {
+                segment_bytes: 512,
+                ..sample()
+            },
+        ];
+        for header in impossible {
+            assert!(
+                SegmentHeader::decode("s", &header.encode()).is_err(),
+                "{header:?}"
+            );
         }
     }
 

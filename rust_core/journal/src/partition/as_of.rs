@@ -103,6 +103,6 @@ pub(super) fn oldest_shown(storage: &dyn Storage, view: &LogView) -> u64 {
     let snapshots = list_snapshots(storage).unwrap_or_default();
     snapshots
         .into_iter()
-        .find(|&at| at + 1 >= oldest)
+        .find(|&at| at >= oldest - 1)
         .unwrap_or(oldest)
 }

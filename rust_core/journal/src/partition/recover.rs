@@ -62,7 +62,7 @@ pub(crate) fn base_state(
         .rev()
         .filter(|&at| at <= revision)
     {
-        if at + 1 < view.oldest_revision() {
+        if at < view.oldest_revision() - 1 {
             break;
         }
         match load_snapshot(storage, at, settings) {

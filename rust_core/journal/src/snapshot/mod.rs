@@ -110,7 +110,8 @@ impl SnapshotInfo {
     /// Length of the file that holds so much content.
     fn file_bytes(&self) -> u64 {
         let chunks = self.content_bytes.div_ceil(CHUNK_BYTES as u64);
-        HEADER_LEN as u64 + self.content_bytes + chunks * CHUNK_HEADER_LEN as u64
+        self.content_bytes
+            .saturating_add(HEADER_LEN as u64 + chunks * CHUNK_HEADER_LEN as u64)
     }
 }
 
