@@ -99,7 +99,11 @@ def check_histories(apis, seed):
 
 
 def test_a_server_is_linearizable(tmp_path):
-    settings = {"listen": "127.0.0.1:0", "metrics_listen": None, "journal": {"path": str(tmp_path / "journal")}}
+    settings = {
+        "listen": "127.0.0.1:0",
+        "metrics_listen": None,
+        "journal": {"mode": "group", "path": str(tmp_path / "journal")},
+    }
     server = Server(json.dumps(settings))
     clients = []
     try:

@@ -8,7 +8,7 @@ SETTINGS = {
     "listen": "127.0.0.1:0",
     "metrics_listen": None,
     # As small as segments can be, so that kills also meet the moment of a new one and of a snapshot.
-    "journal": {"segment_bytes": 9 << 20, "snapshot_every_bytes": 9 << 20},
+    "journal": {"mode": "group", "segment_bytes": 9 << 20, "snapshot_every_bytes": 9 << 20},
 }
 
 
