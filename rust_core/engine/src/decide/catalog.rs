@@ -256,6 +256,7 @@ pub(crate) fn put_buffer(
 ) -> Result<Decision, EngineError> {
     let mut draft = Draft::default();
     let id = draft.position(state, item, location)?;
+    super::supply::check_limit(units)?;
     draft.events.push(Event::BufferSet(id, units));
     Ok(Decision {
         events: draft.events,

@@ -13,11 +13,12 @@
 
 use smallvec::SmallVec;
 
+use super::supply::{check_on_hand, current};
 use super::{Decision, Draft, Scratch, check_location, happened_at};
 use crate::catalog_types::StockStatus;
 use crate::command::{Extend, Fulfil, FulfilLine, Release};
 use crate::event::{Event, MoveKind, ShockCause};
-use crate::ids::{ReservationId, Units, UtcMillis};
+use crate::ids::{PositionId, ReservationId, Units, UtcMillis};
 use crate::limits::MAX_LINES;
 use crate::refusal::{EngineError, Refusal};
 use crate::reply::{Reply, ReservationState, StepReply};
@@ -168,12 +169,17 @@ pub(crate) fn fulfil(state: &State, fulfil: &Fulfil) -> Result<Decision, EngineE
         return Ok(refused(Refusal::OverOpenQuantity, reservation.state()));
     }
     let mut draft = Draft::default();
+    let mut left: SmallVec<[(PositionId, i64); 2]> = SmallVec::new();
     for line in lines {
         let promised = reservation.lines()[line.line as usize].position;
         let from = match line.location {
             None => promised,
             Some(location) => draft.position(state, state.position(promised).item(), location)?,
         };
+        match left.iter_mut().find(|(position, _)| *position == from) {
+            Some((_, units)) => *units += line.quantity.balance(),
+            None => left.push((from, line.quantity.balance())),
+        }
         draft.events.push(Event::Fulfilled(
             fulfil.reservation,
             line.line,
@@ -187,6 +193,10 @@ pub(crate) fn fulfil(state: &State, fulfil: &Fulfil) -> Result<Decision, EngineE
             at,
             reservation: Some(fulfil.reservation),
         });
+    }
+    for (position, units) in left {
+        let (on_hand, _) = current(state, position, StockStatus::Unrestricted);
+        check_on_hand(on_hand, -units)?;
     }
     let after = state_after(reservation, &asked, ReservationState::Fulfilled);
     Ok(Decision {

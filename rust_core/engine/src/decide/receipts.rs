@@ -132,13 +132,15 @@ pub(crate) fn change(state: &State, change: &ChangeReceipt) -> Result<Decision, 
         plan.open = quantity;
     }
     if let Some(due) = change.due {
+        // How late it may come stays as it was told: the spread moves with the due time.
+        let spread_ms = plan.counts_from.get() - plan.due.get();
         plan.due = due_instant(state, location, due)?;
-        plan.counts_from = plan.due;
+        plan.counts_from = plan.due.plus(spread_ms);
     }
     if change.spread.is_some() {
         (plan.counts_from, plan.yield_ppm) = spread_of(plan.due, change.spread)?;
-        check_future(state, "late_time_ms", plan.counts_from)?;
     }
+    check_future(state, "late_time_ms", plan.counts_from)?;
     if let Some(refused) = conflict(state, receipt, change.expected_revision) {
         return Ok(refused);
     }

@@ -13,7 +13,7 @@ use crate::reply::{Reply, SupplyReply};
 use crate::state::State;
 
 /// Stock and version of a position, zero where it does not exist yet.
-fn current(state: &State, id: PositionId, status: StockStatus) -> (i64, u64) {
+pub(super) fn current(state: &State, id: PositionId, status: StockStatus) -> (i64, u64) {
     if id.index() >= state.position_count() {
         return (0, 0);
     }
@@ -65,6 +65,7 @@ pub(super) fn check_on_hand(on_hand: i64, delta: i64) -> Result<i64, EngineError
 pub(crate) fn set_on_hand(state: &State, count: &SetOnHand) -> Result<Decision, EngineError> {
     let mut draft = Draft::default();
     let id = draft.position(state, count.item, count.location)?;
+    check_limit(count.quantity)?;
     let (on_hand, version) = current(state, id, count.status);
     let counted_at = count.counted_at.unwrap_or(state.now());
     if counted_at > state.now() {
@@ -287,12 +288,24 @@ pub(super) fn no_room(
 }
 
 pub(super) fn check_quantity(quantity: Units) -> Result<(), EngineError> {
-    if !quantity.is_zero() && quantity.get() <= MAX_QUANTITY {
+    if !quantity.is_zero() {
+        return check_limit(quantity);
+    }
+    Err(EngineError::InvalidArgument {
+        field: "quantity",
+        value: "0".to_owned(),
+        rule: "it must be at least 1",
+    })
+}
+
+/// A quantity that may be zero.
+pub(super) fn check_limit(quantity: Units) -> Result<(), EngineError> {
+    if quantity.get() <= MAX_QUANTITY {
         return Ok(());
     }
     Err(EngineError::InvalidArgument {
         field: "quantity",
         value: quantity.get().to_string(),
-        rule: "it must be at least 1 and at most 10^12",
+        rule: "it must be at most 10^12",
     })
 }
