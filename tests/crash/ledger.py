@@ -4,7 +4,7 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from bespeak import Client, NotFound, ReservationState
+from bespeak import Client, ReservationState
 
 LOCATION = "ams1"
 
@@ -53,9 +53,8 @@ class Ledger:
 
     def _check_order(self, client: Client, reservation_id: int) -> None:
         order = self.orders.get(reservation_id)
-        try:
-            found = client.get_reservation(reservation_id)
-        except NotFound:
+        found = client.get_reservation(reservation_id)
+        if found is None:
             assert order is None, f"r-{reservation_id} was acknowledged as {order} and is gone"
             return
         assert order is not None, f"r-{reservation_id} was finished and is {found.state} again"

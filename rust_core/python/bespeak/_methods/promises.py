@@ -318,11 +318,13 @@ class PromiseMethods(Caller):
         answer = self._write(_RELEASE, pb.ReleaseRequest, request_id, reservation_id=reservation_id, lines=lines)
         return decode(ReleaseResult, answer)
 
-    def get_reservation(self, reservation_id: int) -> Reservation:
-        """Returns a reservation as it stands.
+    def get_reservation(self, reservation_id: int) -> Reservation | None:
+        """Returns a reservation as it stands; None when it is finished and has left memory.
 
         Raises:
-            NotFound: no such reservation, or it finished and has left memory.
+            NotFound: no such reservation was ever made.
         """
         answer = self._call(_GET_RESERVATION, build(pb.GetReservationRequest, reservation_id=reservation_id))
+        if not answer.HasField("reservation"):
+            return None
         return decode(Reservation, answer.reservation, revision=answer.revision)
