@@ -20,6 +20,7 @@ CARGO_CI := --workspace --profile ci --locked
 
 ARGS ?=
 ORDERS ?=
+DATA ?=
 
 PROTO := $(wildcard proto/bespeak/v1/*.proto)
 PROTO_OUT := rust_core/python
@@ -28,8 +29,8 @@ BASELINE ?=
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.demo native-release ## Promise real grocery baskets through a live server (ORDERS=N for a short run)
-	$(PY) -m serving demo $(if $(ORDERS),--orders $(ORDERS)) $(ARGS)
+demo: $(VENV)/.demo native-release ## Promise real grocery baskets through a live server (ORDERS=N, DATA=file)
+	$(PY) -m serving.demo $(if $(ORDERS),--orders $(ORDERS)) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 up: $(VENV)/.compute native-release ## Start server and worker on this machine
 	$(PY) -m serving up $(ARGS)
