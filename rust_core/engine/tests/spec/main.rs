@@ -3,9 +3,12 @@
 #[path = "../language/mod.rs"]
 mod language;
 
+mod catalog;
+mod golden;
 mod hold;
 mod lifecycle;
 mod promise;
+mod reads;
 mod receipts;
 mod requests;
 mod rules;

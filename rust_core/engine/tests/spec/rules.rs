@@ -100,6 +100,7 @@ reserve 6 tea ams1 ship=d2                -> held r1 until d0+15m: 6@ams1 d2
 == what makes no sense
 buffer 3 ?9 ams1                          -> error UNKNOWN_ITEM
 buffer 3 tea ?9                           -> error UNKNOWN_LOCATION
+buffer 1000000000001 tea ams1             -> error INVALID_ARGUMENT quantity
 ",
     );
 }

@@ -1,0 +1,236 @@
+//! Measures the engine inside Rust, without journal or network. One JSON object a line.
+//!
+//! ```text
+//! cargo run --release -p bespeak-engine --example engine_bench -- check 100000
+//! cargo run --release -p bespeak-engine --example engine_bench -- batch 1000000
+//! cargo run --release -p bespeak-engine --example engine_bench -- reserve 100000
+//! cargo run --release -p bespeak-engine --example engine_bench -- memory 1000000
+//! cargo run --release -p bespeak-engine --example engine_bench -- snapshot 1000000
+//! ```
+//! Keys are uniform. Positions hold 4 receipts and 8 commitments, of reservations of 4 lines each, but for
+//! `memory`: 2 receipts and 2 commitments, each a reservation of its own, which is the dearest case.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a benchmark is a shell around the engine: it reads the clock and its arguments"
+)]
+
+mod measure;
+mod world;
+
+use std::time::Instant;
+
+use bespeak_engine::*;
+
+use measure::{Line, Samples, resident_bytes};
+use world::{Random, World};
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let usage = "name one of: check, batch, reserve, memory, snapshot, instructions; then a number of positions";
+    let what = arguments.next().unwrap_or_default();
+    let positions: u32 = arguments
+        .next()
+        .and_then(|n| n.replace('_', "").parse().ok())
+        .unwrap_or(100_000);
+    match what.as_str() {
+        "check" => check(positions),
+        "batch" => batch(positions),
+        "reserve" => reserve(positions),
+        "memory" => memory(positions),
+        "snapshot" => snapshot(positions),
+        "instructions" => instructions(positions, &arguments.next().unwrap_or_default()),
+        _ => {
+            eprintln!("{usage}");
+            std::process::exit(2);
+        }
+    }
+}
+
+/// Single checks of uniform keys and ship times, in runs of a thousand.
+fn check(positions: u32) {
+    const RUN: usize = 1_000;
+    let world = World::filled(positions, 4, 8, 4);
+    let mut random = Random::new(1);
+    let lines: Vec<CheckLine> = (0..1_000 * RUN)
+        .map(|_| world.check_line(&mut random))
+        .collect();
+    let target = if positions > 1_000_000 { 400 } else { 100 };
+    let mut full = Samples::default();
+    let mut fast = Samples::default();
+    let mut sum = 0;
+    for run in lines.chunks(RUN) {
+        let start = Instant::now();
+        for line in run {
+            let answer = world.state.check(line).expect("keys are known");
+            sum += answer.available.get() + u64::from(answer.in_full);
+        }
+        full.add(start.elapsed(), RUN);
+        let start = Instant::now();
+        for line in run {
+            let at = line.ship_time.expect("it is set");
+            sum += world.state.available(line.item, line.location, at).get();
+        }
+        fast.add(start.elapsed(), RUN);
+    }
+    std::hint::black_box(sum);
+    Line::new("check", positions)
+        .quantiles("ns", &full)
+        .number("target_ns", target)
+        .print();
+    Line::new("available", positions)
+        .quantiles("ns", &fast)
+        .print();
+}
+
+/// A table of rows, answered in one go.
+fn batch(positions: u32) {
+    const ROWS: usize = 1_000_000;
+    let world = World::filled(positions, 4, 8, 4);
+    let mut random = Random::new(2);
+    let lines: Vec<CheckLine> = (0..ROWS).map(|_| world.check_line(&mut random)).collect();
+    let mut answers = Vec::with_capacity(ROWS);
+    let mut rates = Samples::default();
+    for _ in 0..9 {
+        answers.clear();
+        let start = Instant::now();
+        for line in &lines {
+            answers.push(world.state.check(line).expect("keys are known"));
+        }
+        rates.add(start.elapsed(), ROWS);
+    }
+    std::hint::black_box(&answers);
+    Line::new("batch_check", positions)
+        .number("rows_per_s", (1e9 / rates.quantile(0.5)) as u64)
+        .number("target_rows_per_s", 8_000_000)
+        .print();
+}
+
+/// Reserve and confirm in turn; a reservation is fulfilled later on, so that the state stays as large as it is.
+fn reserve(positions: u32) {
+    const PAIRS: usize = 300_000;
+    let mut world = World::filled(positions, 4, 8, 4);
+    let mut random = Random::new(3);
+    let commands: Vec<Command> = (0..PAIRS).map(|_| world.reserve(&mut random, 1)).collect();
+    let now = world.now;
+    let mut records = 0;
+    let mut meta = Meta::default();
+    let start = Instant::now();
+    for (n, command) in commands.iter().enumerate() {
+        meta.request_id = n as u128 + 1;
+        let answer = world
+            .state
+            .step(meta.clone(), command, now, &mut |_| records += 1)
+            .expect("it makes sense");
+        let Reply::Hold(HoldReply {
+            reservation: Some(id),
+            ..
+        }) = answer.reply
+        else {
+            panic!("the stock is there: {answer:?}");
+        };
+        world
+            .state
+            .step(Meta::default(), &Command::Confirm(id), now, &mut |_| {
+                records += 1
+            })
+            .expect("it was held");
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    assert_eq!(records, 2 * PAIRS);
+    Line::new("reserve_confirm", positions)
+        .number("pairs_per_s", (PAIRS as f64 / seconds) as u64)
+        .number("target_pairs_per_s", 1_500_000)
+        .print();
+}
+
+/// Resident memory of positions with 2 receipts and 2 commitments each.
+fn memory(positions: u32) {
+    let before = resident_bytes();
+    let world = World::filled(positions, 2, 2, 1);
+    let bytes = resident_bytes() - before;
+    Line::new("memory", positions)
+        .number("bytes_per_position", bytes / u64::from(positions))
+        .number("mib", bytes >> 20)
+        .number("target_bytes_per_position", (8 << 30) / 10_000_000)
+        .print();
+    let mut random = Random::new(4);
+    let mut sum = 0;
+    let mut samples = Samples::default();
+    for _ in 0..1_000 {
+        let lines: Vec<CheckLine> = (0..1_000).map(|_| world.check_line(&mut random)).collect();
+        let start = Instant::now();
+        for line in &lines {
+            sum += world
+                .state
+                .check(line)
+                .expect("keys are known")
+                .available
+                .get();
+        }
+        samples.add(start.elapsed(), lines.len());
+    }
+    std::hint::black_box(sum);
+    Line::new("check_2_receipts_2_commitments", positions)
+        .quantiles("ns", &samples)
+        .print();
+}
+
+/// Time to write a snapshot to memory and to read it back.
+fn snapshot(positions: u32) {
+    let world = World::filled(positions, 2, 2, 1);
+    let mut bytes = Vec::new();
+    let start = Instant::now();
+    world
+        .state
+        .write_snapshot(&mut |part| {
+            bytes.extend_from_slice(part);
+            Ok(())
+        })
+        .expect("memory does not fail");
+    let written = start.elapsed();
+    let start = Instant::now();
+    let mut rest = bytes.as_slice();
+    let restored = State::read_snapshot(Settings::default(), &mut |buffer| {
+        std::io::Read::read(&mut rest, buffer)
+    })
+    .expect("it is sound");
+    let read = start.elapsed();
+    assert_eq!(restored.position_count(), positions as usize);
+    Line::new("snapshot", positions)
+        .number("write_ms", written.as_millis() as u64)
+        .number("read_ms", read.as_millis() as u64)
+        .number("mib", bytes.len() as u64 >> 20)
+        .print();
+}
+
+/// A fixed amount of one kind of work, for a count of instructions; "nothing" does all but the work.
+fn instructions(positions: u32, what: &str) {
+    const TIMES: usize = 10_000;
+    let mut world = World::filled(positions, 4, 8, 4);
+    let mut random = Random::new(5);
+    let lines: Vec<CheckLine> = (0..TIMES).map(|_| world.check_line(&mut random)).collect();
+    let commands: Vec<Command> = (0..TIMES).map(|_| world.reserve(&mut random, 1)).collect();
+    let now = world.now;
+    let mut sum = 0;
+    match what {
+        "check" => {
+            for line in &lines {
+                sum += world
+                    .state
+                    .check(line)
+                    .expect("keys are known")
+                    .available
+                    .get();
+            }
+        }
+        "reserve" => {
+            for command in &commands {
+                let answer = world.state.step(Meta::default(), command, now, &mut |_| {});
+                sum += answer.expect("it makes sense").revision;
+            }
+        }
+        _ => {}
+    }
+    std::hint::black_box(sum);
+}
