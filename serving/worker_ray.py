@@ -170,7 +170,7 @@ class RayBackend:
         if self._allocations is None:
             raise RuntimeError("allocate called before start")
         answer: AllocateAnswer | Refusal = await self._call(
-            self._allocations.allocate, job, ("lines", "options", "stock")
+            self._allocations.allocate, job, ("lines", "options", "stock", "packages", "capacity")
         )
         return answer
 

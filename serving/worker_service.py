@@ -78,6 +78,8 @@ class ComputeService(compute_pb2_grpc.ComputeServiceServicer):
             request.lines,
             request.options,
             request.stock,
+            request.packages,
+            request.capacity,
             request.budget_ms or None,
             patience(context),
         )

@@ -14,8 +14,9 @@ import ortools
 import pyarrow as pa
 from ortools.graph.python import min_cost_flow
 
-from serving.allocation.problem import Problem, ProblemError, problem_from_tables
+from serving.allocation.problem import Problem, problem_from_tables
 from serving.allocation.protocol import PLAN_SCHEMA, Plan
+from serving.allocation.tables import ProblemError
 
 
 class MinCostFlow:
@@ -34,11 +35,35 @@ class MinCostFlow:
         options: pa.Table,
         stock: pa.Table,
         budget_ms: int | None = None,  # noqa: ARG002 - part of the protocol
+        packages: pa.Table | None = None,
+        capacity: pa.Table | None = None,
     ) -> Plan:
-        """See `Allocator.allocate`."""
+        """See `Allocator.allocate`; a line may be split over locations."""
+        refuse_what_it_ignores(lines, options, stock, packages, capacity)
         problem = problem_from_tables(lines, options, stock)
         flow = solve(problem)
         return plan_from_flow(problem, flow)
+
+
+def refuse_what_it_ignores(
+    lines: pa.Table, options: pa.Table, stock: pa.Table, packages: pa.Table | None, capacity: pa.Table | None
+) -> None:
+    """Refuses questions of which the plan would answer a part only.
+
+    Raises:
+        ProblemError: a table or a column is given that this solver knows nothing of.
+    """
+    for given, what in ((packages, "packages"), (capacity, "capacity")):
+        if given is not None:
+            raise ProblemError(
+                f"{MinCostFlow.name} plans line by line and knows no {what}: name the solver column-generation"
+            )
+    more = {"unfilled_minor", "class", "ship_complete", "service", "line_minor"}
+    for table, what in ((lines, "lines"), (options, "options"), (stock, "stock")):
+        if found := sorted(more & set(table.column_names)):
+            raise ProblemError(
+                f"{MinCostFlow.name} knows no column {found[0]!r} of {what}: name the solver column-generation, or leave it out"
+            )
 
 
 def solve(problem: Problem) -> np.ndarray:

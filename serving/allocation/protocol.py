@@ -15,8 +15,22 @@ without options stays unfilled.
 
 Stock: item, location, available (integer, units). A pair that is absent has none.
 
+Some solvers know more, by columns and tables that may be absent:
+
+| table | column | type | meaning |
+|---|---|---|---|
+| lines | unfilled_minor | integer | cost of leaving the line unfilled, whatever its quantity |
+| lines | class | integer, 0 to 7 | which limits of the stock the line counts against: those of its class and below |
+| lines | ship_complete | boolean | all lines of the order, or none |
+| options | service | string | how it ships; a place may be offered with several |
+| options | line_minor | integer | cost of serving the line, whatever its quantity |
+| stock | class | integer, 0 to 7 | the row limits what lines of this class and above take together; 0: all lines |
+| packages | order_id, location, service, package_minor | | cost of the order's package from there, paid once |
+| capacity | location, units | | units that may leave the place |
+
 Plan: order_id, line (int32), location, qty (int64, at least 1), sorted by
-order, line and location. A line may be split over locations.
+order, line and location; a solver that knows services adds the column service.
+Only min-cost-flow splits a line over locations.
 """
 
 from __future__ import annotations
@@ -57,7 +71,15 @@ class Allocator(Protocol):
     name: str
     version: str
 
-    def allocate(self, lines: pa.Table, options: pa.Table, stock: pa.Table, budget_ms: int | None = None) -> Plan:
+    def allocate(
+        self,
+        lines: pa.Table,
+        options: pa.Table,
+        stock: pa.Table,
+        budget_ms: int | None = None,
+        packages: pa.Table | None = None,
+        capacity: pa.Table | None = None,
+    ) -> Plan:
         """Plans all lines at once, never using more than the stock available.
 
         Args:

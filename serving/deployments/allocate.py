@@ -6,7 +6,7 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from serving.allocation import Allocator, MinCostFlow, Plan, ProblemError
+from serving.allocation import Allocator, ColumnGeneration, MinCostFlow, Plan, ProblemError
 from serving.deployments.jobs import (
     AllocateAnswer,
     AllocateJob,
@@ -25,7 +25,7 @@ class AllocateUnit:
     """Holds the solvers of one process."""
 
     def __init__(self, replica: str | None = None):
-        solvers: tuple[Allocator, ...] = (MinCostFlow(),)
+        solvers: tuple[Allocator, ...] = (MinCostFlow(), ColumnGeneration())
         self._solvers = {solver.name: solver for solver in solvers}
         self._default = solvers[0].name
         self._replica = replica or process_name()
@@ -67,6 +67,8 @@ class AllocateUnit:
             read_table(job.options, "options"),
             read_table(job.stock, "stock"),
             job.budget_ms,
+            read_table(job.packages, "packages") if len(job.packages) else None,
+            read_table(job.capacity, "capacity") if len(job.capacity) else None,
         )
         return AllocateAnswer(
             write_table(plan.table),

@@ -73,7 +73,10 @@ class AllocateJob:
     lines: bytes | pa.Buffer
     options: bytes | pa.Buffer
     stock: bytes | pa.Buffer
-    #: None for as long as it takes.
+    #: Empty for none.
+    packages: bytes | pa.Buffer
+    capacity: bytes | pa.Buffer
+    #: None for the solver's own default.
     budget_ms: int | None
     patience_s: float | None
 

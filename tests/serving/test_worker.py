@@ -60,7 +60,7 @@ def test_a_refused_plan_says_why(local):
     lines, options, stock = batch_of_orders(3)
     assert refusal(local.allocate, lines, options, stock, solver="dice") == (
         "NOT_FOUND",
-        "no solver 'dice' here, only ['min-cost-flow']: name one of them",
+        "no solver 'dice' here, only ['column-generation', 'min-cost-flow']: name one of them",
     )
     code, details = refusal(local.allocate, lines, options, stock.drop_columns(["available"]))
     assert (code, "stock has no column 'available'" in details) == ("INVALID_ARGUMENT", True)

@@ -11,10 +11,10 @@ import pytest
 from bespeak.v1 import compute_pb2 as pb
 from models import Climatology
 from models.catalogue import open_model
-from serving.allocation import MinCostFlow
+from serving.allocation import ColumnGeneration, MinCostFlow
 from serving.worker_ipc import read_table
 from serving.worker_processes import descendants
-from tests.serving.worker_process import batch_of_orders, forecast_table, history, worker
+from tests.serving.worker_process import batch_of_orders, forecast_table, history, orders_with_packages, worker
 
 SOURCES = {"local": pb.COMPUTE_SOURCE_LOCAL, "ray": pb.COMPUTE_SOURCE_RAY}
 
@@ -85,7 +85,7 @@ def test_status_lists_what_it_offers(running):
     assert status.ready
     assert status.source == SOURCES[running.compute_mode]
     assert [(m.name, m.is_default) for m in status.models] == [("patch-nano", True), ("climatology", False)]
-    assert [m.name for m in status.solvers] == ["min-cost-flow"]
+    assert [m.name for m in status.solvers] == ["min-cost-flow", "column-generation"]
 
 
 def test_a_killed_replica_costs_no_answer(running):
@@ -105,3 +105,12 @@ def test_a_refusal_reads_the_same(running):
         running.forecast(history(2).drop_columns(["target"]), 7)
     assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert "context has no column 'target'" in refused.value.details()
+
+
+def test_whole_orders_share_packages(running):
+    tables = orders_with_packages()
+    answer = running.allocate(**tables, solver="column-generation", budget_ms=2000)
+    expected = ColumnGeneration().allocate(**tables, budget_ms=2000)
+    assert read_table(answer.plan, "plan").equals(expected.table)
+    assert (answer.objective_minor, answer.bound_minor) == (expected.objective_minor, expected.bound_minor)
+    assert (answer.origin.name, answer.origin.version) == (ColumnGeneration.name, ColumnGeneration.version)

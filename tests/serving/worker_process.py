@@ -58,9 +58,14 @@ class Worker:
         )
         return self.compute.Forecast(request, timeout=timeout)
 
-    def allocate(self, lines, options, stock, *, timeout=60, **fields):
+    def allocate(self, lines, options, stock, *, packages=None, capacity=None, timeout=60, **fields):
         request = pb.ComputeServiceAllocateRequest(
-            lines=as_ipc(lines), options=as_ipc(options), stock=as_ipc(stock), **fields
+            lines=as_ipc(lines),
+            options=as_ipc(options),
+            stock=as_ipc(stock),
+            packages=as_ipc(packages),
+            capacity=as_ipc(capacity),
+            **fields,
         )
         return self.compute.Allocate(request, timeout=timeout)
 
@@ -149,3 +154,44 @@ def batch_of_orders(count=50, seed=2):
         }
     )
     return lines, options, stock
+
+
+def orders_with_packages(count=40, seed=4):
+    """Orders of two lines over three places, with a cost of each package and a limit of one place."""
+    rng = np.random.default_rng(seed)
+    order = np.repeat([f"o{i:03d}" for i in range(count)], 2)
+    number = np.tile(np.array([1, 2], np.int32), count)
+    places = np.array(["ams", "rtm", "utr"])
+    lines = pa.table(
+        {
+            "order_id": order,
+            "line": number,
+            "item": [f"i{k}" for k in rng.integers(0, 6, 2 * count)],
+            "qty": rng.integers(1, 4, 2 * count),
+            "unfilled_penalty_minor": rng.integers(1000, 4000, 2 * count),
+        }
+    )
+    options = pa.table(
+        {
+            "order_id": np.repeat(order, 3),
+            "line": np.repeat(number, 3),
+            "location": np.tile(places, 2 * count),
+            "cost_minor": rng.integers(50, 400, 6 * count),
+        }
+    )
+    stock = pa.table(
+        {
+            "item": np.repeat([f"i{k}" for k in range(6)], 3),
+            "location": np.tile(places, 6),
+            "available": rng.integers(3, 10, 18),
+        }
+    )
+    packages = pa.table(
+        {
+            "order_id": np.repeat(np.unique(order), 3),
+            "location": np.tile(places, count),
+            "package_minor": rng.integers(300, 900, 3 * count),
+        }
+    )
+    capacity = pa.table({"location": ["ams"], "units": [25]})
+    return {"lines": lines, "options": options, "stock": stock, "packages": packages, "capacity": capacity}

@@ -70,7 +70,7 @@ class ComputeOrigin(_message.Message):
     ELAPSED_US_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The model of a forecast ("climatology", "patch-nano") or the solver of a
-    plan ("min-cost-flow").
+    plan ("min-cost-flow", "column-generation").
     """
     version: _builtins.str
     """The immutable version of that model or solver."""
@@ -181,12 +181,16 @@ class ComputeServiceAllocateRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     STOCK_FIELD_NUMBER: _builtins.int
     BUDGET_MS_FIELD_NUMBER: _builtins.int
+    PACKAGES_FIELD_NUMBER: _builtins.int
+    CAPACITY_FIELD_NUMBER: _builtins.int
     solver: _builtins.str
     """Solver name; empty means the worker's default."""
     lines: _builtins.bytes
     """Arrow IPC stream: order_id (string), line (int32), item (string),
     qty (int64, units), unfilled_penalty_minor (int64, for each unit not
-    served).
+    served). Solvers that plan whole orders know more columns: class,
+    ship_complete, unfilled_minor here, service and line_minor of options, and
+    class of stock.
     """
     options: _builtins.bytes
     """Arrow IPC stream: order_id, line, location (string), cost_minor (int64,
@@ -195,7 +199,16 @@ class ComputeServiceAllocateRequest(_message.Message):
     stock: _builtins.bytes
     """Arrow IPC stream: item, location, available (int64, units)."""
     budget_ms: _builtins.int
-    """Time the solver may take; 0 means until the call's deadline."""
+    """Time the solver may take; 0 means the solver's own default."""
+    packages: _builtins.bytes
+    """Arrow IPC stream: order_id, location, service (string, optional),
+    package_minor (int64): cost of one package of the order from there. Only
+    for solvers that know packages; empty for none.
+    """
+    capacity: _builtins.bytes
+    """Arrow IPC stream: location, units (int64): what may leave the place. Only
+    for solvers that know it; empty for no limit.
+    """
     def __init__(
         self,
         *,
@@ -204,10 +217,12 @@ class ComputeServiceAllocateRequest(_message.Message):
         options: _builtins.bytes = ...,
         stock: _builtins.bytes = ...,
         budget_ms: _builtins.int = ...,
+        packages: _builtins.bytes = ...,
+        capacity: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_ms", b"budget_ms", "lines", b"lines", "options", b"options", "solver", b"solver", "stock", b"stock"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_ms", b"budget_ms", "capacity", b"capacity", "lines", b"lines", "options", b"options", "packages", b"packages", "solver", b"solver", "stock", b"stock"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -224,7 +239,8 @@ class ComputeServiceAllocateResponse(_message.Message):
     UNITS_UNFILLED_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
     plan: _builtins.bytes
-    """Arrow IPC stream: order_id, line, location, qty (int64, units, above 0).
+    """Arrow IPC stream: order_id, line, location, qty (int64, units, above 0),
+    and service (string) from a solver that knows services.
     What a line wants and no row serves is unfilled.
     """
     objective_minor: _builtins.int

@@ -92,6 +92,7 @@ impl Client {
             options: request.options.clone(),
             stock: stock.clone(),
             budget_ms: u32::try_from(budget.as_millis()).unwrap_or(u32::MAX),
+            ..Default::default()
         };
         let mut service = self.service.clone();
         let answer = self

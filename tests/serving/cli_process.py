@@ -1,0 +1,97 @@
+"""Runs our own command line as a process, and reads what it says."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def environment() -> dict[str, str]:
+    """Ours, without the configuration of whoever runs the tests."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BESPEAK_")}
+    return kept | {"PYTHONPATH": f"{REPO}:{REPO / 'rust_core/python'}", "COLUMNS": "160"}
+
+
+def run(*arguments: object, cwd: Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "serving", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+
+
+class Process:
+    """A command that runs until it is told to stop."""
+
+    def __init__(self, *arguments: object, cwd: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "serving", *map(str, arguments)],
+            cwd=cwd,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.said: list[str] = []
+
+    def line(self, event: str, **wanted: object) -> dict[str, Any]:
+        """Waits for the log line with this event and these values.
+
+        Raises:
+            AssertionError: the process ended without it.
+        """
+        assert self.process.stderr is not None
+        for text in self.process.stderr:
+            self.said.append(text)
+            try:
+                found = json.loads(text)
+            except ValueError:
+                continue
+            if found.get("event") == event and wanted.items() <= found.items():
+                return dict(found)
+        raise AssertionError(f"ended without saying {event}:\n{''.join(self.said)}")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Asks it to end, and returns its status."""
+        self.process.send_signal(number)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Waits for its end, and returns its status."""
+        assert self.process.stderr is not None
+        self.said.extend(self.process.stderr)
+        return self.process.wait(30)
+
+
+@contextmanager
+def process(*arguments: object, cwd: Path) -> Iterator[Process]:
+    """A command that has ended when the block has."""
+    started = Process(*arguments, cwd=cwd)
+    try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            started.process.kill()
+        started.process.wait(30)
+        if started.process.stderr is not None:
+            started.process.stderr.close()
+
+
+@contextmanager
+def server(*arguments: object, cwd: Path) -> Iterator[tuple[Process, str]]:
+    """A server on a free port, and its address, once it serves."""
+    with process("server", "--listen", "127.0.0.1:0", *arguments, cwd=cwd) as started:
+        address = started.line("listening")["address"]
+        started.line("serving")
+        yield started, str(address)
