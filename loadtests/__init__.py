@@ -1,0 +1,1 @@
+"""Load tests: they speak only gRPC, and import nothing of the service."""
