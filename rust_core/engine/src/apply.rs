@@ -57,6 +57,7 @@ impl State {
             return Err(fail("its time lies before the state's time"));
         }
         self.touched.clear();
+        self.touched_before = 0;
         self.now = record.time;
         self.apply_events(record)?;
         self.finish_record(record);

@@ -76,6 +76,8 @@ pub struct State {
     pub(crate) movements: Movements,
     /// Positions that the last step changed; not part of the state proper.
     pub(crate) touched: Vec<PositionId>,
+    /// How many of them were there before the record that is being applied.
+    pub(crate) touched_before: usize,
 }
 
 /// Positions are kept in chunks, so that growth neither copies nor doubles.
@@ -103,6 +105,7 @@ impl State {
             shocks: Shocks::default(),
             movements: Movements::default(),
             touched: Vec::new(),
+            touched_before: 0,
             settings,
         }
     }
@@ -248,7 +251,9 @@ impl State {
     }
 
     pub(crate) fn touch(&mut self, position: PositionId) {
-        if self.touched.last() != Some(&position) {
+        // Each record names its positions itself: a shock is looked for at those of its own record.
+        let mine = self.touched.get(self.touched_before..).unwrap_or_default();
+        if mine.last() != Some(&position) {
             self.touched.push(position);
         }
     }

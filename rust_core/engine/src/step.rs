@@ -177,6 +177,7 @@ impl State {
     ) -> Option<Reply> {
         let revision = self.revision + 1;
         let before = self.touched.len();
+        self.touched_before = before;
         for event in &events {
             self.apply_event(event, revision)
                 .expect("invariant: a decided event applies");

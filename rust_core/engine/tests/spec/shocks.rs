@@ -58,6 +58,14 @@ reserve 10 tea ams1 ship=d2 ; confirm
 cancel po-1                               -> on hand 0 v0 receipt 2 open 0 shock s1
 shocks                                    -> s1 ReceiptCut tea@ams1 short 10 until never risks [r1:0 of 10]
 
+== one of several due transitions at the same position
+count 1 milk ams1
+adjust -1 tea ams1 correction             -> on hand -1 v1 shock s1
+receipt po-1 12 tea ams1 due=d0
+shocks                                    -> none
+reserve 1 tea ams1
+advance d1 -> expired r1 at d0+15m, forgotten r1 at d0+1h15m, overdue receipt 1 at d1, shock s2 of 1 at d1
+
 == what is released, expires or leaves elsewhere mends it
 count 10 tea ams1
 reserve 5 tea ams1 ; confirm
