@@ -221,12 +221,10 @@ fn a_backup_cut_short_is_no_backup_and_a_finished_one_is_durable() {
         let backup = SimStorage::new(cut_at);
         backup.power_off_after(cut_at);
         let result = log.view().backup(&backup);
-        for mode in [
-            CrashMode::LoseUnsynced,
-            CrashMode::KeepAll,
-            CrashMode::Shuffle,
-        ] {
-            let found = backup.crash(mode, cut_at);
+        let shuffles = (0..24).map(|seed| (CrashMode::Shuffle, seed));
+        let modes = [(CrashMode::LoseUnsynced, 0), (CrashMode::KeepAll, 0)];
+        for (mode, seed) in modes.into_iter().chain(shuffles) {
+            let found = backup.crash(mode, seed);
             let whole = verify_backup(&found);
             let named = found.list().unwrap().iter().any(|name| name == "MANIFEST");
             assert_eq!(whole.is_ok(), named, "cut at {cut_at}, {mode:?}: {whole:?}");

@@ -131,13 +131,16 @@ fn every_flipped_bit_of_a_segment_is_noticed_and_loses_nothing_that_was_sealed()
 fn every_flipped_bit_of_a_finished_segment_is_refused() {
     let disk = SimStorage::new(1);
     let (mut log, _) = open(&disk).unwrap();
-    for _ in 0..12 {
+    for _ in 0..4 {
         append(&mut log, 2).unwrap();
     }
+    // Does not fit behind the others, so that zeros are left behind the end frame.
+    append(&mut log, 25).unwrap();
     drop(log);
     let names = segment_names(&disk);
     assert_eq!(names.len(), 2);
     let name = &names[0];
+    assert!(written_end(&disk, name) + 2 * 512 < file_len(&disk, name));
     for offset in 0..file_len(&disk, name) {
         let mask = 1 << (offset % 8);
         disk.corrupt(name, offset, mask).unwrap();
