@@ -76,8 +76,10 @@ class JournalSection(Section):
     """Directory of the journal."""
     segment_bytes: int = 0
     """Bytes of a segment; 0 is the journal's default."""
-    snapshot_every: int = 0
-    """Records between two snapshots; 0 is the journal's default."""
+    snapshot_every_bytes: int = 0
+    """A snapshot is made after so many bytes of finished segments; 0 is the journal's default."""
+    retention_ms: int = 0
+    """How far back earlier states and reconcile reach; 0 is the journal's default."""
     clock_jump_ms: int = 0
     """A jump of the clock beyond this stops promising; 0 is the journal's default."""
 
