@@ -139,7 +139,7 @@ mod tests {
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
             let sequence = (at + (seed >> 40) % 600).saturating_sub(300);
-            if (seed >> 20) % 5_000 == 0 {
+            if (seed >> 20).is_multiple_of(5_000) {
                 at += 70_000;
             }
             at += 1;
