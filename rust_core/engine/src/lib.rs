@@ -23,6 +23,7 @@ mod catalog;
 mod catalog_types;
 mod command;
 mod decide;
+mod due;
 mod event;
 mod ids;
 pub mod limits;

@@ -1,10 +1,9 @@
 //! Open receipts, found by number and by the caller's name, and the times at which they fall overdue.
 
-use std::collections::BTreeSet;
-
 use foldhash::fast::FixedState;
 
 use crate::catalog_types::{ReceiptKind, SupplyRule};
+use crate::due::DueQueue;
 use crate::event::ReceiptPlan;
 use crate::ids::{PositionId, ReceiptNo, Units, UtcMillis};
 use crate::slab::Table;
@@ -71,6 +70,11 @@ impl Receipt {
         self.overdue
     }
 
+    /// When it falls overdue, unless it has.
+    fn next_due(&self) -> Option<UtcMillis> {
+        (!self.overdue).then_some(self.overdue_at)
+    }
+
     /// Its plan.
     pub(crate) fn plan(&self) -> ReceiptPlan {
         ReceiptPlan {
@@ -91,13 +95,22 @@ impl Receipt {
     }
 }
 
+/// Whether a receipt falls overdue at that time.
+fn is_due(table: &Table<Receipt>) -> impl Fn(UtcMillis, ReceiptNo) -> bool + '_ {
+    |at, no| {
+        table
+            .get(no.0)
+            .is_some_and(|found| found.next_due() == Some(at))
+    }
+}
+
 /// All open receipts of a partition.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Receipts {
     hasher: FixedState,
     table: Table<Receipt>,
     by_name: hashbrown::HashTable<u64>,
-    due: BTreeSet<(UtcMillis, ReceiptNo)>,
+    due: DueQueue<ReceiptNo>,
     pub next_no: u64,
 }
 
@@ -133,15 +146,16 @@ impl Receipts {
 
     /// Earliest time at which one falls overdue.
     pub fn first_due(&self) -> Option<(UtcMillis, ReceiptNo)> {
-        self.due.first().copied()
+        self.due.first()
     }
 
     pub fn insert(&mut self, no: ReceiptNo, receipt: Receipt) {
         let hash = std::hash::BuildHasher::hash_one(&self.hasher, &*receipt.name);
-        if !receipt.overdue {
-            self.due.insert((receipt.overdue_at, no));
-        }
+        let due = receipt.next_due();
         self.table.insert(no.0, receipt);
+        if let Some(at) = due {
+            self.due.insert(at, no, is_due(&self.table));
+        }
         let (table, hasher) = (&self.table, &self.hasher);
         self.by_name.insert_unique(hash, no.0, |no| {
             let name = table.get(*no).map_or("", |receipt| &*receipt.name);
@@ -153,14 +167,18 @@ impl Receipts {
     /// Changes a receipt and keeps its place in the order of overdue times.
     pub fn update(&mut self, no: ReceiptNo, change: impl FnOnce(&mut Receipt)) -> Option<&Receipt> {
         let receipt = self.table.get_mut(no.0)?;
-        if !receipt.overdue {
-            self.due.remove(&(receipt.overdue_at, no));
-        }
+        let before = receipt.next_due();
         change(receipt);
-        if !receipt.overdue {
-            self.due.insert((receipt.overdue_at, no));
+        let after = receipt.next_due();
+        if before != after {
+            if before.is_some() {
+                self.due.forget(is_due(&self.table));
+            }
+            if let Some(at) = after {
+                self.due.insert(at, no, is_due(&self.table));
+            }
         }
-        Some(receipt)
+        self.table.get(no.0)
     }
 
     pub fn remove(&mut self, no: ReceiptNo) -> Option<Receipt> {
@@ -170,7 +188,9 @@ impl Receipts {
             entry.remove();
         }
         let receipt = self.table.remove(no.0)?;
-        self.due.remove(&(receipt.overdue_at, no));
+        if receipt.next_due().is_some() {
+            self.due.forget(is_due(&self.table));
+        }
         Some(receipt)
     }
 

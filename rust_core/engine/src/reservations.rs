@@ -1,11 +1,10 @@
 //! Open reservations, the times at which holds run out, and what each customer holds.
 
-use std::collections::BTreeSet;
-
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use crate::due::DueQueue;
 use crate::ids::{PositionId, ReservationId, Units, UtcMillis};
 use crate::limits::REACQUIRE_MS;
 use crate::reply::ReservationState;
@@ -115,11 +114,16 @@ impl Reservation {
     }
 }
 
+/// Whether a reservation's next transition is at that time.
+fn is_due(table: &Table<Reservation>) -> impl Fn(UtcMillis, ReservationId) -> bool + '_ {
+    |at, id| table.get(id.0).is_some_and(|found| found.due() == Some(at))
+}
+
 /// All reservations that are not finished.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reservations {
     table: Table<Reservation>,
-    due: BTreeSet<(UtcMillis, ReservationId)>,
+    due: DueQueue<ReservationId>,
     held_units: HashMap<Box<str>, u64, foldhash::fast::FixedState>,
     pub next_id: u64,
     pub held: u64,
@@ -160,7 +164,7 @@ impl Reservations {
     }
 
     pub fn first_due(&self) -> Option<(UtcMillis, ReservationId)> {
-        self.due.first().copied()
+        self.due.first()
     }
 
     /// Units in holds of a customer that are not confirmed.
@@ -175,10 +179,11 @@ impl Reservations {
 
     pub fn insert(&mut self, id: ReservationId, reservation: Reservation) {
         self.count(&reservation, true);
-        if let Some(at) = reservation.due() {
-            self.due.insert((at, id));
-        }
+        let due = reservation.due();
         self.table.insert(id.0, reservation);
+        if let Some(at) = due {
+            self.due.insert(at, id, is_due(&self.table));
+        }
         self.next_id = self.next_id.max(id.0 + 1);
     }
 
@@ -194,19 +199,19 @@ impl Reservations {
         let reservation = self.table.get_mut(id.0)?;
         let result = change(reservation);
         let after = reservation.due();
-        if before != after {
-            if let Some(at) = before {
-                self.due.remove(&(at, id));
-            }
-            if let Some(at) = after {
-                self.due.insert((at, id));
-            }
-        }
         let now = (reservation.state, reservation.open_units());
         if tally != now {
-            let customer = reservation.customer().to_owned();
+            let customer = Box::<str>::from(reservation.customer());
             self.tally(&customer, tally.0, tally.1, false);
             self.tally(&customer, now.0, now.1, true);
+        }
+        if before != after {
+            if before.is_some() {
+                self.due.forget(is_due(&self.table));
+            }
+            if let Some(at) = after {
+                self.due.insert(at, id, is_due(&self.table));
+            }
         }
         Some(result)
     }
@@ -214,8 +219,8 @@ impl Reservations {
     pub fn remove(&mut self, id: ReservationId) -> Option<Reservation> {
         let reservation = self.table.remove(id.0)?;
         self.count(&reservation, false);
-        if let Some(at) = reservation.due() {
-            self.due.remove(&(at, id));
+        if reservation.due().is_some() {
+            self.due.forget(is_due(&self.table));
         }
         Some(reservation)
     }

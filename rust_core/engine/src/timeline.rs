@@ -35,6 +35,11 @@ impl EntryKey {
         Self(COMMITMENT | (id.0 << 16) | u64::from(line))
     }
 
+    #[inline]
+    pub fn is_commitment(self) -> bool {
+        self.0 & COMMITMENT != 0
+    }
+
     pub fn unpack(self) -> EntryRef {
         if self.0 & COMMITMENT == 0 {
             EntryRef::Receipt(ReceiptNo(self.0))
@@ -54,6 +59,16 @@ pub(crate) struct Entry {
     pub key: EntryKey,
     /// Units added; negative takes away. Zero for a receipt that does not count.
     pub quantity: i64,
+}
+
+/// What a check sees of a timeline.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Look {
+    /// The lowest running sum from the time asked on.
+    pub lowest: i64,
+    /// The commitment after that time which takes it there; `None` when it is as low at the time asked and higher
+    /// ever after.
+    pub later: Option<UtcMillis>,
 }
 
 /// Entries above which a timeline is kept in chunks.
@@ -86,6 +101,33 @@ impl Timeline {
             Self::Small(chunk) => chunk.lowest_from(t),
             Self::Large(large) => large.lowest_from(t),
         }
+    }
+
+    /// The lowest running sum from `t` on, and what takes it there.
+    #[inline]
+    pub fn look(&self, t: UtcMillis) -> Look {
+        match self {
+            Self::Small(chunk) => chunk.look(t),
+            Self::Large(large) => Look {
+                lowest: large.lowest_from(t),
+                later: self.last_low_commitment(t, large.lowest_from(t)),
+            },
+        }
+    }
+
+    fn last_low_commitment(&self, t: UtcMillis, lowest: i64) -> Option<UtcMillis> {
+        // From here on the sum stays higher, so the entry before it is the one that takes it lowest.
+        let end = self.earliest_at_least(t, lowest + 1);
+        let mut before = end.unwrap_or(UtcMillis::MAX);
+        while let Some((time, key)) = self.last_before(before)
+            && time > t
+        {
+            if key.is_commitment() {
+                return Some(time);
+            }
+            before = time;
+        }
+        None
     }
 
     /// The earliest instant from `t` on from which the running sum never falls below `level` again;

@@ -4,10 +4,11 @@ use crate::command::RuleOverride;
 use crate::decide::{self, Scratch};
 use crate::ids::{ItemId, LocationId, PositionId, Units, UtcMillis};
 use crate::limits::MAX_STAIRCASE_STEPS;
+use crate::position::Position;
 use crate::read::filtered;
 use crate::refusal::{EngineError, Refusal};
 use crate::state::State;
-use crate::timeline::EntryRef;
+use crate::timeline::Look;
 
 /// What is asked of one position.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +123,8 @@ impl State {
         let position = self.position(id);
         match &line.rule {
             None => {
-                let lowest = position.lowest_net(at);
+                let look = position.timeline.look(at);
+                let lowest = position.base + look.lowest;
                 answer.available = Units::from_balance(lowest);
                 answer.earliest = if answer.available >= line.quantity {
                     Some(at)
@@ -131,43 +133,20 @@ impl State {
                         .timeline
                         .earliest_at_least(at, line.quantity.balance() - position.base)
                 };
-                (answer.binding, answer.binding_time) = self.binding(id, at, lowest);
+                (answer.binding, answer.binding_time) = binding(position, at, look);
             }
             Some(rule) => {
                 let scratch = Scratch::default();
                 answer.available = filtered::available(self, id, at, rule, &scratch);
                 answer.earliest = filtered::earliest(self, id, at, line.quantity, rule, &scratch);
                 (answer.binding, answer.binding_time) =
-                    self.binding(id, at, position.lowest_net(at));
+                    binding(position, at, position.timeline.look(at));
             }
         }
         answer.in_full = answer.available >= line.quantity;
         if line.quantity.is_zero() {
             answer.earliest = answer.earliest.filter(|_| !answer.available.is_zero());
         }
-    }
-
-    /// What keeps the balance from being higher, and when it is lowest.
-    fn binding(&self, id: PositionId, at: UtcMillis, lowest: i64) -> (Binding, UtcMillis) {
-        let position = self.position(id);
-        if lowest <= 0 && lowest + position.buffer.balance() > 0 {
-            return (Binding::Buffer, at);
-        }
-        // From `end` on the balance stays higher, so the entry before it is the one that takes it lowest.
-        let end = position
-            .timeline
-            .earliest_at_least(at, lowest + 1 - position.base);
-        let mut before = end.unwrap_or(UtcMillis::MAX);
-        while let Some((time, key)) = position.timeline.last_before(before)
-            && time > at
-        {
-            if matches!(key.unpack(), EntryRef::Commitment(..)) {
-                return (Binding::LaterCommitment, time);
-            }
-            // A receipt that does not count leaves the balance where an earlier commitment took it.
-            before = time;
-        }
-        (Binding::Supply, at)
     }
 
     /// The staircase of availability from `from` on: each step's value holds until the next one.
@@ -208,5 +187,18 @@ impl State {
             steps.push((at, available));
         }
         steps
+    }
+}
+
+/// What keeps the balance from being higher, and when it is lowest.
+#[inline]
+fn binding(position: &Position, at: UtcMillis, look: Look) -> (Binding, UtcMillis) {
+    let lowest = position.base + look.lowest;
+    if lowest <= 0 && lowest + position.buffer.balance() > 0 {
+        return (Binding::Buffer, at);
+    }
+    match look.later {
+        Some(time) => (Binding::LaterCommitment, time),
+        None => (Binding::Supply, at),
     }
 }

@@ -1,6 +1,6 @@
 //! A sorted run of entries with the suffix minimum of the running sum, counted from before its first entry.
 
-use super::{Entry, EntryKey};
+use super::{Entry, EntryKey, Look};
 use crate::ids::UtcMillis;
 
 /// What a check reads: kept apart so that it fits few cache lines.
@@ -48,6 +48,36 @@ impl Chunk {
             0 => self.hot.first().map_or(0, |hot| hot.lowest.min(0)),
             n => self.hot[n - 1].lowest,
         }
+    }
+
+    /// The lowest running sum from `t` on, and the commitment after `t` that takes it there last.
+    #[inline]
+    pub fn look(&self, t: UtcMillis) -> Look {
+        let n = self.count_until(t);
+        let lowest = match n {
+            0 => self.hot.first().map_or(0, |hot| hot.lowest.min(0)),
+            n => self.hot[n - 1].lowest,
+        };
+        let rest = &self.hot[n..];
+        // Most often all that follows stays higher, and nothing else has to be read.
+        let later = match rest.first() {
+            Some(next) if next.lowest <= lowest => self.last_commitment(n, lowest),
+            _ => None,
+        };
+        Look { lowest, later }
+    }
+
+    /// The last commitment from the `n`-th entry on at which the running sum is as low as `lowest`. A receipt that
+    /// does not count leaves the sum where an earlier commitment took it.
+    fn last_commitment(&self, n: usize, lowest: i64) -> Option<UtcMillis> {
+        let low = self.hot[n..]
+            .iter()
+            .take_while(|hot| hot.lowest <= lowest)
+            .count();
+        (n..n + low)
+            .rev()
+            .find(|at| self.cold[*at].key.is_commitment())
+            .map(|at| self.hot[at].time)
     }
 
     /// Lowest running sum from the `n`-th entry on; `i64::MAX` past the end.

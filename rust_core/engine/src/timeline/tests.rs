@@ -115,6 +115,10 @@ fn run(ops: Vec<Op>, prefill: usize) -> Result<(), TestCaseError> {
     for t in -1..=41i64 {
         let here = lowest[(t + 1) as usize];
         prop_assert_eq!(timeline.lowest_from(UtcMillis::new(t)), here, "at {}", t);
+        let look = timeline.look(UtcMillis::new(t));
+        prop_assert_eq!(look.lowest, here);
+        let later = timeline.last_low_commitment(UtcMillis::new(t), here);
+        prop_assert_eq!(look.later, later, "from {}", t);
         for level in [here, here + 1, here + 5] {
             let expected = (t..=41).find(|u| lowest[(u + 1) as usize] >= level);
             let found = timeline.earliest_at_least(UtcMillis::new(t), level);
