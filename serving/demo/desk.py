@@ -61,14 +61,22 @@ class Desk:
     """The customers of the replay and those who serve them."""
 
     def __init__(
-        self, network: Network, tally: Tally, lanes: list[Lane], start_ms: int, answered: Callable[[], None]
+        self,
+        network: Network,
+        tally: Tally,
+        lanes: list[Lane],
+        start_ms: int,
+        *,
+        answered: Callable[[], None],
+        finished: Callable[[], None],
     ) -> None:
-        """`answered` is called after each answer; it may kill the server."""
+        """`answered` is called after each answer and may kill the server, `finished` once for each order."""
         self._network = network
         self._tally = tally
         self._lanes = lanes
         self._start_ms = start_ms
         self._answered = answered
+        self._finished = finished
         self._by_day: dict[int, list[Order]] = defaultdict(list)
         for order in network.orders:
             self._by_day[order.day].append(order)
@@ -118,6 +126,7 @@ class Desk:
         booking = self._book(order, answer, ship_ms)
         self._answered()
         if booking is None:
+            self._finished()
             return
         booking.busy = True
         confirm = promise_pb2.ConfirmRequest(context=context(), reservation_id=booking.reservation)
@@ -169,4 +178,5 @@ class Desk:
         booking.fulfil = (request, answer.revision)
         self.figures.replayed += answer.replayed
         self._tally.left(answer.revision, booking.reservation)
+        self._finished()
         self._answered()

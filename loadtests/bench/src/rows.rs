@@ -164,7 +164,19 @@ pub fn rows() -> Vec<Row> {
 
 fn zipf() -> Row {
     let best = (POSTGRES, POSTGRES_BEST);
-    let mut systems = at(MANY, &[SESSION, UNARY, UNARY_SHARED, REDIS, POSTGRES]);
+    let mut systems = at(
+        MANY,
+        &[
+            SESSION,
+            SESSION_SHARED,
+            UNARY,
+            UNARY_SHARED,
+            REDIS,
+            POSTGRES,
+            System::EchoSession { shared: false },
+            System::EchoUnary { shared: false },
+        ],
+    );
     systems.push(best);
     systems.push((System::Postgres(Style::SelectForUpdate), MANY));
     // For the reader's sense of scale: it answers before it is durable.

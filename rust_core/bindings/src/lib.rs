@@ -1,8 +1,14 @@
 //! The extension module `bespeak._core`: convert, detach, call, convert back. What it offers is documented
 //! in `rust_core/python/bespeak/_core.pyi`.
 
+mod call;
 mod clock;
+mod detach;
+mod engine;
+mod journal;
 mod results;
+mod server;
+mod tables;
 
 use pyo3::prelude::*;
 
@@ -11,5 +17,17 @@ mod _core {
     #[pymodule_export]
     use crate::clock::ManualClock;
     #[pymodule_export]
+    use crate::engine::EmbeddedEngine;
+    #[pymodule_export]
+    use crate::journal::{
+        JournalDump, journal_backup, journal_restore, journal_stats, journal_verify, journal_verify_backup,
+    };
+    #[pymodule_export]
     use crate::results::{AvailabilityStep, CheckResult};
+    #[pymodule_export]
+    use crate::server::Server;
+
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "the name that Python expects")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
 }

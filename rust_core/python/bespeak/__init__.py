@@ -5,8 +5,10 @@ the same frozen results. A refusal for lack of stock is a result; what is raised
 Instants are UTC milliseconds since 1970 and quantities whole numbers of an item's base unit.
 """
 
-from bespeak._core import AvailabilityStep, CheckResult, ManualClock
-from bespeak.client import Client, Tls
+from bespeak._core import AvailabilityStep, CheckResult, ManualClock, __version__
+from bespeak._tls import Tls
+from bespeak.client import Client
+from bespeak.engine import Engine
 from bespeak.enums import (
     AdjustReason,
     AvailabilityMode,
@@ -67,6 +69,7 @@ __all__ = [
     "CheckResult",
     "Client",
     "DeadlineExceeded",
+    "Engine",
     "FailedPrecondition",
     "FillPolicy",
     "FulfilLine",
@@ -102,4 +105,5 @@ __all__ = [
     "Unimplemented",
     "UnitOfMeasure",
     "WeightBreak",
+    "__version__",
 ]

@@ -20,6 +20,7 @@ from google.protobuf.message_factory import GetMessageClass
 from bespeak._core import AvailabilityStep, CheckResult
 from bespeak.enums import BindingConstraint, Refusal
 from bespeak.errors import Unimplemented, invalid
+from bespeak.v1.promise_pb2 import CheckRequest
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -67,6 +68,11 @@ def check_result(message: Any, revision: int, engine_time_ms: int) -> CheckResul
     )
 
 
+def rule_bytes(rule: object) -> bytes:
+    """A rule override as the native module takes it."""
+    return build(CheckRequest, rule=rule).rule.SerializeToString()
+
+
 def words(enum: EnumDescriptor) -> dict[str, int]:
     """The words of an enum and their numbers; "unspecified" is no word."""
     prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
@@ -95,7 +101,8 @@ def _plain(field: FieldDescriptor, value: Any) -> Any:
             raise ValueError(f"use one of {', '.join(_cached_words(field.enum_type))}")
         return number
     if field.message_type is not None and not isinstance(value, Message):
-        if not dataclasses.is_dataclass(value):
+        # The classes have the names of their messages.
+        if not dataclasses.is_dataclass(value) or type(value).__name__ != field.message_type.name:
             raise TypeError(f"give a {field.message_type.name}")
         names = (each.name for each in dataclasses.fields(value))
         return build(GetMessageClass(field.message_type), **{name: getattr(value, name) for name in names})

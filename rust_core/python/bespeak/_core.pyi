@@ -1,10 +1,29 @@
 """The native part of the package. Its classes are exported by `bespeak`."""
 
-from typing import Final, final
+import os
+from typing import Any, Final, Self, final
+
+import pyarrow as pa
 
 from bespeak.enums import BindingConstraint, Refusal
+from bespeak.requests import RuleOverride
 
-__all__ = ["AvailabilityStep", "CheckResult", "ManualClock"]
+__all__ = [
+    "AvailabilityStep",
+    "CheckResult",
+    "EmbeddedEngine",
+    "JournalDump",
+    "ManualClock",
+    "Server",
+    "__version__",
+    "journal_backup",
+    "journal_restore",
+    "journal_stats",
+    "journal_verify",
+    "journal_verify_backup",
+]
+
+__version__: Final[str]
 
 @final
 class AvailabilityStep:
@@ -113,4 +132,203 @@ class ManualClock:
 
         Raises:
             ValueError: before 1970.
+        """
+
+class EmbeddedEngine:
+    """The native part of `Engine`: use that."""
+
+    def __new__(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        clock: ManualClock | None = None,
+        default_hold_ms: int = 0,
+        max_hold_life_ms: int = 0,
+        max_held_units_per_customer: int = 0,
+        remembered_requests: int = 0,
+    ) -> Self: ...
+    def check(
+        self,
+        item: str,
+        location: str,
+        quantity: int = 0,
+        unit: str = "",
+        ship_time_ms: int = 0,
+        *,
+        with_staircase: bool = False,
+        rule: RuleOverride | None = None,
+    ) -> CheckResult:
+        """Returns what of an item can be promised from a location. Changes nothing.
+
+        Args:
+            item: what.
+            location: where from.
+            quantity: units asked for; 0 asks only what is available.
+            unit: unit of `quantity` and of the answer, rounded down; "" is the base unit.
+            ship_time_ms: when it would ship, UTC milliseconds since 1970; 0 is now.
+            with_staircase: also give what is available from each later time on.
+            rule: another rule than the position's; a looser one makes the answer hypothetical.
+
+        Raises:
+            NotFound: the item or location is not known.
+            InvalidArgument: a value is out of its range.
+        """
+    def call(self, path: str, message: bytes) -> bytes:
+        """Answers a method of the protocol once what it saw is durable, without the interpreter lock.
+
+        Args:
+            path: the method as gRPC names it.
+            message: its request, encoded.
+
+        Raises:
+            BespeakError: whatever the method raises.
+        """
+    def exchange(self, work: str, table: pa.Table) -> pa.Table:
+        """Answers a table with a table of as many rows, without the interpreter lock.
+
+        Args:
+            work: check, reserve or supply.
+            table: its columns, as the method of that name describes them.
+
+        Raises:
+            InvalidArgument: a column is missing, unknown or of another type.
+        """
+    def dump(self, what: str, location: str) -> pa.Table:
+        """Gives a table of the state, without the interpreter lock.
+
+        Args:
+            what: positions, reservations or unmet.
+            location: whose rows; "" is all.
+
+        Raises:
+            NotFound: the location is not known.
+        """
+    def backup_to(self, directory: str | os.PathLike[str]) -> tuple[int, int]:
+        """Copies the journal into an empty directory while the engine goes on.
+
+        Returns:
+            The revision that it holds everything up to, and its size in bytes.
+
+        Raises:
+            InvalidArgument: the directory is not empty.
+            FailedPrecondition: the engine is in memory.
+        """
+    def close(self) -> None:
+        """Makes everything durable and lets go of the journal. Later calls raise Unavailable."""
+
+@final
+class Server:
+    """A server on threads of its own in this process. No request waits for the interpreter."""
+
+    def __new__(cls, config_json: str) -> Server:
+        """Binds the ports and starts to replay the journal; requests are answered UNAVAILABLE until that is done.
+
+        Args:
+            config_json: the `server` table of the configuration, as JSON.
+
+        Raises:
+            FailedPrecondition: a setting, address or certificate cannot work.
+        """
+    @property
+    def address(self) -> str:
+        """Where it listens, host:port, with the port that port 0 became."""
+    @property
+    def metrics_address(self) -> str | None:
+        """Where the Prometheus page is."""
+    def wait_ready(self, timeout_ms: int) -> None:
+        """Waits until the journal has been replayed.
+
+        Raises:
+            FailedPrecondition: it cannot be opened, or is not replayed in time.
+        """
+    def drain(self) -> None:
+        """Tells it to stop: no new connections, calls in progress end, then a last sync. Returns at once."""
+    def wait(self) -> None:
+        """Waits until it has ended.
+
+        Raises:
+            FailedPrecondition: it ended without being told to: the journal failed.
+        """
+
+def journal_verify(directory: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads everything in a journal's directory and checks it; may run beside a writer.
+
+    Returns:
+        `segments`, `records`, `oldest_revision`, `newest_revision`, `snapshots` (their revisions),
+        `stale_indexes` (which the next start builds again), `torn_bytes` behind the last whole batch, which
+        the next start cuts and nobody was told of, and `torn_where`.
+
+    Raises:
+        Internal: it is damaged; the message names the file and the offset.
+        FailedPrecondition: it is not there, or was written by a newer version.
+    """
+
+def journal_verify_backup(directory: str | os.PathLike[str]) -> dict[str, Any]:
+    """Checks every file of a backup against its manifest.
+
+    Returns:
+        `revision` and `time_ms` of its last record, `files` and `bytes`.
+
+    Raises:
+        Internal: it is damaged; the message names the file.
+        FailedPrecondition: there is none.
+    """
+
+def journal_stats(directory: str | os.PathLike[str]) -> dict[str, Any]:
+    """Counts what is in a journal's directory.
+
+    Returns:
+        `records`, `batches`, `seals`, `oldest_revision`, `newest_revision`, `oldest_time_ms`, `newest_time_ms`
+        (UTC milliseconds since 1970), `epoch`, `segments`, `segment_bytes`, `used_bytes`, `payload_bytes`,
+        `snapshots`, `indexes`, `bytes` of all files, and `events`, their number by kind.
+
+    Raises:
+        Internal: it is damaged; the message names the file and the offset.
+        FailedPrecondition: it is not there, or was written by a newer version.
+    """
+
+def journal_backup(directory: str | os.PathLike[str], to: str | os.PathLike[str]) -> dict[str, Any]:
+    """Copies a journal that no process has open into an empty directory.
+
+    Returns:
+        As `journal_verify_backup`.
+
+    Raises:
+        FailedPrecondition: a process has it open, or `to` is not empty.
+        Internal: it is damaged; the message names the file and the offset.
+    """
+
+def journal_restore(
+    backup: str | os.PathLike[str],
+    to: str | os.PathLike[str],
+    *,
+    revision: int | None = None,
+    time_ms: int | None = None,
+) -> dict[str, Any]:
+    """Makes a journal out of a backup in an empty directory, up to a moment or to its end.
+
+    Returns:
+        `revision` and `time_ms` of the last record restored, and `left_out`, records beyond the moment.
+
+    Raises:
+        FailedPrecondition: `to` is not empty, or the moment lies outside of the backup.
+        Internal: the backup is damaged; the message names the file.
+    """
+
+@final
+class JournalDump:
+    """The records of a journal, in order, each as one JSON object; of one that is being written, as far as it was."""
+
+    def __new__(cls, directory: str | os.PathLike[str], from_revision: int | None) -> JournalDump:
+        """Starts at a revision; None is the oldest held.
+
+        Raises:
+            FailedPrecondition: it is not there, or no longer reaches back so far.
+        """
+    def __iter__(self) -> JournalDump: ...
+    def __next__(self) -> str:
+        """The next record.
+
+        Raises:
+            Internal: it is damaged; the message names the segment and the offset.
         """

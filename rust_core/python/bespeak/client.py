@@ -1,17 +1,19 @@
 """The client of a Bespeak server."""
 
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
+import pyarrow as pa
 from google.protobuf.message import Message
+from pyarrow import flight
 
+from bespeak import _flight
 from bespeak._methods import Methods
 from bespeak._methods.caller import Method
 from bespeak._status import error_from_call
+from bespeak._tls import Tls
 
 R = TypeVar("R", bound=Message)
 
@@ -22,23 +24,6 @@ _OPTIONS = (
     ("grpc.enable_retries", 0),
     ("grpc.keepalive_time_ms", 30_000),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Certificates of a connection, PEM files.
-
-    Attributes:
-        ca: who signed the server's certificate; None takes the system's authorities.
-        certificate: the client's own certificate, where the server asks for one.
-        key: its private key.
-        server_name: name in the server's certificate, where it is not the host of the address.
-    """
-
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    server_name: str = ""
 
 
 class Client(Methods):
@@ -54,6 +39,7 @@ class Client(Methods):
         *,
         tls: Tls | bool = False,
         timeout_ms: int = 10_000,
+        table_timeout_ms: int = 600_000,
         tenant: str = "",
         actor: str = "",
     ) -> None:
@@ -63,6 +49,7 @@ class Client(Methods):
             address: "host:port", or "unix:/path".
             tls: True for TLS with the system's authorities, or the certificates to use.
             timeout_ms: milliseconds after which a call fails with DeadlineExceeded; the server is told it.
+            table_timeout_ms: the same for a whole table.
             tenant: who the caller works for; kept in the journal with each write.
             actor: who or what writes; kept in the journal with each write.
 
@@ -73,13 +60,17 @@ class Client(Methods):
         self.tenant = tenant
         self.actor = actor
         self._timeout_s = timeout_ms / 1000
+        self._table_timeout_s = table_timeout_ms / 1000
         self._tls = tls if isinstance(tls, Tls) else Tls() if tls else None
         self._channel = _channel(address, self._tls)
+        self._flight: flight.FlightClient | None = None
         self._calls: dict[Method[Any], grpc.UnaryUnaryMultiCallable[Any, Any]] = {}
 
     def close(self) -> None:
         """Closes the connection. Calls in progress end with an error."""
         self._channel.close()
+        if self._flight is not None:
+            self._flight.close()
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +97,17 @@ class Client(Methods):
         except grpc.RpcError as failed:
             raise error_from_call(failed) from None
         return response
+
+    def _exchange(self, job: str, table: pa.Table) -> pa.Table:
+        return _flight.exchange(self._tables(), job, table, self._table_timeout_s)
+
+    def _dump(self, what: str, location: str) -> pa.Table:
+        return _flight.dump(self._tables(), what, location, self._table_timeout_s)
+
+    def _tables(self) -> flight.FlightClient:
+        if self._flight is None:
+            self._flight = _flight.connect(self.address, self._tls)
+        return self._flight
 
     def _now_ms(self) -> int:
         return time.time_ns() // 1_000_000

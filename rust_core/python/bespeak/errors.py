@@ -22,7 +22,8 @@ class BespeakError(Exception):
     """What every error of this package is.
 
     Attributes:
-        code: name of the error's page in docs/errors, such as `UNKNOWN_ITEM`.
+        code: name of the error's page in docs/errors, such as `UNKNOWN_ITEM`; where no service answered, of the
+            gRPC status, such as `UNAVAILABLE`.
         message: what went wrong, with which value, and what to do.
         retry_after_ms: milliseconds after which trying again may help; None when it does not.
     """

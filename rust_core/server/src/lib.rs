@@ -16,6 +16,7 @@ mod start;
 mod status;
 pub mod store;
 pub mod tables;
+mod telemetry;
 mod transport;
 pub mod watch;
 
@@ -23,3 +24,4 @@ pub use config::ServerConfig;
 pub use error::ApiError;
 pub use start::{Server, ServerHandle, StartError};
 pub use store::Surroundings;
+pub use telemetry::log_json;

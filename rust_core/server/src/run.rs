@@ -16,6 +16,7 @@ use crate::metrics::{self, Observed, Text};
 use crate::shared::Shared;
 use crate::start::{Ready, StartError};
 use crate::store::{Progress, Store, Surroundings};
+use crate::telemetry::Traces;
 use crate::transport;
 
 /// How long threads have to end after the last answer.
@@ -70,6 +71,10 @@ async fn life(parts: Parts) -> Result<(), StartError> {
             .compute
             .set(Client::new(compute, config.limits.message_bytes)?);
     }
+    if let Some(traces) = &config.traces {
+        // Nobody else sets it.
+        let _ = shared.traces.set(Traces::new(traces)?);
+    }
     shared.streams.serving(false).await;
     tokio::spawn(transport::accept(
         from_std(listener)?,
@@ -103,7 +108,13 @@ async fn life(parts: Parts) -> Result<(), StartError> {
     if served.is_ok() {
         last_calls(&shared).await;
     }
-    let closed = tokio::task::spawn_blocking(move || store.close()).await;
+    let closed = tokio::task::spawn_blocking(move || {
+        if let Some(traces) = shared.traces.get() {
+            traces.close();
+        }
+        store.close()
+    })
+    .await;
     served?;
     closed
         .map_err(|_| StartError::Died)?

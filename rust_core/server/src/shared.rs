@@ -12,6 +12,7 @@ use crate::compute::Client;
 use crate::config::Limits;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
+use crate::telemetry::Traces;
 use crate::transport::message::Budget;
 
 /// Shared by all connections of a server.
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub api: OnceLock<Api>,
     /// The compute worker, when there is one.
     pub compute: OnceLock<Client>,
+    /// Where calls are told of, when anywhere.
+    pub traces: OnceLock<Traces>,
     pub limits: Limits,
     pub metrics: Arc<Metrics>,
     /// Bytes of requests still arriving.
@@ -48,6 +51,7 @@ impl Shared {
         Self {
             api: OnceLock::new(),
             compute: OnceLock::new(),
+            traces: OnceLock::new(),
             budget: Budget::new(limits.buffered_bytes),
             limits,
             metrics,

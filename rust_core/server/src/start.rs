@@ -42,6 +42,9 @@ pub enum StartError {
     /// Threads could not be made.
     #[error("cannot start threads: {0}: raise the limit of threads or memory")]
     Threads(String),
+    /// The filter of the logs makes no sense.
+    #[error("cannot filter logs: {0}: write it as in RUST_LOG, such as info,tonic=warn")]
+    Logs(String),
     /// Traces cannot be exported.
     #[error("cannot export traces: {0}: correct traces.endpoint")]
     Traces(String),
@@ -90,13 +93,17 @@ impl Server {
         Self::start_with(config, around, false)
     }
 
-    /// Serves until SIGTERM or SIGINT, drains, and returns.
+    /// Serves until SIGTERM or SIGINT, drains, and returns. `ready` is called once the journal has been replayed.
     ///
     /// # Errors
     /// As [`Server::start`], and a journal that cannot be opened or stops.
-    pub fn run(config: ServerConfig) -> Result<(), StartError> {
+    pub fn run(config: ServerConfig, ready: impl FnOnce(&ServerHandle)) -> Result<(), StartError> {
         let handle = Self::start_with(config, Surroundings::default(), true)?;
         tracing::info!(address = %handle.address(), "listening");
+        if handle.wait_ready(Duration::MAX).is_ok() {
+            tracing::info!("serving");
+            ready(&handle);
+        }
         handle.wait()
     }
 
@@ -179,6 +186,8 @@ fn runtime(threads: usize) -> Result<Runtime, StartError> {
         .map_err(|error| StartError::Threads(error.to_string()))
 }
 
+const LONG: Duration = Duration::from_secs(3_600);
+
 /// Whether the journal has been replayed.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
@@ -196,13 +205,14 @@ impl Ready {
     }
 
     fn wait(&self, patience: Duration) -> Result<(), StartError> {
-        let end = Instant::now() + patience;
+        let end = Instant::now().checked_add(patience);
         let mut place = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(outcome) = &*place {
                 return outcome.clone();
             }
-            let left = end.saturating_duration_since(Instant::now());
+            // Without an end, the look is repeated now and then.
+            let left = end.map_or(LONG, |end| end.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return Err(StartError::NotReady(patience));
             }

@@ -224,6 +224,27 @@ fn instructions(positions: u32, what: &str) {
                     .get();
             }
         }
+        "reserve_confirm" => {
+            for command in &commands {
+                let answer = world.state.step(Meta::default(), command, now, &mut |_| {});
+                let Ok(Answer {
+                    reply:
+                        Reply::Hold(HoldReply {
+                            reservation: Some(id),
+                            ..
+                        }),
+                    ..
+                }) = answer
+                else {
+                    panic!("the stock is there: {answer:?}");
+                };
+                let confirm = Command::Confirm(id);
+                let answer = world
+                    .state
+                    .step(Meta::default(), &confirm, now, &mut |_| {});
+                sum += answer.expect("it was held").revision;
+            }
+        }
         "reserve" => {
             for command in &commands {
                 let answer = world.state.step(Meta::default(), command, now, &mut |_| {});

@@ -4,10 +4,11 @@ from bespeak._methods.admin import AdminMethods
 from bespeak._methods.catalog import CatalogMethods
 from bespeak._methods.promises import PromiseMethods
 from bespeak._methods.supply import SupplyMethods
+from bespeak._methods.tables import TableMethods
 
 
-class Methods(PromiseMethods, SupplyMethods, CatalogMethods, AdminMethods):
-    """Every method of the four services."""
+class Methods(PromiseMethods, SupplyMethods, CatalogMethods, AdminMethods, TableMethods):
+    """Every method of the four services, and tables."""
 
 
 __all__ = ["Methods"]

@@ -55,7 +55,7 @@ class AdminMethods(Caller):
         return self._write(_CONFIRM_CLOCK, pb.ConfirmClockRequest, request_id).engine_time_ms
 
     def unmet_demand(
-        self, item: str = "", location: str = "", *, from_day: int = 0, to_day: int = 0xFFFF_FFFF
+        self, item: str = "", location: str = "", *, from_day: int = 0, to_day: int = 0
     ) -> tuple[UnmetDemand, ...]:
         """Returns the demand that could not be promised, by position and day.
 
@@ -63,7 +63,7 @@ class AdminMethods(Caller):
             item: "" is all.
             location: "" is all.
             from_day: first day since 1970-01-01 in the location's calendar, inclusive.
-            to_day: last day, inclusive.
+            to_day: last day, inclusive; 0 is no end.
 
         Raises:
             NotFound: the item or location is not known.

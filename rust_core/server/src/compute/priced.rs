@@ -228,10 +228,12 @@ mod tests {
             let available: Vec<i64> = (0..6).map(|_| next(12)).collect();
             let lines = (0..20)
                 .map(|_| {
-                    let options: Vec<_> = (0..6)
-                        .filter(|_| next(2) == 0)
-                        .map(|cell| (cell, next(50)))
-                        .collect();
+                    let mut options = Vec::new();
+                    for cell in 0..6 {
+                        if next(2) == 0 {
+                            options.push((cell, next(50)));
+                        }
+                    }
                     line(1 + next(4), next(120), &options)
                 })
                 .collect();

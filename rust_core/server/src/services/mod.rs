@@ -1,5 +1,6 @@
 //! The services on the network.
 
+mod codec;
 mod session;
 mod stream;
 pub(crate) mod unary;

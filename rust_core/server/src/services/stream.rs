@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::codec::StreamCodec;
 use arrow_flight::flight_service_server::FlightServiceServer;
 use bespeak_proto::v1 as pb;
 use http::{Request, Response};
@@ -11,7 +12,6 @@ use tonic::service::Routes;
 use tonic::{Status, Streaming};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tonic_prost::ProstCodec;
 use tower_service::Service;
 
 use super::session::Session;
@@ -94,7 +94,7 @@ impl Streams {
             .get("traceparent")
             .and_then(|value| value.to_str().ok());
         let trace_id = traceparent.map_or(0, context::trace_id);
-        let grpc = Grpc::new(ProstCodec::default())
+        let grpc = Grpc::new(StreamCodec::default())
             .max_decoding_message_size(limit)
             .max_encoding_message_size(limit);
         let (response, cut) = match method {
@@ -107,7 +107,7 @@ impl Streams {
                 (grpc.streaming(service, request).await, false)
             }
             Method::WatchAvailability => {
-                let mut grpc = Grpc::new(ProstCodec::default()).max_decoding_message_size(limit);
+                let mut grpc = Grpc::new(StreamCodec::default()).max_decoding_message_size(limit);
                 let service = WatchService {
                     shared: Arc::clone(shared),
                 };

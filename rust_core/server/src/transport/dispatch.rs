@@ -17,6 +17,7 @@ use crate::error::ApiError;
 use crate::method::{Kind, Method};
 use crate::services::unary::{self, Encoded};
 use crate::shared::Shared;
+use crate::telemetry::{Finished, Parent};
 
 /// What is known of a call before its message.
 #[derive(Debug, Clone, Copy)]
@@ -46,10 +47,28 @@ pub(crate) async fn answer(
         // Streams are rare and large: their future is kept apart so that the others stay small.
         return Box::pin(stream(shared, method, request, arrived)).await;
     }
-    let result = one(shared, method, request, arrived).await;
+    let parent = parent(shared, &request);
+    let mut executed = Duration::ZERO;
+    let result = one(shared, method, request, arrived, &mut executed).await;
     let code = result.as_ref().err().map_or(0, |error| error.grpc() as i32);
-    shared.metrics.answered(method, code, arrived.elapsed());
+    let took = arrived.elapsed();
+    shared.metrics.answered(method, code, took);
+    if let Some(traces) = shared.traces.get() {
+        traces.record(&Finished {
+            method,
+            parent,
+            took,
+            executed: executed.min(took),
+            code,
+        });
+    }
     result.unwrap_or_else(body::failure)
+}
+
+/// The caller's span, when anybody wants to know.
+fn parent(shared: &Shared, request: &Request<Incoming>) -> Parent {
+    shared.traces.get()?;
+    context::trace_parts(request.headers().get("traceparent")?.to_str().ok()?)
 }
 
 async fn one(
@@ -57,6 +76,7 @@ async fn one(
     method: Method,
     request: Request<Incoming>,
     arrived: Instant,
+    executed: &mut Duration,
 ) -> Result<Response<AnswerBody>, ApiError> {
     let (head, incoming) = request.into_parts();
     let trace = head
@@ -84,6 +104,9 @@ async fn one(
         Kind::Compute => Box::pin(unary::compute(api, shared.compute.get(), &call, message)).await,
         Kind::Stream => Encoded::failed(ApiError::UnknownMethod(method.name().to_owned())),
     };
+    if shared.traces.get().is_some() {
+        *executed = arrived.elapsed();
+    }
     // Failures have seen the state as well: they wait like answers.
     api.store().gate().wait(revision).await?;
     response

@@ -1,0 +1,182 @@
+"""Whole tables at once, in Arrow's memory format: no value is turned into a Python object on the way."""
+
+import os
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from bespeak._methods.caller import Caller
+from bespeak.enums import BindingConstraint, Outcome, ReceiptKind, Refusal, ReservationState
+from bespeak.errors import invalid
+
+
+class ArrowStream(Protocol):
+    """Anything with the Arrow C interface: a pyarrow, polars or DuckDB table, a record batch reader."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Gives the table as a stream of record batches."""
+
+
+# Columns of numbers that stand for words; 0 is none.
+_WORDS: Mapping[str, type[StrEnum]] = {
+    "binding": BindingConstraint,
+    "kind": ReceiptKind,
+    "outcome": Outcome,
+    "refusal": Refusal,
+    "state": ReservationState,
+}
+
+
+class TableMethods(Caller):
+    """Bulk work. A row fails by itself: its code stands in the column `error`, which is null where it did not."""
+
+    @abstractmethod
+    def _exchange(self, job: str, table: pa.Table) -> pa.Table:
+        """Answers a table with a table of as many rows."""
+
+    @abstractmethod
+    def _dump(self, what: str, location: str) -> pa.Table:
+        """Gives a table of everything of a kind; a location's name gives its rows only."""
+
+    def check_table(self, table: ArrowStream) -> pa.Table:
+        """Returns what can be promised, one row for each row of `table`. Changes nothing.
+
+        Args:
+            table: columns `item`, `location` (text) and, where wanted, `quantity` (whole numbers, base units)
+                and `ship_time_ms` (whole numbers or timestamps; 0 or null is now).
+
+        Returns:
+            Columns `available` (base units), `in_full`, `earliest_time_ms` (null when never within the horizon),
+            `binding`, `refusal`, `error`, `revision`.
+
+        Raises:
+            InvalidArgument: a column is missing, unknown or of another type.
+        """
+        return _with_words(self._exchange("check", as_table(table)))
+
+    def reserve_table(self, table: ArrowStream) -> pa.Table:
+        """Holds stock for a table of orders of one line each; every row is judged alone, in order.
+
+        Args:
+            table: columns `item`, `location` (text) and `quantity` (whole numbers, base units); where wanted
+                `request_id` (UUIDs as text or 16 bytes; left out, new ones are made), `ship_time_ms`,
+                `expires_in_ms`, `order_ref`, `customer`, `segment`, `tier`, `partial` and `confirm`.
+
+        Returns:
+            Columns `outcome`, `reservation_id` (0 when refused), `held_quantity`, `expires_at_ms`, `refusal`,
+            `available`, `earliest_time_ms`, `revision`, `replayed`, `error`, `message`.
+
+        Raises:
+            InvalidArgument: a column is missing, unknown or of another type.
+        """
+        return _with_words(self._exchange("reserve", self._identified(table)))
+
+    def supply_table(self, table: ArrowStream) -> pa.Table:
+        """Tells a table of facts about stock, in order.
+
+        Args:
+            table: column `event` (set_on_hand, adjust_on_hand, move_status, schedule_receipt, change_receipt,
+                receive, cancel_receipt, transfer or return) and the columns that the events need, named as the
+                arguments of the methods: `item`, `location`, `to_location`, `status`, `to_status`, `quantity`,
+                `unit`, `receipt_id`, `receipt_kind`, `due_time_ms`, `due_date`, `late_time_ms`, `happened_at_ms`,
+                `reason`, `final`, `reservation_id`; and `request_id` (left out, new ones are made), or `source`
+                and `sequence`.
+
+        Returns:
+            Columns `refusal`, `on_hand`, `version`, `receipt_revision`, `receipt_open_quantity`, `shock_id` (0 when
+            no promise broke), `revision`, `replayed`, `duplicate`, `error`, `message`.
+
+        Raises:
+            InvalidArgument: a column is missing, unknown or of another type.
+        """
+        return _with_words(self._exchange("supply", self._identified(table)))
+
+    def positions_table(self, location: str = "") -> pa.Table:
+        """Returns positions, one a row; with a location's name, its rows only.
+
+        Large tables are read in slices, so that promises go on meanwhile: `revision` says when a row was seen.
+
+        Returns:
+            Columns `item`, `location`, `unrestricted`, `quality`, `blocked`, `buffer`, `available` (now), `version`,
+            `revision`; base units.
+
+        Raises:
+            NotFound: the location is not known.
+        """
+        return _with_words(self._dump("positions", location))
+
+    def reservations_table(self, location: str = "") -> pa.Table:
+        """Returns lines of reservations that are not finished, one a row, as `positions_table` does.
+
+        Returns:
+            Columns `reservation_id`, `line`, `state`, `item`, `location`, `ship_time_ms`, `open_quantity`,
+            `fulfilled_quantity`, `released_quantity`, `order_ref`, `customer`, `segment`, `tier`, `created_at_ms`,
+            `expires_at_ms`, `revision`.
+
+        Raises:
+            NotFound: the location is not known.
+        """
+        return _with_words(self._dump("reservations", location))
+
+    def unmet_table(self, location: str = "") -> pa.Table:
+        """Returns unmet demand, one row a day, item and location, as `positions_table` does.
+
+        Returns:
+            Columns `day` (since 1970-01-01 in the location's calendar), `item`, `location`, `units`, `lines`,
+            `revision`.
+
+        Raises:
+            NotFound: the location is not known.
+        """
+        return self._dump("unmet", location)
+
+    def _identified(self, table: ArrowStream) -> pa.Table:
+        """Adds request ids to a table that has none."""
+        taken = as_table(table)
+        if "request_id" in taken.column_names:
+            return taken
+        return taken.append_column("request_id", _new_ids(taken.num_rows, self._now_ms()))
+
+
+def as_table(table: ArrowStream) -> pa.Table:
+    """Returns anything with the Arrow C interface as a pyarrow table, without a copy.
+
+    Raises:
+        InvalidArgument: it has none.
+    """
+    if isinstance(table, pa.Table):
+        return table
+    if not hasattr(table, "__arrow_c_stream__"):
+        raise invalid(f"table is a {type(table).__name__}: give an Arrow table, or what has __arrow_c_stream__")
+    return pa.table(table)
+
+
+def _new_ids(count: int, now_ms: int) -> pa.Array:
+    """Returns UUIDs of version 7 as 16 bytes each."""
+    stamp = (now_ms & 0xFFFF_FFFF_FFFF).to_bytes(6, "big")
+    random = os.urandom(10 * count)
+    ids = bytearray(16 * count)
+    for row in range(count):
+        start, drawn = 16 * row, 10 * row
+        ids[start : start + 6] = stamp
+        ids[start + 6 : start + 16] = random[drawn : drawn + 10]
+    ids[6::16] = bytes(byte & 0x0F | 0x70 for byte in ids[6::16])
+    ids[8::16] = bytes(byte & 0x3F | 0x80 for byte in ids[8::16])
+    return pa.Array.from_buffers(pa.binary(16), count, [None, pa.py_buffer(ids)])
+
+
+def _with_words(table: pa.Table) -> pa.Table:
+    """Gives columns of words for columns of their numbers; the numbers stay where they are, as keys."""
+    for name in _columns_of_words(table.schema):
+        words = pa.array([None, *_WORDS[name]], pa.string())
+        chunks = [pa.DictionaryArray.from_arrays(chunk, words) for chunk in table.column(name).chunks]
+        column = pa.chunked_array(chunks, pa.dictionary(pa.uint8(), pa.string()))
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    return table
+
+
+def _columns_of_words(schema: Any) -> Iterable[str]:
+    return [field.name for field in schema if field.name in _WORDS and pa.types.is_uint8(field.type)]

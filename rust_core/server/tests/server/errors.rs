@@ -1,0 +1,262 @@
+//! RPC errors: their codes, and which comes first.
+
+use bespeak_proto::v1 as pb;
+use tonic::Code;
+
+use crate::world::{World, check, ctx, promise, reserve, why};
+
+fn code(code: Code, reason: &str) -> (Code, String) {
+    (code, reason.to_owned())
+}
+
+/// The first mistake that applies is the one that is told: what is not in this version, then the shape, the terms,
+/// each line in its order, and what the engine knows.
+#[tokio::test]
+async fn a_reserve_with_many_mistakes_tells_the_first() {
+    let mut world = World::new().await;
+    world.put(&["tea"], &["ams1"]).await;
+    let mut request = reserve("tea", "ams1", 0);
+    request.context = None;
+    request.confidence = f64::NAN;
+    request.tier = 300;
+    request.fill = 99;
+    request.lines.push(pb::ReserveLine {
+        item: "nope".into(),
+        ..Default::default()
+    });
+    let invalid = code(Code::InvalidArgument, "INVALID_ARGUMENT");
+
+    assert_eq!(
+        why(world.promise.reserve(request.clone()).await),
+        invalid,
+        "a context is missing"
+    );
+    request.context = ctx();
+    let later = code(Code::Unimplemented, "NOT_IN_THIS_VERSION");
+    assert_eq!(why(world.promise.reserve(request.clone()).await), later);
+    request.confidence = 0.0;
+    let told = world
+        .promise
+        .reserve(request.clone())
+        .await
+        .expect_err("fill");
+    assert!(
+        told.message().starts_with("fill is 99"),
+        "{}",
+        told.message()
+    );
+    request.fill = 0;
+    let told = world
+        .promise
+        .reserve(request.clone())
+        .await
+        .expect_err("tier");
+    assert!(
+        told.message().starts_with("tier is 300"),
+        "{}",
+        told.message()
+    );
+    request.tier = 0;
+    let told = world
+        .promise
+        .reserve(request.clone())
+        .await
+        .expect_err("quantity");
+    assert!(
+        told.message().starts_with("lines[0].quantity is 0"),
+        "{}",
+        told.message()
+    );
+    request.lines[0].quantity = 1;
+    let unknown = code(Code::NotFound, "UNKNOWN_ITEM");
+    assert_eq!(why(world.promise.reserve(request.clone()).await), unknown);
+    request.lines[1].item = "tea".into();
+    assert_eq!(
+        why(world.promise.reserve(request.clone()).await),
+        invalid,
+        "a location is missing"
+    );
+    request.lines[1].location = "lhr9".into();
+    let unknown = code(Code::NotFound, "UNKNOWN_LOCATION");
+    assert_eq!(why(world.promise.reserve(request.clone()).await), unknown);
+    request.lines.truncate(1);
+    assert!(world.promise.reserve(request).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_comes_in_a_later_version_is_unimplemented() {
+    let mut world = World::new().await;
+    world.put(&["tea"], &["ams1"]).await;
+    let later = code(Code::Unimplemented, "NOT_IN_THIS_VERSION");
+    let call = world
+        .promise
+        .repromise(pb::RepromiseRequest::default())
+        .await;
+    assert_eq!(why(call), later);
+    let confident = pb::CheckRequest {
+        confidence: 0.9,
+        ..check("tea", "ams1", 1)
+    };
+    assert_eq!(why(world.promise.check(confident).await), later);
+    let segment = pb::CheckRequest {
+        segment: "gold".into(),
+        ..check("tea", "ams1", 1)
+    };
+    assert_eq!(why(world.promise.check(segment).await), later);
+    let there = pb::PromiseRequest {
+        destination: "10115".into(),
+        ..promise("tea", &["ams1"], 1)
+    };
+    assert_eq!(why(world.promise.promise(there).await), later);
+    let kit = pb::Item {
+        item: "kit".into(),
+        kit_components: vec!["tea".into()],
+        ..Default::default()
+    };
+    let kit = pb::PutItemRequest {
+        context: ctx(),
+        item: Some(kit),
+    };
+    assert_eq!(why(world.catalog.put_item(kit).await), later);
+    let or = pb::Item {
+        item: "or".into(),
+        substitutes: vec!["tea".into()],
+        ..Default::default()
+    };
+    let or = pb::PutItemRequest {
+        context: ctx(),
+        item: Some(or),
+    };
+    assert_eq!(why(world.catalog.put_item(or).await), later);
+}
+
+#[tokio::test]
+async fn an_id_answers_once_and_for_one_body() {
+    let mut world = World::new().await;
+    world.put(&["tea"], &["ams1"]).await;
+    world.stock("tea", "ams1", 10).await;
+    let request = reserve("tea", "ams1", 3);
+    let first = world
+        .promise
+        .reserve(request.clone())
+        .await
+        .expect("answered")
+        .into_inner();
+    let again = world
+        .promise
+        .reserve(request.clone())
+        .await
+        .expect("answered")
+        .into_inner();
+    assert_eq!(
+        again,
+        pb::ReserveResponse {
+            replayed: true,
+            ..first.clone()
+        }
+    );
+    assert_eq!(world.available("tea", "ams1").await, 7);
+    let mut other = request;
+    other.lines[0].quantity = 4;
+    let reused = code(Code::AlreadyExists, "REQUEST_ID_REUSED");
+    assert_eq!(why(world.promise.reserve(other).await), reused);
+    let mut bad = reserve("tea", "ams1", 1);
+    bad.context = Some(pb::RequestContext {
+        request_id: "not a uuid".into(),
+        ..Default::default()
+    });
+    assert_eq!(
+        why(world.promise.reserve(bad).await),
+        code(Code::InvalidArgument, "INVALID_ARGUMENT")
+    );
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_not_found() {
+    let mut world = World::new().await;
+    world.put(&["tea"], &["ams1"]).await;
+    let get = pb::GetReservationRequest { reservation_id: 77 };
+    let unknown = code(Code::NotFound, "UNKNOWN_RESERVATION");
+    assert_eq!(why(world.promise.get_reservation(get).await), unknown);
+    let confirm = pb::ConfirmRequest {
+        context: ctx(),
+        reservation_id: 77,
+    };
+    assert_eq!(why(world.promise.confirm(confirm).await), unknown);
+    let receive = pb::ReceiveRequest {
+        context: ctx(),
+        receipt_id: "po-1".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        why(world.supply.receive(receive).await),
+        code(Code::NotFound, "UNKNOWN_RECEIPT")
+    );
+    let mut region = promise("tea", &[], 1);
+    region.region = "benelux".into();
+    assert_eq!(
+        why(world.promise.promise(region).await),
+        code(Code::NotFound, "UNKNOWN_REGION")
+    );
+    let item = pb::GetItemRequest {
+        item: "nope".into(),
+    };
+    assert_eq!(
+        why(world.catalog.get_item(item).await),
+        code(Code::NotFound, "UNKNOWN_ITEM")
+    );
+}
+
+#[tokio::test]
+async fn a_source_event_counts_once() {
+    let mut world = World::new().await;
+    world.put(&["tea"], &["ams1"]).await;
+    let event = |sequence| {
+        let source = Some(pb::SourceSequence {
+            source: "wms".into(),
+            sequence,
+        });
+        pb::AdjustOnHandRequest {
+            context: Some(pb::RequestContext {
+                source,
+                ..ctx().expect("a context")
+            }),
+            item: "tea".into(),
+            location: "ams1".into(),
+            delta: 5,
+            reason: pb::AdjustReason::Found.into(),
+            ..Default::default()
+        }
+    };
+    for (sequence, duplicate, available) in
+        [(1, false, 5), (3, false, 10), (1, true, 10), (2, false, 15)]
+    {
+        let answer = world
+            .supply
+            .adjust_on_hand(event(sequence))
+            .await
+            .expect("answered")
+            .into_inner();
+        assert_eq!(
+            answer.result.map(|result| result.duplicate),
+            Some(duplicate),
+            "event {sequence}"
+        );
+        assert_eq!(
+            world.available("tea", "ams1").await,
+            available,
+            "event {sequence}"
+        );
+    }
+    let stats = world
+        .admin
+        .get_stats(pb::GetStatsRequest::default())
+        .await
+        .expect("stats")
+        .into_inner();
+    let source = &stats.sources[0];
+    assert_eq!(
+        (source.highest_sequence, source.gaps, source.duplicates),
+        (3, 0, 1)
+    );
+}
