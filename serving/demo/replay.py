@@ -71,9 +71,7 @@ class Replay:
         self._lanes = [Lane(self._timings) for _ in range(LANES)]
         self._tally = Tally()
         self._supply = Supply(network, self._tally, start_ms)
-        self._desk = Desk(
-            network, self._tally, self._lanes, start_ms, answered=self._answered, finished=lambda: self._finished()
-        )
+        self._desk = Desk(network, self._tally, self._lanes, start_ms, answered=self._answered, finished=self._finished)
         # Each order has up to three answers: half of them come before the kill.
         self._answers_until_kill = len(network.orders) * 5 // 4
         self._killed = asyncio.Event()
@@ -81,7 +79,7 @@ class Replay:
         self._findings = Findings()
         self._restart_s = 0.0
         self._in_flight = 0
-        self._finished: Callable[[], None] = lambda: None
+        self._advance_bar: Callable[[], None] = lambda: None
         self._seconds: dict[str, float] = {}
 
     async def run(self) -> Outcome:
@@ -101,7 +99,7 @@ class Replay:
     async def _live(self) -> Outcome:
         with self._timed("set up"):
             await self._supply.set_up(self._progress("opening stock", self._supply.set_up_calls()))
-        self._finished = self._progress("orders", len(self._network.orders))
+        self._advance_bar = self._progress("orders", len(self._network.orders))
         keepers = [asyncio.create_task(self._keep(lane)) for lane in self._lanes]
         reviver = asyncio.create_task(self._revive())
         try:
@@ -152,6 +150,9 @@ class Replay:
         # Not before calls are on the way on most streams: the kill shall catch some of them.
         if self._answers_until_kill <= 0 and not self._killed.is_set() and self._on_the_way() >= LANES:
             self._kill()
+
+    def _order_finished(self) -> None:
+        self._advance_bar()
 
     def _kill(self) -> None:
         self._in_flight = self._on_the_way()
