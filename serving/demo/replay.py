@@ -71,7 +71,9 @@ class Replay:
         self._lanes = [Lane(self._timings) for _ in range(LANES)]
         self._tally = Tally()
         self._supply = Supply(network, self._tally, start_ms)
-        self._desk = Desk(network, self._tally, self._lanes, start_ms, answered=self._answered, finished=self._finished)
+        self._desk = Desk(
+            network, self._tally, self._lanes, start_ms, answered=self._answered, finished=self._order_finished
+        )
         # Each order has up to three answers: half of them come before the kill.
         self._answers_until_kill = len(network.orders) * 5 // 4
         self._killed = asyncio.Event()
