@@ -156,7 +156,11 @@ def _told(error: Any, merged: Mapping[str, Any], origins: Mapping[str, str]) -> 
     """One line for one value that does not fit."""
     key = ".".join(str(part) for part in error["loc"]) or "the configuration"
     message = str(error["msg"]).removeprefix("Value error, ")
-    origin = next((origin for known, origin in origins.items() if known == key or key.startswith(f"{known}.")), None)
+    table = key.rpartition(".")[0] if error["type"] == "missing" else key
+    # A value inside of what was set, or a table of which something was set.
+    around = (origin for known, origin in origins.items() if f"{key}.".startswith(f"{known}."))
+    inside = (origin for known, origin in origins.items() if known.startswith(f"{table}."))
+    origin = next(around, None) or next(inside, None)
     where = f", in {origin}" if origin else ""
     if error["type"] == "missing":
         return f"{key} is missing: set it{where}"

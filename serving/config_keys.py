@@ -76,12 +76,12 @@ def _unknown(
 
 def _hint(key: str, prefix: str, known: Mapping[str, Any], root: Any, spell: Callable[[str], str]) -> str:
     name = key.removeprefix(prefix)
-    near = difflib.get_close_matches(name, known, n=1)
-    if near:
-        return f"did you mean {spell(prefix + near[0])}?"
     # The right name in the wrong table.
-    elsewhere = [leaf for leaf in leaves(root) if leaf.rpartition(".")[2] == name.rpartition(".")[2]]
-    near = elsewhere or difflib.get_close_matches(key, list(leaves(root)), n=1, cutoff=0.7)
+    near = [leaf for leaf in leaves(root) if leaf.rpartition(".")[2] == name]
+    if not near:
+        near = [prefix + each for each in difflib.get_close_matches(name, known, n=1)]
+    if not near:
+        near = difflib.get_close_matches(key, list(leaves(root)), n=1, cutoff=0.7)
     if near:
         return f"did you mean {spell(near[0])}?"
     return f"use one of {', '.join(spell(prefix + each) for each in known)}"

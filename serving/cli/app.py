@@ -7,10 +7,13 @@ from typing import Annotated, NoReturn
 import typer
 
 from bespeak import BespeakError
-from serving.cli import bench, checks, configuration, doctor, imports, journal, processes
+from serving.cli import bench, checks, configuration, demo, doctor, imports, journal, processes
 from serving.cli.output import Failure, errors
 from serving.config import ConfigError
 from serving.worker_config import WorkerConfigError
+
+# Everything behind the command goes to another program, --help included.
+_HANDED_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 app = typer.Typer(
     name="serving",
@@ -46,7 +49,8 @@ app.command("check")(checks.check)
 app.command("reserve")(checks.reserve)
 app.add_typer(imports.app, name="import")
 app.add_typer(journal.app, name="journal")
-app.command("bench")(bench.bench)
+app.command("demo", context_settings=_HANDED_ON)(demo.demo)
+app.command("bench", context_settings=_HANDED_ON)(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.command("config")(configuration.config)
 

@@ -10,10 +10,8 @@ from serving.cli.output import Failure
 LOADTESTS = Path(__file__).resolve().parents[2] / "loadtests" / "run"
 
 
-def bench(
-    arguments: list[str] = typer.Argument(None, help="Handed to the load generator; --help lists them."),  # noqa: B008
-) -> None:
-    """Measure the service and its peers; JSON lines out. Builds the load generator when it is stale."""
+def bench(context: typer.Context) -> None:
+    """Measure the service and its peers; JSON lines out. --help lists the load generator's options."""
     if not LOADTESTS.is_file():
         raise Failure(f"{LOADTESTS} is not there: run this from a checkout of the tree, not from an image")
-    raise typer.Exit(subprocess.run([LOADTESTS, *(arguments or [])], check=False).returncode)
+    raise typer.Exit(subprocess.run([LOADTESTS, *context.args], check=False).returncode)

@@ -1,8 +1,8 @@
 """`up`, `server` and `worker`: what runs until it is told to stop."""
 
 import json
-import os
 import signal
+import socket
 import threading
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,6 @@ Metrics = Annotated[str | None, typer.Option("--metrics", help="Loopback address
 Compute = Annotated[str | None, typer.Option(help="Where models and solvers run: local, in the worker, or ray.")]
 # A journal of this size is replayed in minutes; longer than this is a fault.
 READY_MS_MAX = 24 * 3_600_000
-_STOP = {signal.SIGTERM, signal.SIGINT}
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
 
 
@@ -49,12 +48,11 @@ def serve(config: Config) -> int:
     from bespeak._core import Server
 
     log = structlog.get_logger()
-    # Blocked in every thread that starts from here on, so that the wait below gets them.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+    stop = _StopSignals()
     journal = config.server.journal
     if journal.mode != "memory" and journal.path is not None:
         journal.path.mkdir(parents=True, exist_ok=True)
-    running = Server(json.dumps(config.server.model_dump(mode="json")))
+    running = Server(json.dumps(config.server.model_dump(mode="json")), log_filter=config.log.level)
     log.info("listening", address=running.address, metrics=running.metrics_address)
     failed: list[BespeakError] = []
 
@@ -65,11 +63,11 @@ def serve(config: Config) -> int:
             running.wait()
         except BespeakError as error:
             failed.append(error)
-            os.kill(os.getpid(), signal.SIGTERM)
+            stop.now()
 
     watcher = threading.Thread(target=watch, name="server-watch", daemon=True)
     watcher.start()
-    signal.sigwait(_STOP)
+    stop.wait()
     log.info("draining")
     running.drain()
     watcher.join()
@@ -77,6 +75,29 @@ def serve(config: Config) -> int:
         raise failed[0]
     log.info("stopped")
     return 0
+
+
+class _StopSignals:
+    """SIGTERM and SIGINT from here on.
+
+    Other threads may be the ones that get a signal, and Python's handlers run only when the main thread
+    wakes up: a byte in a socket wakes it.
+    """
+
+    def __init__(self) -> None:
+        self._woken, self._bell = socket.socketpair()
+        self._bell.setblocking(False)
+        signal.set_wakeup_fd(self._bell.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+
+    def now(self) -> None:
+        """Ends the wait without a signal."""
+        self._bell.send(b"\0")
+
+    def wait(self) -> None:
+        """Returns when one has come."""
+        self._woken.recv(1)
 
 
 def worker(

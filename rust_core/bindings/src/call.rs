@@ -42,7 +42,9 @@ fn supply(api: &Api, method: Method, message: &[u8]) -> Option<Seen<Vec<u8>>> {
         Method::SetOnHand => unary(message, |request| api.set_on_hand(request, NO_TRACE)),
         Method::AdjustOnHand => unary(message, |request| api.adjust_on_hand(request, NO_TRACE)),
         Method::MoveStatus => unary(message, |request| api.move_status(request, NO_TRACE)),
-        Method::ScheduleReceipt => unary(message, |request| api.schedule_receipt(request, NO_TRACE)),
+        Method::ScheduleReceipt => {
+            unary(message, |request| api.schedule_receipt(request, NO_TRACE))
+        }
         Method::ChangeReceipt => unary(message, |request| api.change_receipt(request, NO_TRACE)),
         Method::Receive => unary(message, |request| api.receive(request, NO_TRACE)),
         Method::CancelReceipt => unary(message, |request| api.cancel_receipt(request, NO_TRACE)),
@@ -88,7 +90,10 @@ fn admin(api: &Api, method: Method, message: &[u8]) -> Option<Seen<Vec<u8>>> {
 /// A call inside a process is part of no trace.
 const NO_TRACE: u128 = 0;
 
-fn unary<Q: Message + Default, A: Message>(message: &[u8], act: impl FnOnce(Q) -> Seen<A>) -> Seen<Vec<u8>> {
+fn unary<Q: Message + Default, A: Message>(
+    message: &[u8],
+    act: impl FnOnce(Q) -> Seen<A>,
+) -> Seen<Vec<u8>> {
     match Q::decode(message) {
         Ok(request) => act(request).map(|answer| answer.encode_to_vec()),
         Err(error) => Seen::failed(ApiError::Malformed(error.to_string())),

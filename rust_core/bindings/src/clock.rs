@@ -37,7 +37,9 @@ impl ManualClock {
 impl ManualClock {
     #[new]
     fn new(now_ms: i64) -> PyResult<Self> {
-        let clock = Self { hands: Arc::new(Hands(AtomicI64::new(0))) };
+        let clock = Self {
+            hands: Arc::new(Hands(AtomicI64::new(0))),
+        };
         clock.set_ms(now_ms)?;
         Ok(clock)
     }
@@ -49,7 +51,9 @@ impl ManualClock {
 
     fn set_ms(&self, now_ms: i64) -> PyResult<()> {
         if now_ms < 0 {
-            return Err(PyValueError::new_err(format!("now_ms is {now_ms}: give milliseconds since 1970")));
+            return Err(PyValueError::new_err(format!(
+                "now_ms is {now_ms}: give milliseconds since 1970"
+            )));
         }
         self.hands.0.store(now_ms, Ordering::Release);
         Ok(())

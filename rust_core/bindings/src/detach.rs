@@ -26,14 +26,11 @@ pub fn detached<T: Send>(
 
 /// Gives the answer of a call that took about a microsecond, for which letting go of the interpreter would cost
 /// more than it gives; a wait for the disk lets go.
-pub fn attached<T: Send>(
-    py: Python<'_>,
-    store: &Store,
-    seen: Seen<T>,
-) -> PyResult<T> {
+pub fn attached<T: Send>(py: Python<'_>, store: &Store, seen: Seen<T>) -> PyResult<T> {
     if store.gate().durable() < seen.revision {
         let revision = seen.revision;
-        py.detach(|| until_durable(store, revision)).map_err(|error| raised(py, &error))?;
+        py.detach(|| until_durable(store, revision))
+            .map_err(|error| raised(py, &error))?;
     }
     seen.result.map_err(|error| raised(py, &error))
 }
@@ -46,15 +43,29 @@ fn until_durable(store: &Store, revision: u64) -> Result<(), ApiError> {
 /// The exception for a failed call.
 #[cold]
 pub fn raised(py: Python<'_>, error: &ApiError) -> PyErr {
-    let retry_after_ms = error.retry_after().and_then(|delay| u64::try_from(delay.as_millis()).ok());
-    exception(py, error.grpc() as i32, error.code(), &error.to_string(), retry_after_ms)
+    let retry_after_ms = error
+        .retry_after()
+        .and_then(|delay| u64::try_from(delay.as_millis()).ok());
+    exception(
+        py,
+        error.grpc() as i32,
+        error.code(),
+        &error.to_string(),
+        retry_after_ms,
+    )
 }
 
 /// The exception for an engine or server that did not start, or ended. No service was there to give it a code,
 /// so it has its status's name.
 #[cold]
 pub fn not_started(py: Python<'_>, error: &StartError) -> PyErr {
-    exception(py, FAILED_PRECONDITION, "FAILED_PRECONDITION", &error.to_string(), None)
+    exception(
+        py,
+        FAILED_PRECONDITION,
+        "FAILED_PRECONDITION",
+        &error.to_string(),
+        None,
+    )
 }
 
 /// The exception for a journal that cannot be read.
@@ -67,10 +78,16 @@ pub fn journal_failed(py: Python<'_>, error: &JournalError) -> PyErr {
     exception(py, status, code, &error.to_string(), None)
 }
 
-fn exception(py: Python<'_>, status: i32, code: &str, message: &str, retry_after_ms: Option<u64>) -> PyErr {
-    let made = py
-        .import("bespeak.errors")
-        .and_then(|errors| errors.call_method1("from_status", (status, code, message, retry_after_ms)));
+fn exception(
+    py: Python<'_>,
+    status: i32,
+    code: &str,
+    message: &str,
+    retry_after_ms: Option<u64>,
+) -> PyErr {
+    let made = py.import("bespeak.errors").and_then(|errors| {
+        errors.call_method1("from_status", (status, code, message, retry_after_ms))
+    });
     match made {
         Ok(error) => PyErr::from_value(error),
         Err(error) => error,

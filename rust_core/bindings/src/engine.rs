@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bespeak_proto::v1 as pb;
-use bespeak_server::api::Api;
 use bespeak_server::Surroundings;
+use bespeak_server::api::Api;
 use bespeak_server::config::{EngineSettings, JournalMode, JournalSettings};
 use bespeak_server::metrics::Metrics;
 use bespeak_server::store::Store;
@@ -52,7 +52,11 @@ impl EmbeddedEngine {
         let journal = if path.as_os_str() == IN_MEMORY {
             JournalSettings::default()
         } else {
-            JournalSettings { mode: JournalMode::Group, path: Some(path), ..JournalSettings::default() }
+            JournalSettings {
+                mode: JournalMode::Group,
+                path: Some(path),
+                ..JournalSettings::default()
+            }
         };
         let mut around = Surroundings::default();
         if let Some(clock) = clock {
@@ -60,7 +64,9 @@ impl EmbeddedEngine {
         }
         let store = py.detach(|| Store::open(&journal, &engine, around, &Arc::default()));
         let store = store.map_err(|error| detach::raised(py, &error))?;
-        Ok(Self { api: Api::new(Arc::new(store), Arc::new(Metrics::default())) })
+        Ok(Self {
+            api: Api::new(Arc::new(store), Arc::new(Metrics::default())),
+        })
     }
 
     #[pyo3(signature = (item, location, quantity = 0, unit = "", ship_time_ms = 0, *, with_staircase = false, rule = None))]
@@ -83,7 +89,12 @@ impl EmbeddedEngine {
             ship_time_ms,
         };
         let rule = rule.map(|rule| rule_message(&rule)).transpose()?;
-        let request = pb::CheckRequest { lines: vec![line], with_staircase, rule, ..Default::default() };
+        let request = pb::CheckRequest {
+            lines: vec![line],
+            with_staircase,
+            rule,
+            ..Default::default()
+        };
         let seen = self.api.check(request);
         let answer = detach::attached(py, self.api.store(), seen)?;
         let (revision, engine_time_ms) = (answer.revision, answer.engine_time_ms);
@@ -109,16 +120,30 @@ impl EmbeddedEngine {
         })
     }
 
-    fn exchange<'py>(&self, py: Python<'py>, work: &str, table: AnyRecordBatch) -> PyResult<Bound<'py, PyAny>> {
+    fn exchange<'py>(
+        &self,
+        py: Python<'py>,
+        work: &str,
+        table: AnyRecordBatch,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let Some(work) = Work::named(work) else {
-            return Err(PyValueError::new_err(format!("work is {work}: use check, reserve or supply")));
+            return Err(PyValueError::new_err(format!(
+                "work is {work}: use check, reserve or supply"
+            )));
         };
         tables::exchange(py, &self.api, work, table.into_reader()?)?.into_pyarrow(py)
     }
 
-    fn dump<'py>(&self, py: Python<'py>, what: &str, location: &str) -> PyResult<Bound<'py, PyAny>> {
+    fn dump<'py>(
+        &self,
+        py: Python<'py>,
+        what: &str,
+        location: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let Some(what) = Dump::from_name(what) else {
-            return Err(PyValueError::new_err(format!("{what} is no table: use positions, reservations or unmet")));
+            return Err(PyValueError::new_err(format!(
+                "{what} is no table: use positions, reservations or unmet"
+            )));
         };
         tables::dump(py, &self.api, what, location)?.into_pyarrow(py)
     }
@@ -129,11 +154,19 @@ impl EmbeddedEngine {
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.api.store().close()).map_err(|error| detach::raised(py, &error))
+        py.detach(|| self.api.store().close())
+            .map_err(|error| detach::raised(py, &error))
     }
 
-    fn call<'py>(&self, py: Python<'py>, path: &str, message: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        let answer = detach::detached(py, self.api.store(), || call::call(&self.api, path, message))?;
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        path: &str,
+        message: &[u8],
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let answer = detach::detached(py, self.api.store(), || {
+            call::call(&self.api, path, message)
+        })?;
         Ok(PyBytes::new(py, &answer))
     }
 }

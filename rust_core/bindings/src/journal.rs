@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bespeak_engine::{Event, Record};
 use bespeak_journal::storage::{FsStorage, Storage};
 use bespeak_journal::{
-    JournalError, Log, LogConfig, LogReader, Manifest, Partition, RECORD_SCHEMA, RestoreTo, decode_record, read_at_rest,
+    JournalError, Log, LogConfig, LogReader, Manifest, Partition, RECORD_SCHEMA, RestoreTo,
+    decode_record, read_at_rest,
 };
 use bespeak_server::ApiError;
 use pyo3::prelude::*;
@@ -46,7 +47,10 @@ pub fn journal_verify_backup(py: Python<'_>, directory: PathBuf) -> PyResult<Bou
 pub fn journal_stats(py: Python<'_>, directory: PathBuf) -> PyResult<Bound<'_, PyDict>> {
     let found = py.detach(|| {
         let storage = open(directory)?;
-        Ok((bespeak_journal::dir_stats(storage.as_ref())?, events(storage)?))
+        Ok((
+            bespeak_journal::dir_stats(storage.as_ref())?,
+            events(storage)?,
+        ))
     });
     let (stats, events) = found.map_err(|error| journal_failed(py, &error))?;
     let told = PyDict::new(py);
@@ -71,9 +75,17 @@ pub fn journal_stats(py: Python<'_>, directory: PathBuf) -> PyResult<Bound<'_, P
 
 /// See `_core.pyi`.
 #[pyfunction]
-pub fn journal_backup(py: Python<'_>, directory: PathBuf, to: PathBuf) -> PyResult<Bound<'_, PyDict>> {
+pub fn journal_backup(
+    py: Python<'_>,
+    directory: PathBuf,
+    to: PathBuf,
+) -> PyResult<Bound<'_, PyDict>> {
     let made = py.detach(|| {
-        let config = LogConfig { schema: RECORD_SCHEMA, background: false, ..LogConfig::default() };
+        let config = LogConfig {
+            schema: RECORD_SCHEMA,
+            background: false,
+            ..LogConfig::default()
+        };
         let (log, _) = Log::open(open(directory)?, config)?;
         log.view().backup(create(to)?.as_ref())
     });
@@ -111,7 +123,10 @@ pub fn journal_restore(
 pub fn backup(partition: &Partition, to: PathBuf) -> Result<(u64, u64), ApiError> {
     let Some(journal) = partition.journal() else {
         let hint = "an engine in memory has nothing to back up: open it with a path";
-        return Err(ApiError::NotConfigured { what: "the journal", hint });
+        return Err(ApiError::NotConfigured {
+            what: "the journal",
+            hint,
+        });
     };
     let directory = to.display().to_string();
     let made = create(to).and_then(|storage| journal.backup(storage.as_ref()));
@@ -121,7 +136,10 @@ pub fn backup(partition: &Partition, to: PathBuf) -> Result<(u64, u64), ApiError
         }
         other => ApiError::JournalFailed(other.to_string()),
     })?;
-    Ok((manifest.newest.revision, manifest.files.iter().map(|file| file.bytes).sum()))
+    Ok((
+        manifest.newest.revision,
+        manifest.files.iter().map(|file| file.bytes).sum(),
+    ))
 }
 
 fn manifest<'py>(py: Python<'py>, manifest: &Manifest) -> PyResult<Bound<'py, PyDict>> {
@@ -129,7 +147,10 @@ fn manifest<'py>(py: Python<'py>, manifest: &Manifest) -> PyResult<Bound<'py, Py
     told.set_item("revision", manifest.newest.revision)?;
     told.set_item("time_ms", manifest.newest.time_ms)?;
     told.set_item("files", manifest.files.len())?;
-    told.set_item("bytes", manifest.files.iter().map(|file| file.bytes).sum::<u64>())?;
+    told.set_item(
+        "bytes",
+        manifest.files.iter().map(|file| file.bytes).sum::<u64>(),
+    )?;
     Ok(told)
 }
 
@@ -156,7 +177,9 @@ impl JournalDump {
     #[new]
     fn new(py: Python<'_>, directory: PathBuf, from_revision: Option<u64>) -> PyResult<Self> {
         let reader = py.detach(|| read_at_rest(open(directory)?, from_revision));
-        Ok(Self { reader: reader.map_err(|error| journal_failed(py, &error))? })
+        Ok(Self {
+            reader: reader.map_err(|error| journal_failed(py, &error))?,
+        })
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -182,7 +205,11 @@ fn open(directory: PathBuf) -> Result<Arc<dyn Storage>, JournalError> {
     let file = directory.display().to_string();
     match FsStorage::existing(directory) {
         Ok(storage) => Ok(Arc::new(storage)),
-        Err(source) => Err(JournalError::Io { action: "open", file, source }),
+        Err(source) => Err(JournalError::Io {
+            action: "open",
+            file,
+            source,
+        }),
     }
 }
 
@@ -191,7 +218,11 @@ fn create(directory: PathBuf) -> Result<Arc<dyn Storage>, JournalError> {
     let file = directory.display().to_string();
     match FsStorage::new(directory) {
         Ok(storage) => Ok(Arc::new(storage)),
-        Err(source) => Err(JournalError::Io { action: "make", file, source }),
+        Err(source) => Err(JournalError::Io {
+            action: "make",
+            file,
+            source,
+        }),
     }
 }
 

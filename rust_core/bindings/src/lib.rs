@@ -20,7 +20,8 @@ mod _core {
     use crate::engine::EmbeddedEngine;
     #[pymodule_export]
     use crate::journal::{
-        JournalDump, journal_backup, journal_restore, journal_stats, journal_verify, journal_verify_backup,
+        JournalDump, journal_backup, journal_restore, journal_stats, journal_verify,
+        journal_verify_backup,
     };
     #[pymodule_export]
     use crate::results::{AvailabilityStep, CheckResult};

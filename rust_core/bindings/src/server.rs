@@ -16,14 +16,19 @@ pub struct Server {
 #[pymethods]
 impl Server {
     #[new]
-    fn new(py: Python<'_>, config_json: &str) -> PyResult<Self> {
+    #[pyo3(signature = (config_json, *, log_filter = None))]
+    fn new(py: Python<'_>, config_json: &str, log_filter: Option<&str>) -> PyResult<Self> {
         let started = py.detach(|| {
+            if let Some(filter) = log_filter {
+                bespeak_server::log_json(filter)?;
+            }
             let config = ServerConfig::from_json(config_json)?;
             bespeak_server::Server::start(config)
         });
-        Ok(Self { handle: started.map_err(|error| not_started(py, &error))? })
+        Ok(Self {
+            handle: started.map_err(|error| not_started(py, &error))?,
+        })
     }
-
 
     #[getter]
     fn address(&self) -> String {
@@ -32,7 +37,9 @@ impl Server {
 
     #[getter]
     fn metrics_address(&self) -> Option<String> {
-        self.handle.metrics_address().map(|address| address.to_string())
+        self.handle
+            .metrics_address()
+            .map(|address| address.to_string())
     }
 
     fn wait_ready(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<()> {
@@ -45,6 +52,7 @@ impl Server {
     }
 
     fn wait(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.handle.wait()).map_err(|error| not_started(py, &error))
+        py.detach(|| self.handle.wait())
+            .map_err(|error| not_started(py, &error))
     }
 }

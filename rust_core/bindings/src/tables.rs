@@ -42,7 +42,9 @@ impl Work {
     fn job<'a>(self, batch: &'a RecordBatch) -> Result<Box<dyn Job + 'a>, ApiError> {
         Ok(match self {
             Self::Check => Box::new(check::CheckJob::new(batch, BATCH_ROWS)?),
-            Self::Reserve => Box::new(reserve::ReserveJob::new(batch, BATCH_ROWS, SLICE, NO_TRACE)?),
+            Self::Reserve => Box::new(reserve::ReserveJob::new(
+                batch, BATCH_ROWS, SLICE, NO_TRACE,
+            )?),
             Self::Supply => Box::new(supply::SupplyJob::new(batch, BATCH_ROWS, SLICE, NO_TRACE)?),
         })
     }
@@ -64,7 +66,9 @@ pub fn exchange(
     work: Work,
     rows: Box<dyn RecordBatchReader + Send>,
 ) -> PyResult<PyTable> {
-    let answers = py.detach(|| all(api, work, rows)).map_err(|error| raised(py, &error))?;
+    let answers = py
+        .detach(|| all(api, work, rows))
+        .map_err(|error| raised(py, &error))?;
     PyTable::try_new(answers, work.schema())
 }
 
@@ -79,7 +83,8 @@ fn all(
     let empty = RecordBatch::new_empty(rows.schema());
     drop(work.job(&empty)?);
     for batch in rows {
-        let batch = batch.map_err(|error| ApiError::invalid("table", error, "its batches must be readable"))?;
+        let batch = batch
+            .map_err(|error| ApiError::invalid("table", error, "its batches must be readable"))?;
         for start in (0..batch.num_rows()).step_by(BATCH_ROWS) {
             let part = batch.slice(start, BATCH_ROWS.min(batch.num_rows() - start));
             let (answer, revision) = run(work.job(&part)?, api)?;
@@ -103,6 +108,8 @@ pub fn dump(py: Python<'_>, api: &Api, what: Dump, location: &str) -> PyResult<P
         api.store().partition().wait_durable(revision)?;
         Ok(batches)
     };
-    let batches = py.detach(read).map_err(|error: ApiError| raised(py, &error))?;
+    let batches = py
+        .detach(read)
+        .map_err(|error: ApiError| raised(py, &error))?;
     PyTable::try_new(batches, what.schema())
 }

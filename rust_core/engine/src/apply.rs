@@ -1,12 +1,13 @@
 //! Applies records. The only code that changes state: live steps and replay both come through here.
 
+mod receipts;
+
 use crate::catalog_types::RuleScope;
 use crate::event::{Event, Held, ReceiptPlan, Record};
 use crate::ids::{PositionId, ReceiptNo, ReservationId, Units, UtcMillis};
 use crate::limits::MAX_RULES;
 use crate::movements::Movement;
 use crate::position::Position;
-use crate::receipts::Receipt;
 use crate::reply::ReservationState;
 use crate::requests::Remembered;
 use crate::reservations::{Labels, Line, Reservation};
@@ -318,82 +319,6 @@ impl State {
                 self.set_receipt_plan(no, &plan, overdue)?;
             }
         }
-        Some(())
-    }
-
-    fn apply_receipt(
-        &mut self,
-        no: ReceiptNo,
-        name: &str,
-        position: PositionId,
-        kind: crate::catalog_types::ReceiptKind,
-        plan: &ReceiptPlan,
-    ) -> Option<()> {
-        if position.index() >= self.position_count
-            || self.receipts.get(no).is_some()
-            || self.receipts.find(name).is_some()
-        {
-            return None;
-        }
-        let place = self.position(position);
-        let rule = self.rule_of(place);
-        let receipt = Receipt {
-            name: name.into(),
-            position,
-            yield_ppm: plan.yield_ppm,
-            revision: 1,
-            kind,
-            overdue: false,
-            open: plan.open,
-            received: Units::ZERO,
-            due: plan.due,
-            counts_from: plan.counts_from,
-            overdue_at: self.overdue_at(place.location, plan.counts_from, rule.late_grace),
-        };
-        let entry = Entry {
-            time: plan.counts_from,
-            key: EntryKey::receipt(no),
-            quantity: receipt.counted(&rule),
-        };
-        self.position_mut(position)?.timeline.insert(entry);
-        self.receipts.insert(no, receipt);
-        self.touch(position);
-        Some(())
-    }
-
-    fn apply_receipt_plan(&mut self, no: ReceiptNo, plan: &ReceiptPlan) -> Option<()> {
-        let receipt = self.receipts.get(no)?;
-        // A receipt whose time was moved is judged by its new time.
-        let overdue = receipt.overdue && receipt.counts_from == plan.counts_from;
-        self.set_receipt_plan(no, plan, overdue)?;
-        self.receipts.update(no, |receipt| receipt.revision += 1)?;
-        Some(())
-    }
-
-    fn set_receipt_plan(&mut self, no: ReceiptNo, plan: &ReceiptPlan, overdue: bool) -> Option<()> {
-        let receipt = self.receipts.get(no)?;
-        let (id, old_from) = (receipt.position, receipt.counts_from);
-        let place = self.position(id);
-        let rule = self.rule_of(place);
-        let overdue_at = self.overdue_at(place.location, plan.counts_from, rule.late_grace);
-        let receipt = self.receipts.update(no, |receipt| {
-            receipt.open = plan.open;
-            receipt.due = plan.due;
-            receipt.counts_from = plan.counts_from;
-            receipt.yield_ppm = plan.yield_ppm;
-            receipt.overdue_at = overdue_at;
-            receipt.overdue = overdue;
-        })?;
-        let quantity = receipt.counted(&rule);
-        let key = EntryKey::receipt(no);
-        let timeline = &mut self.position_mut(id)?.timeline;
-        timeline.remove(old_from, key).then_some(())?;
-        timeline.insert(Entry {
-            time: plan.counts_from,
-            key,
-            quantity,
-        });
-        self.touch(id);
         Some(())
     }
 

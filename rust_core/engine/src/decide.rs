@@ -25,7 +25,7 @@ use crate::reply::Reply;
 use crate::state::State;
 
 pub(crate) use hold::Wanted;
-pub(crate) use lens::{Lens, time_refusal};
+pub(crate) use lens::{Lens, time_refusal, time_refusal_at};
 pub(crate) use scratch::Scratch;
 pub(crate) use sourcing::Sourced;
 pub(crate) use terms::is_looser;

@@ -224,6 +224,10 @@ impl State {
 
     fn shock_event(&self, id: PositionId, cause: Option<ShockCause>) -> Option<Event> {
         let position = self.position(id);
+        // Most steps can neither raise a shock nor end one.
+        if position.shock.is_none() && cause.is_none() {
+            return None;
+        }
         let lowest = position.lowest_balance(self.now);
         match (position.shock, cause) {
             (None, Some(cause)) if lowest < 0 => Some(Event::ShockRaised {

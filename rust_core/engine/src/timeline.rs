@@ -143,6 +143,15 @@ impl Timeline {
         .filter(|found| *found > t)
     }
 
+    /// When the first entry is planned; [`UtcMillis::MAX`] without any.
+    #[inline]
+    pub fn first_time(&self) -> UtcMillis {
+        match self {
+            Self::Small(chunk) => chunk.first_time(),
+            Self::Large(large) => large.first_time(),
+        }
+    }
+
     /// The last entry before `end`.
     pub fn last_before(&self, end: UtcMillis) -> Option<(UtcMillis, EntryKey)> {
         match self {

@@ -220,11 +220,13 @@ class EmbeddedEngine:
 class Server:
     """A server on threads of its own in this process. No request waits for the interpreter."""
 
-    def __new__(cls, config_json: str) -> Server:
+    def __new__(cls, config_json: str, *, log_filter: str | None = None) -> Server:
         """Binds the ports and starts to replay the journal; requests are answered UNAVAILABLE until that is done.
 
         Args:
             config_json: the `server` table of the configuration, as JSON.
+            log_filter: writes log lines of this level (debug, info, warn or error) and above to standard error,
+                one JSON object each; None writes none.
 
         Raises:
             FailedPrecondition: a setting, address or certificate cannot work.

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::complete::ship_complete;
 use super::terms::{check_override, check_terms, wanted_line};
-use super::{Decision, Lens, Scratch, check_location, time_refusal};
+use super::{Decision, Lens, Scratch, check_location, time_refusal_at};
 use crate::command::{FillPolicy, HoldTerms, Meta, Reserve};
 use crate::event::{Event, Held, HeldLine};
 use crate::ids::{ItemId, LocationId, PositionId, ReservationId, Units, UtcMillis};
@@ -63,30 +63,38 @@ pub(crate) fn reserve(
     reserve: &Reserve,
 ) -> Result<Decision, EngineError> {
     check_terms(state, &reserve.terms, reserve.lines.len())?;
-    let mut wanted: SmallVec<[(Wanted, LocationId); 1]> = SmallVec::new();
+    let mut wanted: SmallVec<[Wanted; 1]> = SmallVec::new();
     for line in &reserve.lines {
         check_location(state, line.location)?;
-        let line_wanted =
-            wanted_line(state, line.item, line.quantity, line.ship_time, line.latest)?;
+        wanted.push(wanted_line(
+            state,
+            line.item,
+            line.quantity,
+            line.ship_time,
+            line.latest,
+        )?);
         check_override(state, line.item, line.location, reserve.terms.rule.as_ref())?;
-        wanted.push((line_wanted, line.location));
     }
     let lens = Lens {
         state,
         rule: reserve.terms.rule.as_ref(),
     };
-    let mut scratch = Scratch::default();
-    let found: SmallVec<[Found; 1]> = if reserve.terms.fill == FillPolicy::ShipComplete {
-        ship_complete(lens, &wanted)
+    let mut found: SmallVec<[Found; 1]> = SmallVec::new();
+    if reserve.terms.fill == FillPolicy::ShipComplete {
+        let located = wanted.iter().zip(&reserve.lines);
+        let located: SmallVec<[(Wanted, LocationId); 1]> = located
+            .map(|(line, asked)| (*line, asked.location))
+            .collect();
+        found = ship_complete(lens, &located);
     } else {
         let partial = reserve.terms.fill == FillPolicy::Partial;
-        wanted
-            .iter()
-            .map(|(line, at)| reserve_line(lens, &mut scratch, line, *at, partial))
-            .collect()
-    };
-    let lines: SmallVec<[Wanted; 1]> = wanted.iter().map(|(line, _)| *line).collect();
-    finish(state, meta, &reserve.terms, &lines, found)
+        let mut scratch = Scratch::default();
+        for (line, asked) in wanted.iter().zip(&reserve.lines) {
+            let one = reserve_line(lens, &mut scratch, line, asked.location, partial);
+            found.push(one);
+        }
+    }
+    finish(state, meta, &reserve.terms, &wanted, found)
 }
 
 fn reserve_line(
@@ -96,10 +104,11 @@ fn reserve_line(
     at: LocationId,
     partial: bool,
 ) -> Found {
-    if let Some(refusal) = time_refusal(lens, line, at) {
+    let id = lens.state.position_id(line.item, at);
+    if let Some(refusal) = time_refusal_at(lens, line, id, at) {
         return Found::refused(refusal);
     }
-    let Some(id) = lens.state.position_id(line.item, at) else {
+    let Some(id) = id else {
         return Found {
             asked_at: Some(at),
             ..Found::refused(Refusal::InsufficientStock)
@@ -247,15 +256,14 @@ fn hold_event(state: &State, terms: &HoldTerms, found: &[Found]) -> Result<Held,
     let life = terms
         .expires_in_ms
         .unwrap_or(state.settings.default_hold_ms);
-    let lines = found
-        .iter()
-        .flat_map(|one| &one.parts)
-        .map(|part| HeldLine {
+    let mut lines: SmallVec<[HeldLine; 1]> = SmallVec::new();
+    for part in found.iter().flat_map(|one| &one.parts) {
+        lines.push(HeldLine {
             position: part.position,
             quantity: part.quantity,
             ship_time: part.ship_time,
-        })
-        .collect();
+        });
+    }
     Ok(Held {
         reservation: ReservationId(state.reservations.next_id),
         lines,

@@ -45,7 +45,11 @@ impl Lens<'_> {
 
     /// Last ship time that may be promised.
     pub fn horizon(&self, item: ItemId, location: LocationId) -> UtcMillis {
-        let rule = match self.state.position_id(item, location) {
+        self.horizon_at(self.state.position_id(item, location), location)
+    }
+
+    fn horizon_at(&self, id: Option<PositionId>, location: LocationId) -> UtcMillis {
+        let rule = match id {
             Some(id) => self.state.rule_of(self.state.position(id)),
             None => self.state.location_rule(location),
         };
@@ -60,8 +64,19 @@ impl Lens<'_> {
 }
 
 pub(crate) fn time_refusal(lens: Lens<'_>, line: &Wanted, at: LocationId) -> Option<Refusal> {
+    time_refusal_at(lens, line, lens.state.position_id(line.item, at), at)
+}
+
+/// The same where the position was looked up already.
+#[inline]
+pub(crate) fn time_refusal_at(
+    lens: Lens<'_>,
+    line: &Wanted,
+    id: Option<PositionId>,
+    at: LocationId,
+) -> Option<Refusal> {
     if line.ship_time < lens.state.now() {
         return Some(Refusal::ShipTimePast);
     }
-    (line.ship_time > lens.horizon(line.item, at)).then_some(Refusal::BeyondHorizon)
+    (line.ship_time > lens.horizon_at(id, at)).then_some(Refusal::BeyondHorizon)
 }

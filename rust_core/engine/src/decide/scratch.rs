@@ -60,6 +60,9 @@ impl Scratch {
 
     /// Lowest net balance of a position from `t` on.
     pub fn lowest_net(&self, state: &State, id: PositionId, t: UtcMillis) -> i64 {
+        if self.taken.is_empty() {
+            return state.position(id).lowest_net(t);
+        }
         lowest(state.position(id), &self.running(id), t)
     }
 

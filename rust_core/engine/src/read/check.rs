@@ -10,6 +10,9 @@ use crate::refusal::{EngineError, Refusal};
 use crate::state::State;
 use crate::timeline::Look;
 
+/// Lines that are looked up side by side.
+const BATCH: usize = 32;
+
 /// What is asked of one position.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckLine {
@@ -75,6 +78,41 @@ impl State {
     /// Unknown item or location.
     #[inline]
     pub fn check(&self, line: &CheckLine) -> Result<CheckAnswer, EngineError> {
+        self.check_found(line, self.position_id(line.item, line.location))
+    }
+
+    /// Answers one line each, in order: the same answers as [`State::check`], several times faster over many
+    /// positions, because the memory that one line waits for is fetched while others are looked up.
+    pub fn check_many(
+        &self,
+        lines: &[CheckLine],
+        mut answer: impl FnMut(Result<CheckAnswer, EngineError>),
+    ) {
+        for block in lines.chunks(BATCH) {
+            let mut found = [None; BATCH];
+            let mut first = [UtcMillis::ZERO; BATCH];
+            for (found, line) in found.iter_mut().zip(block) {
+                *found = self.position_id(line.item, line.location);
+            }
+            for (first, found) in first.iter_mut().zip(&found) {
+                if let Some(id) = *found {
+                    *first = self.position(id).timeline.first_time();
+                }
+            }
+            // The times are only read so that their memory is near; the compiler must not see that.
+            std::hint::black_box(&first);
+            for (line, found) in block.iter().zip(found) {
+                answer(self.check_found(line, found));
+            }
+        }
+    }
+
+    #[inline]
+    fn check_found(
+        &self,
+        line: &CheckLine,
+        id: Option<PositionId>,
+    ) -> Result<CheckAnswer, EngineError> {
         decide::check_item(self, line.item)?;
         decide::check_location(self, line.location)?;
         let at = line.ship_time.unwrap_or(self.now);
@@ -87,7 +125,6 @@ impl State {
             hypothetical: false,
             refusal: None,
         };
-        let id = self.position_id(line.item, line.location);
         let own = match id {
             Some(id) => self.rule_of(self.position(id)),
             None => self.location_rule(line.location),

@@ -51,6 +51,11 @@ impl Large {
         self.len
     }
 
+    pub fn first_time(&self) -> UtcMillis {
+        let first = self.parts.first();
+        first.map_or(UtcMillis::MAX, |part| part.chunk.first_time())
+    }
+
     pub fn lowest_from(&self, t: UtcMillis) -> i64 {
         let n = self
             .parts

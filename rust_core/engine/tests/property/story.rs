@@ -207,7 +207,7 @@ impl Story {
                 .values()
                 .flat_map(|one| [one.counts_from, one.counts_from.plus(-1)]),
         );
-        for at in times {
+        for &at in &times {
             let expected = oracle.available(place, at, &[]);
             prop_assert_eq!(
                 self.state.available(item, location, at).get(),
@@ -239,6 +239,20 @@ impl Story {
                 at
             );
         }
+        let lines: Vec<CheckLine> = times
+            .iter()
+            .map(|at| CheckLine {
+                item,
+                location,
+                quantity: Units::new((at.get() % 30) as u64).expect("small"),
+                ship_time: Some(*at),
+                rule: None,
+            })
+            .collect();
+        let mut many = Vec::new();
+        self.state.check_many(&lines, |answer| many.push(answer));
+        let single: Vec<_> = lines.iter().map(|line| self.state.check(line)).collect();
+        prop_assert_eq!(many, single);
         for (from, units) in self.state.staircase(item, location, now) {
             prop_assert_eq!(units.get(), oracle.available(place, from, &[]));
         }
