@@ -37,7 +37,9 @@ impl Input {
                 ApiError::Malformed("the stream ended before its first message".to_owned())
             })?;
         let descriptor = first.flight_descriptor.clone();
-        let all = stream::once(std::future::ready(Ok(first)))
+        // Clients in C++ and Python name the table in a message of its own, before that of the schema.
+        let head = (!first.data_header.is_empty()).then_some(Ok(first));
+        let all = stream::iter(head)
             .chain(messages.map_err(|status| FlightError::Tonic(Box::new(status))));
         let batches = FlightRecordBatchStream::new_from_flight_data(all);
         Ok((
