@@ -28,6 +28,7 @@ OWN = {
     "engine_time_ms",
     "epoch",
     "expires_at_ms",
+    "from_time_ms",
     "raised_at_ms",
     "revision",
     "created_revision",
@@ -115,7 +116,7 @@ def script(service, day):
     yield ask("list_regions")
     yield ask("list_lanes")
     lines = {"item": ["tea", "tea", "coffee"], "location": ["ams1", "mars", "ams1"], "quantity": [1, 1, 1]}
-    yield ask("check_table", pa.table(lines))
+    yield ask("check_table", pa.table({**lines, "ship_time_ms": [day] * 3}))
     yield ask("check_table", pa.table({"item": ["tea"]}))
     identified = {**lines, "request_id": [str(each) for each in ids[3:6]], "ship_time_ms": [day] * 3}
     yield ask("reserve_table", pa.table(identified))
