@@ -19,10 +19,10 @@ const RECEIPT_UNITS: u64 = 20;
 const COMMITMENT_UNITS: u64 = 10;
 const DAY_MS: i64 = 86_400_000;
 /// Positions that one reservation of the loading takes from.
-const BLOCK: u32 = 256;
+const BLOCK: u32 = 250;
 const TASKS: u64 = 64;
 /// Lines of one Check when the stock is read back.
-const CHECK_LINES: u32 = 500;
+const CHECK_LINES: u32 = 250;
 const SERVING_MAX: Duration = Duration::from_secs(60);
 
 const CATALOG: &str = "/bespeak.v1.CatalogService";
