@@ -200,10 +200,10 @@ fn read_stock(bytes: &[u8]) -> Result<HashMap<(String, String), i64>> {
         let items = ipc::texts("stock", &batch, "item")?;
         let locations = ipc::texts("stock", &batch, "location")?;
         let available = ipc::integers("stock", &batch, "available", 0..=i64::MAX)?;
-        for row in 0..batch.num_rows() {
+        for (row, units) in available.iter().enumerate() {
             let item = text("stock", "item", row, items.get(row))?.to_owned();
             let location = text("stock", "location", row, locations.get(row))?.to_owned();
-            let units = available[row].min(QUANTITY_MAX);
+            let units = (*units).min(QUANTITY_MAX);
             if found
                 .insert((item.clone(), location.clone()), units)
                 .is_some()

@@ -36,7 +36,7 @@ pub fn put_item(request: &mut pb::PutItemRequest) -> Result<Command> {
         return Err(ApiError::invalid(
             "item.units",
             item.units.len(),
-            "at most 32 are allowed",
+            format!("at most {MAX_ITEM_UNITS} are allowed"),
         ));
     }
     let mut units: Vec<UnitOfMeasure> = Vec::with_capacity(item.units.len());
@@ -108,7 +108,7 @@ pub fn put_region(catalog: &Catalog, request: &mut pb::PutRegionRequest) -> Resu
         return Err(ApiError::invalid(
             "region.locations",
             region.locations.len(),
-            "at most 65536 are allowed",
+            format!("at most {MAX_REGION_LOCATIONS} are allowed"),
         ));
     }
     let mut locations = Vec::with_capacity(region.locations.len());
@@ -245,7 +245,7 @@ pub fn put_rule(catalog: &Catalog, request: &pb::PutRuleRequest) -> Result<Comma
             return Err(ApiError::invalid(
                 "rule.horizon_ms",
                 ms,
-                "at most 94867200000 are allowed",
+                format!("at most {MAX_HORIZON_MS} are allowed"),
             ));
         }
     };

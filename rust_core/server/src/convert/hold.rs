@@ -125,7 +125,7 @@ fn candidates(catalog: &Catalog, locations: &[String], region: &str) -> Result<C
         (count, true) if count > MAX_CANDIDATES => Err(ApiError::invalid(
             "locations",
             count,
-            "at most 256 are allowed",
+            format!("at most {MAX_CANDIDATES} are allowed"),
         )),
         (_, true) => {
             let mut ids = SmallVec::with_capacity(locations.len());
@@ -225,7 +225,7 @@ fn part_count(count: usize) -> Result<()> {
         return Err(ApiError::invalid(
             "lines",
             count,
-            "at most 1024 are allowed: a reservation has no more",
+            format!("at most {MAX_PARTS} are allowed: a reservation has no more"),
         ));
     }
     Ok(())

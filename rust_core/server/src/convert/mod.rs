@@ -13,6 +13,8 @@ pub mod zone;
 
 use bespeak_engine::{Catalog, EngineError, ItemId, LocationId};
 
+use bespeak_engine::limits::MAX_LINES;
+
 use crate::error::{ApiError, shorten};
 
 /// The id of an item.
@@ -60,11 +62,13 @@ pub fn line_count(count: usize) -> Result<(), ApiError> {
             "at least one is needed",
         ));
     }
-    if count > bespeak_engine::limits::MAX_LINES {
+    if count > MAX_LINES {
         return Err(ApiError::invalid(
             "lines",
             count,
-            "at most 512 are allowed: split the request, or use the bulk interface",
+            format!(
+                "at most {MAX_LINES} are allowed: split the request, or use the bulk interface"
+            ),
         ));
     }
     Ok(())

@@ -31,6 +31,9 @@ struct Waiting {
     _permit: Option<OwnedPermit>,
 }
 
+/// What a request asks of the services, with the trace it belongs to.
+type Act = Box<dyn FnOnce(&Api, u128) -> Seen<Answered>>;
+
 /// One session.
 pub(crate) struct Session {
     shared: Arc<Shared>,
@@ -89,37 +92,36 @@ impl Session {
 
     fn execute(&self, request: pb::SessionRequest) -> Waiting {
         let taken_up = Instant::now();
-        let (method, act): (Method, Box<dyn FnOnce(&Api, u128) -> Seen<Answered>>) =
-            match request.request {
-                Some(Asked::Promise(ask)) => (
-                    Method::Promise,
-                    Box::new(|api, trace| api.promise(ask, trace).map(Answered::Promise)),
-                ),
-                Some(Asked::Reserve(ask)) => (
-                    Method::Reserve,
-                    Box::new(|api, trace| api.reserve(ask, trace).map(Answered::Reserve)),
-                ),
-                Some(Asked::Confirm(ask)) => (
-                    Method::Confirm,
-                    Box::new(|api, trace| api.confirm(ask, trace).map(Answered::Confirm)),
-                ),
-                Some(Asked::Fulfil(ask)) => (
-                    Method::Fulfil,
-                    Box::new(|api, trace| api.fulfil(ask, trace).map(Answered::Fulfil)),
-                ),
-                Some(Asked::Release(ask)) => (
-                    Method::Release,
-                    Box::new(|api, trace| api.release(ask, trace).map(Answered::Release)),
-                ),
-                Some(Asked::Check(ask)) => (
-                    Method::Check,
-                    Box::new(|api, _| api.check(ask).map(Answered::Check)),
-                ),
-                None => {
-                    let error = ApiError::invalid("request", "missing", "set one of its requests");
-                    (Method::Session, Box::new(|_, _| Seen::failed(error)))
-                }
-            };
+        let (method, act): (Method, Act) = match request.request {
+            Some(Asked::Promise(ask)) => (
+                Method::Promise,
+                Box::new(|api, trace| api.promise(ask, trace).map(Answered::Promise)),
+            ),
+            Some(Asked::Reserve(ask)) => (
+                Method::Reserve,
+                Box::new(|api, trace| api.reserve(ask, trace).map(Answered::Reserve)),
+            ),
+            Some(Asked::Confirm(ask)) => (
+                Method::Confirm,
+                Box::new(|api, trace| api.confirm(ask, trace).map(Answered::Confirm)),
+            ),
+            Some(Asked::Fulfil(ask)) => (
+                Method::Fulfil,
+                Box::new(|api, trace| api.fulfil(ask, trace).map(Answered::Fulfil)),
+            ),
+            Some(Asked::Release(ask)) => (
+                Method::Release,
+                Box::new(|api, trace| api.release(ask, trace).map(Answered::Release)),
+            ),
+            Some(Asked::Check(ask)) => (
+                Method::Check,
+                Box::new(|api, _| api.check(ask).map(Answered::Check)),
+            ),
+            None => {
+                let error = ApiError::invalid("request", "missing", "set one of its requests");
+                (Method::Session, Box::new(|_, _| Seen::failed(error)))
+            }
+        };
         let (seen, permit) = match self.shared.permit_owned() {
             Ok(permit) => (act(&self.api, self.trace_id), Some(permit)),
             Err(error) => (Seen::failed(error), None),
