@@ -61,7 +61,7 @@ def script(service, day):
             answer = error
         return method, told(answer)
 
-    ids = [uuid.UUID(int=0x0190_0000_0000_7000_8000_0000_0000_0000 + n) for n in range(9)]
+    ids = [uuid.UUID(int=0x0190_0000_0000_4000_8000_0000_0000_0000 + n) for n in range(9)]
     tea = [PromiseLine("tea", 8, ship_time_ms=day)]
     yield ask("set_on_hand", "tea", "ams1", 20)
     yield ask("set_on_hand", "tea", "ams2", 1, unit="case")
@@ -85,7 +85,13 @@ def script(service, day):
     yield ask("promise", tea, region="nl", order_ref="o-1", customer="ann", request_id=ids[0])
     yield ask("promise", tea, region="nl", order_ref="o-1", customer="ann", request_id=ids[0])
     yield ask("promise", tea, region="nl", order_ref="o-2", request_id=ids[0])
-    yield ask("promise", [PromiseLine("tea", 500)], locations=["ams1", "ams2"], fill="PARTIAL", request_id=ids[1])
+    yield ask(
+        "promise",
+        [PromiseLine("tea", 500, ship_time_ms=day)],
+        locations=["ams1", "ams2"],
+        fill="PARTIAL",
+        request_id=ids[1],
+    )
     yield ask("promise", tea, locations=["mars"])
     yield ask("promise", tea)
     yield ask("reserve", [ReserveLine("tea", "ams2", 5, ship_time_ms=day)], confirm=True, tier=3, segment="web")

@@ -2,45 +2,109 @@
 
 import json
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pyarrow as pa
 from pyarrow import flight
 
-from bespeak._status import error_from_details
+from bespeak._status import DETAILS_KEY, error_from_details
 from bespeak._tls import Tls
 from bespeak.errors import BespeakError, from_status, invalid
 
 # The server takes messages of 4 MiB; half leaves room for what a batch carries beside its rows.
 BATCH_BYTES = 2 << 20
 BATCH_ROWS = 65_536
-# What pyarrow raises for a status that it has a class for.
-_STATUS_OF: tuple[tuple[type[Exception], int], ...] = (
-    (flight.FlightTimedOutError, 4),
-    (flight.FlightUnavailableError, 14),
-    (flight.FlightUnauthorizedError, 7),
-    (flight.FlightUnauthenticatedError, 16),
-    (flight.FlightCancelledError, 1),
-    (pa.ArrowNotImplementedError, 12),
-    (pa.ArrowKeyError, 5),
-    (pa.ArrowInvalid, 3),
-    (pa.ArrowMemoryError, 8),
+# What pyarrow raises when no server answered.
+_STATUS_OF: tuple[tuple[type[Exception], int, str], ...] = (
+    (flight.FlightTimedOutError, 4, "DEADLINE_EXCEEDED"),
+    (flight.FlightUnavailableError, 14, "UNAVAILABLE"),
+    (flight.FlightCancelledError, 1, "CANCELLED"),
+    (pa.ArrowInvalid, 3, "INVALID_ARGUMENT"),
 )
-_SAID_BY_GRPC = re.compile(
-    r"(?:Flight returned .*? error.*?, with message: )?(?P<message>.*?)\.? (?:Detail|gRPC client debug context): .*",
-    re.S,
+_WRAPPED = re.compile(
+    r"Flight returned .*? error, with message: (?P<message>.*?)\. gRPC client debug context: .*", re.S
 )
 
 
-def connect(address: str, tls: Tls | None) -> flight.FlightClient:
+class _Details(flight.ClientMiddleware):  # type: ignore[misc]
+    """Keeps what the server said of a failed call: pyarrow's own exceptions leave it out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status = b""
+
+    def received_headers(self, headers: Mapping[str, list[str | bytes]]) -> None:
+        for value in headers.get(DETAILS_KEY, ()):
+            if isinstance(value, bytes):
+                self.status = value
+
+
+class _EachCall(flight.ClientMiddlewareFactory):  # type: ignore[misc]
+    """Starts every call with details of its own; a thread makes one call at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls = threading.local()
+
+    def start_call(self, info: object) -> _Details:  # noqa: ARG002 - the library passes it
+        details = _Details()
+        self._calls.last = details
+        return details
+
+    def last_status(self) -> bytes:
+        details: _Details | None = getattr(self._calls, "last", None)
+        return details.status if details else b""
+
+
+class Tables:
+    """A connection for tables. Threads may share one."""
+
+    def __init__(self, address: str, tls: Tls | None, timeout_s: float) -> None:
+        self._calls = _EachCall()
+        self._client = connect(address, tls, [self._calls])
+        self._options = flight.FlightCallOptions(timeout=timeout_s)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._client.close()
+
+    def exchange(self, job: str, table: pa.Table) -> pa.Table:
+        """Sends a table and returns the answers, one row for each."""
+        with self._errors():
+            writer, reader = self._client.do_exchange(flight.FlightDescriptor.for_path(job), self._options)
+            # Answers come while rows are still being sent: whoever only sent would wait for ever.
+            with writer, ThreadPoolExecutor(1) as pool:
+                sent = pool.submit(_send, writer, table)
+                answers = reader.read_all()
+                sent.result()
+        return answers
+
+    def dump(self, what: str, location: str) -> pa.Table:
+        """Reads a table of the state."""
+        ticket = flight.Ticket(json.dumps({"table": what, "location": location}))
+        with self._errors():
+            return self._client.do_get(ticket, self._options).read_all()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except BespeakError:
+            raise
+        except (flight.FlightError, pa.ArrowException, OSError) as error:
+            raise error_from_details(self._calls.last_status()) or _unanswered(error) from None
+
+
+def connect(address: str, tls: Tls | None, middleware: list[flight.ClientMiddlewareFactory]) -> flight.FlightClient:
     """Connects to a server when the first table is sent."""
+    given: dict[str, object] = {"middleware": middleware}
     if address.startswith("unix:"):
-        return flight.connect(f"grpc+unix://{address.removeprefix('unix:')}")
+        return flight.connect(f"grpc+unix://{address.removeprefix('unix:')}", **given)
     if tls is None:
-        return flight.connect(f"grpc://{address}")
-    given: dict[str, object] = {}
+        return flight.connect(f"grpc://{address}", **given)
     if tls.ca is not None:
         given["tls_root_certs"] = tls.ca.read_bytes()
     if tls.certificate is not None and tls.key is not None:
@@ -48,26 +112,6 @@ def connect(address: str, tls: Tls | None) -> flight.FlightClient:
     if tls.server_name:
         given["override_hostname"] = tls.server_name
     return flight.connect(f"grpc+tls://{address}", **given)
-
-
-def exchange(client: flight.FlightClient, job: str, table: pa.Table, timeout_s: float) -> pa.Table:
-    """Sends a table and returns the answers, one row for each."""
-    options = flight.FlightCallOptions(timeout=timeout_s)
-    with _errors():
-        writer, reader = client.do_exchange(flight.FlightDescriptor.for_path(job), options)
-        # Answers come while rows are still being sent: whoever only sent would wait for ever.
-        with writer, ThreadPoolExecutor(1) as pool:
-            sent = pool.submit(_send, writer, table)
-            answers = reader.read_all()
-            sent.result()
-    return answers
-
-
-def dump(client: flight.FlightClient, what: str, location: str, timeout_s: float) -> pa.Table:
-    """Reads a table of the state."""
-    ticket = flight.Ticket(json.dumps({"table": what, "location": location}))
-    with _errors():
-        return client.do_get(ticket, flight.FlightCallOptions(timeout=timeout_s)).read_all()
 
 
 def _send(writer: flight.FlightStreamWriter, table: pa.Table) -> None:
@@ -80,23 +124,9 @@ def _send(writer: flight.FlightStreamWriter, table: pa.Table) -> None:
     writer.done_writing()
 
 
-@contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
-    except BespeakError:
-        raise
-    except (flight.FlightError, pa.ArrowException, OSError) as error:
-        raise _told(error) from None
-
-
-def _told(error: Exception) -> BespeakError:
-    status = next((number for kind, number in _STATUS_OF if isinstance(error, kind)), 13)
-    text = str(error)
-    found = _SAID_BY_GRPC.fullmatch(text)
-    message = found["message"] if found else text
-    details = getattr(error, "extra_info", b"")
-    if details:
-        return error_from_details(status, message, details)
-    names = {1: "CANCELLED", 3: "INVALID_ARGUMENT", 4: "DEADLINE_EXCEEDED", 14: "UNAVAILABLE"}
-    return from_status(status, names.get(status, "INTERNAL"), message)
+def _unanswered(error: Exception) -> BespeakError:
+    """The error for a call that no server answered."""
+    known = ((number, name) for kind, number, name in _STATUS_OF if isinstance(error, kind))
+    status, name = next(known, (13, "INTERNAL"))
+    found = _WRAPPED.fullmatch(str(error))
+    return from_status(status, name, found["message"] if found else str(error))

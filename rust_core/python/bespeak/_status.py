@@ -11,7 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from bespeak.errors import BespeakError, from_status
 
-_DETAILS = "grpc-status-details-bin"
+DETAILS_KEY = "grpc-status-details-bin"
 _FIELD = descriptor_pb2.FieldDescriptorProto
 
 
@@ -23,15 +23,19 @@ def error_from_call(call: grpc.RpcError) -> BespeakError:
     # The stubs take one entry for the whole.
     metadata: Iterable[tuple[str, str | bytes]] = call.trailing_metadata() or ()  # type: ignore[assignment]
     for key, value in metadata:
-        if key == _DETAILS and isinstance(value, bytes):
+        if key == DETAILS_KEY and isinstance(value, bytes):
             code, retry_after_ms = _details(value, code)
     return from_status(status.value[0], code, message, retry_after_ms)
 
 
-def error_from_details(status: int, message: str, details: bytes) -> BespeakError:
-    """The error for a status number, a message and the bytes of a google.rpc.Status."""
+def error_from_details(details: bytes) -> BespeakError | None:
+    """The error for the bytes of a google.rpc.Status; None when they are none."""
+    try:
+        status = _classes()[0].FromString(details)
+    except DecodeError:
+        return None
     code, retry_after_ms = _details(details, "INTERNAL")
-    return from_status(status, code, message, retry_after_ms)
+    return from_status(status.code, code, status.message, retry_after_ms)  # type: ignore[attr-defined]
 
 
 def _details(value: bytes, code: str) -> tuple[str, int | None]:
@@ -63,6 +67,8 @@ def _classes() -> tuple[type[Message], type[Message], type[Message]]:
     file = descriptor_pb2.FileDescriptorProto(name="bespeak/status.proto", package="google.rpc", syntax="proto3")
     file.dependency.extend([any_pb2.DESCRIPTOR.name, duration_pb2.DESCRIPTOR.name])
     status = file.message_type.add(name="Status")
+    status.field.add(name="code", number=1, type=_FIELD.TYPE_INT32, label=_FIELD.LABEL_OPTIONAL)
+    status.field.add(name="message", number=2, type=_FIELD.TYPE_STRING, label=_FIELD.LABEL_OPTIONAL)
     status.field.add(
         name="details",
         number=3,

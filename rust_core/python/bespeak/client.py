@@ -7,9 +7,8 @@ from typing import Any, Self, TypeVar
 import grpc
 import pyarrow as pa
 from google.protobuf.message import Message
-from pyarrow import flight
 
-from bespeak import _flight
+from bespeak._flight import Tables
 from bespeak._methods import Methods
 from bespeak._methods.caller import Method
 from bespeak._status import error_from_call
@@ -63,7 +62,7 @@ class Client(Methods):
         self._table_timeout_s = table_timeout_ms / 1000
         self._tls = tls if isinstance(tls, Tls) else Tls() if tls else None
         self._channel = _channel(address, self._tls)
-        self._flight: flight.FlightClient | None = None
+        self._flight: Tables | None = None
         self._calls: dict[Method[Any], grpc.UnaryUnaryMultiCallable[Any, Any]] = {}
 
     def close(self) -> None:
@@ -99,14 +98,14 @@ class Client(Methods):
         return response
 
     def _exchange(self, job: str, table: pa.Table) -> pa.Table:
-        return _flight.exchange(self._tables(), job, table, self._table_timeout_s)
+        return self._tables().exchange(job, table)
 
     def _dump(self, what: str, location: str) -> pa.Table:
-        return _flight.dump(self._tables(), what, location, self._table_timeout_s)
+        return self._tables().dump(what, location)
 
-    def _tables(self) -> flight.FlightClient:
+    def _tables(self) -> Tables:
         if self._flight is None:
-            self._flight = _flight.connect(self.address, self._tls)
+            self._flight = Tables(self.address, self._tls, self._table_timeout_s)
         return self._flight
 
     def _now_ms(self) -> int:
