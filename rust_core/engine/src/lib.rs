@@ -29,6 +29,7 @@ mod ids;
 pub mod limits;
 mod movements;
 mod position;
+mod position_index;
 mod read;
 mod receipts;
 mod refusal;

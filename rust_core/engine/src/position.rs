@@ -4,8 +4,9 @@ use crate::catalog_types::{StockStatus, SupplyRule};
 use crate::ids::{ItemId, LocationId, ShockId, Units, UtcMillis};
 use crate::timeline::Timeline;
 
-/// One item at one location.
+/// One item at one location. Two cache lines that are fetched together, none shared with a neighbour.
 #[derive(Clone, Debug)]
+#[repr(align(128))]
 pub struct Position {
     pub(crate) item: ItemId,
     pub(crate) location: LocationId,
@@ -20,6 +21,8 @@ pub struct Position {
     pub(crate) rule: u16,
     pub(crate) shock: Option<ShockId>,
 }
+
+const _: () = assert!(std::mem::size_of::<Position>() == 128);
 
 impl Position {
     pub(crate) fn new(item: ItemId, location: LocationId) -> Self {

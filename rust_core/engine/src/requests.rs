@@ -1,8 +1,9 @@
 //! Answers remembered by request id, bounded; what falls out is rebuilt from the journal.
 
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::UtcMillis;
@@ -21,11 +22,17 @@ pub struct Remembered {
     pub reply: Reply,
 }
 
+/// The newest answers, in the order in which they were given. New ones and those that fall out are touched where
+/// memory is near anyway: only the index, four bytes an entry, is looked up at random.
 #[derive(Clone, Debug)]
 pub(crate) struct Requests {
     limit: usize,
-    order: VecDeque<u128>,
-    answers: HashMap<u128, Remembered, foldhash::fast::FixedState>,
+    answers: VecDeque<(u128, Remembered)>,
+    /// How many answers have fallen out: the n-th of all answers is `answers[n - dropped]`.
+    dropped: u64,
+    /// Low bits of the numbers of answers, by request id.
+    index: HashTable<u32>,
+    hasher: foldhash::fast::FixedState,
     /// Revision of the newest answer that fell out; 0 is none.
     pub forgotten_revision: u64,
 }
@@ -33,39 +40,71 @@ pub(crate) struct Requests {
 impl Requests {
     pub fn new(limit: usize, hasher: foldhash::fast::FixedState) -> Self {
         Self {
-            limit: limit.max(1),
-            order: VecDeque::new(),
-            answers: HashMap::with_hasher(hasher),
+            limit: limit.clamp(1, u32::MAX as usize),
+            answers: VecDeque::new(),
+            dropped: 0,
+            index: HashTable::new(),
+            hasher,
             forgotten_revision: 0,
         }
     }
 
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.answers.len()
+    }
+
+    /// Place in `answers` of an answer by the low bits of its number.
+    #[inline]
+    fn place(dropped: u64, number: u32) -> usize {
+        number.wrapping_sub(dropped as u32) as usize
+    }
+
+    fn find(&self, id: u128) -> Option<usize> {
+        let hash = self.hasher.hash_one(id);
+        let found = self.index.find(hash, |number| {
+            self.answers[Self::place(self.dropped, *number)].0 == id
+        });
+        found.map(|number| Self::place(self.dropped, *number))
     }
 
     #[inline]
     pub fn get(&self, id: u128) -> Option<&Remembered> {
-        self.answers.get(&id)
+        self.find(id).map(|place| &self.answers[place].1)
     }
 
     pub fn insert(&mut self, id: u128, answer: Remembered) {
-        if self.order.len() >= self.limit
-            && let Some(oldest) = self.order.pop_front()
-            && let Some(forgotten) = self.answers.remove(&oldest)
-        {
-            self.forgotten_revision = self.forgotten_revision.max(forgotten.revision);
+        if let Some(place) = self.find(id) {
+            self.answers[place].1 = answer;
+            return;
         }
-        if self.answers.insert(id, answer).is_none() {
-            self.order.push_back(id);
+        if self.answers.len() >= self.limit {
+            self.drop_oldest();
         }
+        let number = self.dropped.wrapping_add(self.answers.len() as u64) as u32;
+        self.answers.push_back((id, answer));
+        let (answers, dropped, hasher) = (&self.answers, self.dropped, &self.hasher);
+        let hash = hasher.hash_one(id);
+        self.index.insert_unique(hash, number, |number| {
+            hasher.hash_one(answers[Self::place(dropped, *number)].0)
+        });
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some((oldest, answer)) = self.answers.pop_front() else {
+            return;
+        };
+        let number = self.dropped as u32;
+        let hash = self.hasher.hash_one(oldest);
+        if let Ok(entry) = self.index.find_entry(hash, |other| *other == number) {
+            entry.remove();
+        }
+        self.dropped += 1;
+        self.forgotten_revision = self.forgotten_revision.max(answer.revision);
     }
 
     /// Oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (u128, &Remembered)> {
-        self.order
-            .iter()
-            .filter_map(|id| self.answers.get(id).map(|answer| (*id, answer)))
+        self.answers.iter().map(|(id, answer)| (*id, answer))
     }
 }
 
@@ -87,4 +126,46 @@ pub fn uuid_text(id: u128) -> String {
         &hex[16..20],
         &hex[20..]
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn answer(revision: u64) -> Remembered {
+        Remembered {
+            revision,
+            fingerprint: revision * 3,
+            time: UtcMillis::ZERO,
+            reply: Reply::Catalog,
+        }
+    }
+
+    #[test]
+    fn the_newest_answers_are_found_and_no_other() {
+        let mut requests = Requests::new(50, foldhash::fast::FixedState::default());
+        let mut order: Vec<u128> = Vec::new();
+        let mut last: BTreeMap<u128, u64> = BTreeMap::new();
+        let mut seed = 3u64;
+        for revision in 1..5_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let id = u128::from(seed >> 33) % 120 + 1;
+            requests.insert(id, answer(revision));
+            if !order.contains(&id) {
+                order.push(id);
+                if order.len() > 50 {
+                    let oldest = order.remove(0);
+                    let forgotten = last.remove(&oldest).expect("it was there");
+                    assert!(requests.forgotten_revision >= forgotten);
+                }
+            }
+            last.insert(id, revision);
+            for id in 1..=120 {
+                let found = requests.get(id).map(|found| found.revision);
+                assert_eq!(found, last.get(&id).copied(), "{id} at {revision}");
+            }
+            assert!(requests.iter().map(|(id, _)| id).eq(order.iter().copied()));
+        }
+    }
 }

@@ -1,8 +1,6 @@
 //! The state of one partition: everything that an answer may depend on.
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
-use std::hash::BuildHasher;
 
 use crate::catalog::Catalog;
 use crate::catalog_types::{LateGrace, SupplyRule};
@@ -10,6 +8,7 @@ use crate::ids::{ItemId, LocationId, PositionId, ReservationId, ShockId, UtcMill
 use crate::limits;
 use crate::movements::Movements;
 use crate::position::Position;
+use crate::position_index::PositionIndex;
 use crate::receipts::{Receipt, Receipts};
 use crate::requests::{Remembered, Requests};
 use crate::reservations::{Reservation, Reservations};
@@ -44,14 +43,6 @@ impl Default for Settings {
     }
 }
 
-/// Where a position is found.
-#[derive(Clone, Copy, Debug)]
-struct PositionSlot {
-    item: ItemId,
-    location: LocationId,
-    position: PositionId,
-}
-
 /// The state of one partition.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -65,8 +56,7 @@ pub struct State {
     pub(crate) position_rules: Vec<SupplyRule>,
     pub(crate) positions: Vec<Vec<Position>>,
     pub(crate) position_count: usize,
-    index: HashTable<PositionSlot>,
-    hasher: FixedState,
+    index: PositionIndex,
     pub(crate) receipts: Receipts,
     pub(crate) reservations: Reservations,
     pub(crate) requests: Requests,
@@ -95,8 +85,7 @@ impl State {
             position_rules: vec![SupplyRule::default()],
             positions: Vec::new(),
             position_count: 0,
-            index: HashTable::new(),
-            hasher: hasher.clone(),
+            index: PositionIndex::new(hasher.clone()),
             receipts: Receipts::with_hasher(hasher.clone()),
             reservations: Reservations::new(hasher.clone()),
             requests: Requests::new(settings.remembered_requests, hasher.clone()),
@@ -133,11 +122,7 @@ impl State {
     /// The position of an item at a location, if anything was ever said of it.
     #[inline]
     pub fn position_id(&self, item: ItemId, location: LocationId) -> Option<PositionId> {
-        self.index
-            .find(self.key_hash(item, location), |slot| {
-                slot.item == item && slot.location == location
-            })
-            .map(|slot| slot.position)
+        self.index.find(item, location)
     }
 
     /// The position of an id that this state gave.
@@ -226,16 +211,7 @@ impl State {
         {
             return false;
         }
-        let slot = PositionSlot {
-            item: position.item,
-            location: position.location,
-            position: id,
-        };
-        let hash = self.key_hash(slot.item, slot.location);
-        let hasher = self.hasher.clone();
-        self.index.insert_unique(hash, slot, |slot| {
-            hash_key(&hasher, slot.item, slot.location)
-        });
+        self.index.insert(position.item, position.location, id);
         if self
             .positions
             .last()
@@ -275,14 +251,4 @@ impl State {
     pub(crate) fn next_shock(&self) -> ShockId {
         ShockId(self.shocks.next_id)
     }
-
-    #[inline]
-    fn key_hash(&self, item: ItemId, location: LocationId) -> u64 {
-        hash_key(&self.hasher, item, location)
-    }
-}
-
-#[inline]
-fn hash_key(hasher: &FixedState, item: ItemId, location: LocationId) -> u64 {
-    hasher.hash_one((u64::from(item.0) << 32) | u64::from(location.0))
 }

@@ -3,12 +3,48 @@
 use super::{Entry, EntryKey, Look};
 use crate::ids::UtcMillis;
 
-/// What a check reads: kept apart so that it fits few cache lines.
+/// What a check reads, all of it: kept apart so that it fits few cache lines.
 #[derive(Clone, Copy, Debug)]
 struct Hot {
-    time: UtcMillis,
+    stamp: Stamp,
     /// Lowest running sum at this entry or a later one of the chunk.
     lowest: i64,
+}
+
+/// Twice an entry's time, and one more for a commitment: rises as the entries do, and tells the kind of an entry
+/// without a look at its key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Stamp(i64);
+
+impl Stamp {
+    #[inline]
+    fn new(time: UtcMillis, key: EntryKey) -> Self {
+        // Saturating, because a damaged journal may hold any time.
+        let first = Self::from(time).0;
+        Self(first.saturating_add(i64::from(key.is_commitment())))
+    }
+
+    /// The last stamp of an instant.
+    #[inline]
+    fn until(t: UtcMillis) -> Self {
+        Self(t.get().saturating_mul(2).saturating_add(1))
+    }
+
+    /// The first stamp of an instant.
+    #[inline]
+    fn from(t: UtcMillis) -> Self {
+        Self(t.get().saturating_mul(2))
+    }
+
+    #[inline]
+    fn time(self) -> UtcMillis {
+        UtcMillis::new(self.0 >> 1)
+    }
+
+    #[inline]
+    fn is_commitment(self) -> bool {
+        self.0 & 1 == 1
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +71,12 @@ impl Chunk {
     /// Entries at or before `t`.
     #[inline]
     pub fn count_until(&self, t: UtcMillis) -> usize {
+        let last = Stamp::until(t);
         if self.hot.len() <= LINEAR {
-            self.hot.iter().map(|hot| usize::from(hot.time <= t)).sum()
+            let until = self.hot.iter().map(|hot| usize::from(hot.stamp <= last));
+            until.sum()
         } else {
-            self.hot.partition_point(|hot| hot.time <= t)
+            self.hot.partition_point(|hot| hot.stamp <= last)
         }
     }
 
@@ -76,8 +114,9 @@ impl Chunk {
             .count();
         (n..n + low)
             .rev()
-            .find(|at| self.cold[*at].key.is_commitment())
-            .map(|at| self.hot[at].time)
+            .map(|at| self.hot[at].stamp)
+            .find(|stamp| stamp.is_commitment())
+            .map(Stamp::time)
     }
 
     /// Lowest running sum from the `n`-th entry on; `i64::MAX` past the end.
@@ -92,7 +131,9 @@ impl Chunk {
     }
 
     pub fn first_time(&self) -> UtcMillis {
-        self.hot.first().map_or(UtcMillis::MAX, |hot| hot.time)
+        self.hot
+            .first()
+            .map_or(UtcMillis::MAX, |hot| hot.stamp.time())
     }
 
     /// Time of the first entry with `base + lowest` (and what follows the chunk, `later`) at least `level`.
@@ -101,15 +142,16 @@ impl Chunk {
             return None;
         }
         let n = self.hot.partition_point(|hot| base + hot.lowest < level);
-        self.hot.get(n).map(|hot| hot.time)
+        self.hot.get(n).map(|hot| hot.stamp.time())
     }
 
     fn find(&self, time: UtcMillis, key: EntryKey) -> Result<usize, usize> {
+        let stamp = Stamp::new(time, key);
         let mut low = 0;
         let mut high = self.hot.len();
         while low < high {
             let middle = (low + high) / 2;
-            match (self.hot[middle].time, self.cold[middle].key).cmp(&(time, key)) {
+            match (self.hot[middle].stamp, self.cold[middle].key).cmp(&(stamp, key)) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Equal => return Ok(middle),
                 std::cmp::Ordering::Greater => high = middle,
@@ -122,15 +164,15 @@ impl Chunk {
     pub fn last_before(&self, end: UtcMillis) -> Option<(UtcMillis, EntryKey)> {
         let n = self
             .hot
-            .partition_point(|hot| hot.time < end)
+            .partition_point(|hot| hot.stamp < Stamp::from(end))
             .checked_sub(1)?;
-        Some((self.hot[n].time, self.cold[n].key))
+        Some((self.hot[n].stamp.time(), self.cold[n].key))
     }
 
     /// True when the entry lies before the chunk's last one.
     pub fn ends_after(&self, time: UtcMillis, key: EntryKey) -> bool {
         match (self.hot.last(), self.cold.last()) {
-            (Some(hot), Some(cold)) => (hot.time, cold.key) >= (time, key),
+            (Some(hot), Some(cold)) => (hot.stamp, cold.key) >= (Stamp::new(time, key), key),
             _ => false,
         }
     }
@@ -148,7 +190,7 @@ impl Chunk {
         self.hot.insert(
             at,
             Hot {
-                time: entry.time,
+                stamp: Stamp::new(entry.time, entry.key),
                 lowest: 0,
             },
         );
@@ -209,7 +251,7 @@ impl Chunk {
 
     pub fn iter(&self) -> impl Iterator<Item = Entry> + '_ {
         self.hot.iter().zip(&self.cold).map(|(hot, cold)| Entry {
-            time: hot.time,
+            time: hot.stamp.time(),
             key: cold.key,
             quantity: cold.quantity,
         })
