@@ -30,7 +30,7 @@ help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo native-release ## Promise real grocery baskets through a live server (ORDERS=N, DATA=file)
-	$(PY) -m serving.demo $(if $(ORDERS),--orders $(ORDERS)) $(if $(DATA),--data $(DATA)) $(ARGS)
+	$(PY) -m serving demo $(if $(ORDERS),--orders $(ORDERS)) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 up: $(VENV)/.compute native-release ## Start server and worker on this machine
 	$(PY) -m serving up $(ARGS)

@@ -4,10 +4,12 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from serving.imports.kinds import Kind
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class FileError(ValueError):
@@ -26,7 +28,7 @@ class Source:
     """
 
     path: Path
-    table: pl.DataFrame
+    table: "pl.DataFrame"
     first_row: int
     ignored: tuple[str, ...]
 
@@ -61,6 +63,9 @@ def read(path: Path, kind: Kind, mapping: Mapping[str, str]) -> Source:
     Raises:
         FileError: it cannot be read, or a column that is needed is missing.
     """
+    # Takes longer to import than most commands take to run.
+    import polars as pl
+
     suffix = path.suffix.lower()
     try:
         match suffix:
@@ -100,7 +105,9 @@ def _choose(path: Path, columns: list[str], kind: Kind, mapping: Mapping[str, st
     return chosen
 
 
-def _as_text(kind: pl.DataType, name: str) -> pl.Expr:
+def _as_text(kind: "pl.DataType", name: str) -> "pl.Expr":
+    import polars as pl
+
     column = pl.col(name)
     if isinstance(kind, pl.Datetime):
         return column.dt.epoch("ms").cast(pl.String)

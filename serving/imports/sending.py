@@ -6,12 +6,14 @@ file again, after an interruption say, changes nothing twice.
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, TypeVar
+
+import pyarrow as pa
 
 from bespeak import BespeakError, Client, FillPolicy, Item, Location, Outcome, PromiseLine, ReserveLine
 from serving.imports.checking import Row, RowError
@@ -19,7 +21,8 @@ from serving.imports.checking import Row, RowError
 T = TypeVar("T")
 
 IN_FLIGHT = 32
-WINDOW = 4_096
+WINDOW = 8_192
+_ANSWERED = ["refusal", "replayed", "error", "message"]
 
 
 @dataclass
@@ -70,40 +73,13 @@ class Sender:
 
     def stock(self, rows: Iterable[Row], done: Callable[[int], None]) -> None:
         """Sends counts."""
-
-        def send(row: Row) -> Any:
-            cell = row.values
-            return self._service.set_on_hand(
-                str(cell["item"]),
-                str(cell["location"]),
-                _number(cell["quantity"]),
-                unit=str(cell["unit"] or ""),
-                status=str(cell["status"] or "UNRESTRICTED"),
-                counted_at_ms=_number(cell["counted_at"]),
-                request_id=self._id(row),
-            )
-
-        self._facts(rows, send, done)
+        named = {"item": "item", "location": "location", "quantity": "quantity", "unit": "unit", "status": "status"}
+        self._facts("set_on_hand", rows, named | {"counted_at": "happened_at_ms"}, done)
 
     def receipts(self, rows: Iterable[Row], done: Callable[[int], None]) -> None:
         """Sends planned receipts."""
-
-        def send(row: Row) -> Any:
-            cell = row.values
-            due = cell["due"]
-            return self._service.schedule_receipt(
-                str(cell["receipt_id"]),
-                str(cell["item"]),
-                str(cell["location"]),
-                _number(cell["quantity"]),
-                due_time_ms=due if isinstance(due, int) else None,
-                due_date=due if isinstance(due, str) else None,
-                unit=str(cell["unit"] or ""),
-                kind=str(cell["kind"] or "PURCHASE_ORDER"),
-                request_id=self._id(row),
-            )
-
-        self._facts(rows, send, done)
+        named = {"item": "item", "location": "location", "quantity": "quantity", "unit": "unit"}
+        self._facts("schedule_receipt", rows, named | {"receipt_id": "receipt_id", "kind": "receipt_kind"}, done)
 
     def orders(self, rows: Iterable[Row], terms: OrderTerms, done: Callable[[int], None]) -> None:
         """Holds stock for each run of rows with the same order reference, in the order of the file.
@@ -172,28 +148,40 @@ class Sender:
         self.tally.replayed += result.replayed
         return result.outcome
 
-    def _facts(self, rows: Iterable[Row], send: Callable[[Row], Any], done: Callable[[int], None]) -> None:
-        """Sends facts, many at a time: they touch different positions or do not depend on their order."""
+    def _facts(self, event: str, rows: Iterable[Row], columns: Mapping[str, str], done: Callable[[int], None]) -> None:
+        """Sends facts, a window at a time as one table."""
+        for window in _windows(rows):
+            self.tally.rows += len(window)
+            self.tally.errors += [error for row in window for error in row.wrong]
+            right = [row for row in window if not row.wrong]
+            if right:
+                answers = self._service.supply_table(self._table(event, right, columns)).select(_ANSWERED)
+                for row, answer in zip(right, answers.to_pylist(), strict=True):
+                    self._count(row, answer)
+            done(len(window))
 
-        def attempt(row: Row) -> tuple[Row, Any]:
-            try:
-                return row, send(row)
-            except BespeakError as error:
-                return row, error
+    def _table(self, event: str, rows: list[Row], columns: Mapping[str, str]) -> pa.Table:
+        taken: dict[str, Any] = {
+            "event": pa.array([event] * len(rows)),
+            "request_id": pa.array([self._id(row).bytes for row in rows], pa.binary(16)),
+        }
+        for ours, theirs in columns.items():
+            kind = pa.int64() if theirs in ("quantity", "happened_at_ms") else pa.string()
+            taken[theirs] = pa.array([row.values[ours] for row in rows], kind)
+        if "due" in rows[0].values:
+            due = [row.values["due"] for row in rows]
+            taken["due_date"] = pa.array([each if isinstance(each, str) else None for each in due], pa.string())
+            taken["due_time_ms"] = pa.array([each if isinstance(each, int) else None for each in due], pa.int64())
+        return pa.table(taken)
 
-        with ThreadPoolExecutor(IN_FLIGHT) as pool:
-            for window in _windows(rows):
-                self.tally.rows += len(window)
-                self.tally.errors += [error for row in window for error in row.wrong]
-                for row, answer in pool.map(attempt, [row for row in window if not row.wrong]):
-                    if isinstance(answer, BespeakError):
-                        self.tally.errors.append(_told(row, answer))
-                    elif answer.refusal is not None:
-                        self.tally.errors.append(RowError(row.number, "", "", f"refused: {answer.refusal}"))
-                    else:
-                        self.tally.sent += 1
-                        self.tally.replayed += answer.replayed
-                done(len(window))
+    def _count(self, row: Row, answer: Mapping[str, Any]) -> None:
+        if answer["error"] is not None:
+            self.tally.errors.append(RowError(row.number, "", "", f"{answer['message']} [{answer['error']}]"))
+        elif answer["refusal"] is not None:
+            self.tally.errors.append(RowError(row.number, "", "", f"refused: {answer['refusal']}"))
+        else:
+            self.tally.sent += 1
+            self.tally.replayed += answer["replayed"]
 
     def _id(self, row: Row) -> uuid.UUID:
         return uuid.uuid5(self._namespace, str(row.number))

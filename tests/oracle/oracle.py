@@ -7,6 +7,7 @@ parts, and the lowest balance is the minimum over every instant at which anythin
 
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace as Record
 from zoneinfo import ZoneInfo
 
@@ -120,7 +121,8 @@ class Oracle:
     def check(self, item, location, quantity, ship, override=None):
         refusal, rule, asked = self.time_refusal(item, location, ship), self.rule(item, location), override or {}
         available = 0 if refusal else self.atp(item, location, ship, override)
-        looser = {*asked.get("statuses", ()), *asked.get("receipt_kinds", ())} - {*rule.statuses, *rule.kinds}
+        kinds = () if asked.get("on_hand_only") else asked.get("receipt_kinds", ())
+        looser = {*asked.get("statuses", ()), *kinds} - {*rule.statuses, *rule.kinds}
         earliest = None if refusal else self.earliest(item, location, quantity, ship, override)
         answer = {"available": available, "in_full": not refusal and available >= quantity, "refusal": refusal}
         return answer | {"earliest_time_ms": earliest, "hypothetical": bool(looser)}
@@ -136,8 +138,7 @@ class Oracle:
             raise Refused("SOURCE_BELOW_WINDOW")
         if source and source[1] in seen:
             return {"duplicate": True, "replayed": False}
-        answer = decide() | {"replayed": False}
-        if not answer.get("refusal"):
+        if not (answer := decide() | {"replayed": False}).get("refusal"):
             self.answers[request_id] = (body, deepcopy(answer))
             seen.update(source[1:] if source else ())
         return answer
@@ -157,8 +158,8 @@ class Oracle:
         where = (item, location, status)
         if expected is not None and expected != self.on_hand(*where):
             return {"refusal": "CONFLICT"}
-        read = {"on_hand": lambda: self.on_hand(*where)}
-        return self.fact([where[:2]], lambda: self.move(*where, units, counted_at, count=True), **read)
+        change, read = partial(self.move, *where, units, counted_at, count=True), partial(self.on_hand, *where)
+        return self.fact([where[:2]], change, on_hand=read)
 
     def adjust(self, item, location, status, delta, when=0):
         where = (item, location, status)
@@ -171,9 +172,8 @@ class Oracle:
     def schedule(self, receipt_id, item, location, units, due, kind="PURCHASE_ORDER", late=None, yield_ppm=0):
         if receipt_id in self.receipts:
             raise Refused("RECEIPT_EXISTS")
-        receipt = Record(item=item, location=location, kind=kind, open=units, received=0, due=due, overdue=False)
-        receipt.counts_from, receipt.yield_ppm = late or due, yield_ppm
-        self.receipts[receipt_id] = receipt
+        new = Record(item=item, location=location, kind=kind, open=units, received=0, due=due, overdue=False)
+        new.counts_from, new.yield_ppm, self.receipts[receipt_id] = late or due, yield_ppm, new
         return self.fact([(item, location)], lambda: None)
 
     def known(self, receipt_id):

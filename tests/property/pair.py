@@ -9,6 +9,9 @@ from collections import Counter
 from bespeak import BespeakError, FulfilLine, PromiseLine, ReleaseLine, ReserveLine, RuleOverride, SourceSequence
 from tests.oracle.oracle import HOUR_MS, STATUSES, Oracle, Refused
 
+KEPT_MS = HOUR_MS
+"""An expired hold is kept so long, so that a confirmation can take its stock again."""
+
 _RUNS = iter(range(1_000_000_000))
 
 
@@ -264,6 +267,22 @@ class Pair:
         body = ("promise", tuple(lines), fill, confirm)
         self.write(body, real, lambda: self.oracle.hold(new_id, lines, fill, 0, confirm), self._held(lines))
 
+    def _step(self, number, body, real, decide, compare):
+        """A step in a reservation's life. What has left memory is refused, and that is all that is known of it."""
+        self.oracle.tick(self.clock())
+        each = self.oracle.reservations.get(number)
+        finished = each and each.state in {"FULFILLED", "RELEASED"}
+        expired = each and each.state == "EXPIRED" and self.oracle.now >= each.expires + KEPT_MS
+        if not finished and not expired:
+            self.write(body, real, decide, compare)
+            return
+        try:
+            got = real(request_id=self.new_request())
+        except BespeakError as error:
+            assert error.code == "UNKNOWN_LINE"
+        else:
+            assert got.refusal in ({"WRONG_STATE"} if finished else {"EXPIRED", "WRONG_STATE"})
+
     def confirm(self, number):
         def real(**ids):
             return self.api.confirm(self.made.get(number, 2**60 + number), **ids)
@@ -271,7 +290,7 @@ class Pair:
         def compare(got, want):
             assert (got.refusal, got.reacquired) == (want["refusal"], want["reacquired"])
 
-        self.write(("confirm", number), real, lambda: self.oracle.confirm(number), compare)
+        self._step(number, ("confirm", number), real, lambda: self.oracle.confirm(number), compare)
 
     def extend(self, number, expires_in):
         def real(**ids):
@@ -282,7 +301,9 @@ class Pair:
             if self.exact and not want["refusal"]:
                 assert got.expires_at_ms == want["expires"]
 
-        self.write(("extend", number, expires_in), real, lambda: self.oracle.extend(number, expires_in), compare)
+        self._step(
+            number, ("extend", number, expires_in), real, lambda: self.oracle.extend(number, expires_in), compare
+        )
 
     def _stepped(self, got, want):
         assert got.refusal == want["refusal"]
@@ -295,7 +316,7 @@ class Pair:
             return self.api.fulfil(self.made.get(number, 2**60 + number), named, happened_at_ms=when, **ids)
 
         body = ("fulfil", number, tuple(lines), when)
-        self.write(body, real, lambda: self.oracle.fulfil(number, lines, when), self._stepped)
+        self._step(number, body, real, lambda: self.oracle.fulfil(number, lines, when), self._stepped)
 
     def release(self, number, lines=()):
         def real(**ids):
@@ -303,7 +324,7 @@ class Pair:
             return self.api.release(self.made.get(number, 2**60 + number), named, **ids)
 
         body = ("release", number, tuple(lines))
-        self.write(body, real, lambda: self.oracle.release(number, lines), self._stepped)
+        self._step(number, body, real, lambda: self.oracle.release(number, lines), self._stepped)
 
     # --- what can be seen ---
 
@@ -378,6 +399,3 @@ class Pair:
                 if shock:
                     assert shock.shortfall == shortfall
                     assert shock.recovery_time_ms == self.oracle.recovery(item, location)
-
-
-__all__ = ["HOUR_MS", "Pair"]

@@ -29,20 +29,21 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_until_serving(address, process):
+def wait_until_serving(address, process, log):
     deadline = time.monotonic() + START_S_MAX
     with grpc.insecure_channel(address) as channel:
-        # Its stream tells every change, the first answer being how things stand.
-        while True:
-            assert process.poll() is None, f"the server ended with status {process.returncode}"
+        while time.monotonic() < deadline:
+            assert process.poll() is None, log.read_text()
+            # The stream tells how things stand, and then every change.
+            watch = health_pb2_grpc.HealthStub(channel).Watch(
+                health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=1
+            )
             try:
-                watch = health_pb2_grpc.HealthStub(channel).Watch(
-                    health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=max(0.1, deadline - time.monotonic())
-                )
                 if any(answer.status == health_pb2.HealthCheckResponse.SERVING for answer in watch):
                     return
             except grpc.RpcError as error:
-                assert error.code() is grpc.StatusCode.UNAVAILABLE, error
+                assert error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}, error
+    raise AssertionError(f"not serving after {START_S_MAX} s: {log.read_text()}")
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +61,16 @@ def address(tmp_path_factory):
             stderr=log,
         )
     try:
-        wait_until_serving(listen, process)
+        wait_until_serving(listen, process, directory / "log")
         yield listen
         with Client(listen) as client:
             report = client.reconcile()
         assert (report.oversold_units, report.discrepancies) == (0, ())
-    finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.timeout(600)

@@ -1,5 +1,6 @@
 """The demo itself: a real server, killed on the way, and nothing left of it."""
 
+import contextlib
 import os
 import re
 import signal
@@ -54,21 +55,21 @@ def test_baskets_are_promised_and_nothing_is_oversold_or_lost(tmp_path):
 def test_an_interrupted_run_leaves_nothing(tmp_path, ending, status):
     run = start(tmp_path, "--orders", "2000")
     # The first words come when the server serves and the set-up begins; until then nothing is there to be left.
-    log = next_log(run, tmp_path)
+    opened = journal_of(run, tmp_path)
     run.send_signal(ending)
     _, errors = run.communicate(timeout=120)
-    assert run.returncode == status, (errors, log)
+    assert run.returncode == status, (errors, opened)
     assert "interrupted" in errors
     assert list(tmp_path.iterdir()) == []
     assert servers_below(tmp_path) == []
 
 
-def next_log(run, temporary):
+def journal_of(run, temporary):
     """Waits until the server has opened its journal, and returns where."""
     while run.poll() is None:
-        found = list(temporary.glob("bespeak-demo-*/journal/*"))
-        if found:
-            return found
+        with contextlib.suppress(FileNotFoundError):
+            if found := list(temporary.glob("bespeak-demo-*/journal/*")):
+                return found
     raise AssertionError(run.communicate())
 
 

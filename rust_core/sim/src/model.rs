@@ -59,7 +59,7 @@ impl Model {
             .values()
             .filter(|one| one.place == place && one.due <= u);
         // A receipt counts until the end of the day on which it was due.
-        let counted = receipts.filter(|one| now <= one.due - one.due.rem_euclid(day) + day - 1);
+        let counted = receipts.filter(|one| now < one.due - one.due.rem_euclid(day) + day);
         let inbound: u64 = counted.map(|one| one.open).sum();
         let orders = self
             .orders

@@ -239,8 +239,8 @@ mod tests {
                 .collect();
             let problem = problem(lines, &available);
             let found = solved(&problem);
-            let mut used = vec![0; 6];
-            let mut served = vec![0; 20];
+            let mut used = [0; 6];
+            let mut served = [0; 20];
             let mut cost = 0;
             for unit in &found.units {
                 assert!(unit.units > 0);

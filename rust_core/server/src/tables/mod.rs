@@ -9,6 +9,7 @@ pub mod columns;
 pub mod dump;
 pub mod reserve;
 pub mod supply;
+mod supply_answers;
 
 use arrow_array::RecordBatch;
 

@@ -1,19 +1,16 @@
 //! A table of facts about stock: every row is a supply event of its own.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use arrow_array::builder::{
-    BooleanBuilder, Int64Builder, StringBuilder, UInt8Builder, UInt32Builder, UInt64Builder,
-};
-use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use arrow_array::RecordBatch;
 use bespeak_engine::uuid_text;
 use bespeak_proto::v1 as pb;
 
+use super::Job;
 use super::columns::{Flags, Numbers, RequestIds, Table, Texts};
-use super::{Job, made};
+pub use super::supply_answers::SCHEMA;
+use super::supply_answers::{Answers, Done};
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::store::Seen;
@@ -46,23 +43,6 @@ const EVENTS: &str = "set_on_hand, adjust_on_hand, move_status, schedule_receipt
                       cancel_receipt, transfer, return";
 /// Rows between two looks at the clock.
 const SLICE: usize = 16;
-
-/// Columns of the answer.
-pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-    Arc::new(Schema::new(vec![
-        Field::new("refusal", DataType::UInt8, false),
-        Field::new("on_hand", DataType::Int64, false),
-        Field::new("version", DataType::UInt64, false),
-        Field::new("receipt_revision", DataType::UInt32, false),
-        Field::new("receipt_open_quantity", DataType::UInt64, false),
-        Field::new("shock_id", DataType::UInt64, false),
-        Field::new("revision", DataType::UInt64, false),
-        Field::new("replayed", DataType::Boolean, false),
-        Field::new("duplicate", DataType::Boolean, false),
-        Field::new("error", DataType::Utf8, true),
-        Field::new("message", DataType::Utf8, true),
-    ]))
-});
 
 /// A table being applied.
 pub struct SupplyJob<'a> {
@@ -102,38 +82,6 @@ const NUMBERS: [&str; 6] = [
     "reservation_id",
     "late_time_ms",
 ];
-
-#[derive(Default)]
-struct Answers {
-    refusal: UInt8Builder,
-    on_hand: Int64Builder,
-    version: UInt64Builder,
-    receipt_revision: UInt32Builder,
-    receipt_open: UInt64Builder,
-    shock: UInt64Builder,
-    revision: UInt64Builder,
-    replayed: BooleanBuilder,
-    duplicate: BooleanBuilder,
-    error: StringBuilder,
-    message: StringBuilder,
-}
-
-/// What one event answers.
-struct Done {
-    result: Option<pb::SupplyResult>,
-    receipt_revision: u32,
-    receipt_open: u64,
-}
-
-impl Done {
-    fn plain(result: Option<pb::SupplyResult>) -> Self {
-        Self {
-            result,
-            receipt_revision: 0,
-            receipt_open: 0,
-        }
-    }
-}
 
 impl<'a> SupplyJob<'a> {
     /// Takes a table.
@@ -439,40 +387,6 @@ impl<'a> SupplyJob<'a> {
     }
 }
 
-impl Answers {
-    fn push(&mut self, done: &Done) {
-        let result = done.result.clone().unwrap_or_default();
-        self.refusal
-            .append_value(u8::try_from(result.refusal).unwrap_or(0));
-        self.on_hand.append_value(result.on_hand);
-        self.version.append_value(result.version);
-        self.receipt_revision.append_value(done.receipt_revision);
-        self.receipt_open.append_value(done.receipt_open);
-        self.shock
-            .append_value(result.shock.map_or(0, |shock| shock.shock_id));
-        self.revision.append_value(result.revision);
-        self.replayed.append_value(result.replayed);
-        self.duplicate.append_value(result.duplicate);
-        self.error.append_null();
-        self.message.append_null();
-    }
-
-    #[cold]
-    fn push_error(&mut self, error: &ApiError, revision: u64) {
-        self.refusal.append_value(0);
-        self.on_hand.append_value(0);
-        self.version.append_value(0);
-        self.receipt_revision.append_value(0);
-        self.receipt_open.append_value(0);
-        self.shock.append_value(0);
-        self.revision.append_value(revision);
-        self.replayed.append_value(false);
-        self.duplicate.append_value(false);
-        self.error.append_value(error.code());
-        self.message.append_value(error.to_string());
-    }
-}
-
 impl Job for SupplyJob<'_> {
     fn step(&mut self, api: &Api) -> bool {
         let begun = Instant::now();
@@ -502,22 +416,7 @@ impl Job for SupplyJob<'_> {
     }
 
     fn finish(mut self: Box<Self>) -> Result<(RecordBatch, u64), ApiError> {
-        let answers = &mut self.answers;
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(answers.refusal.finish()),
-            Arc::new(answers.on_hand.finish()),
-            Arc::new(answers.version.finish()),
-            Arc::new(answers.receipt_revision.finish()),
-            Arc::new(answers.receipt_open.finish()),
-            Arc::new(answers.shock.finish()),
-            Arc::new(answers.revision.finish()),
-            Arc::new(answers.replayed.finish()),
-            Arc::new(answers.duplicate.finish()),
-            Arc::new(answers.error.finish()),
-            Arc::new(answers.message.finish()),
-        ];
-        let batch =
-            RecordBatch::try_new(Arc::clone(&SCHEMA), columns).map_err(|error| made(&error))?;
+        let batch = self.answers.finish()?;
         Ok((batch, self.revision))
     }
 }
