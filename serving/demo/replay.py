@@ -78,6 +78,8 @@ class Replay:
         self._answers_until_kill = len(network.orders) * 5 // 4
         self._killed = asyncio.Event()
         self._back = asyncio.Event()
+        self._lanes_down = 0
+        self._all_down = asyncio.Event()
         self._findings = Findings()
         self._restart_s = 0.0
         self._in_flight = 0
@@ -165,20 +167,28 @@ class Replay:
         return sum(lane.unanswered for lane in self._lanes)
 
     async def _keep(self, lane: Lane) -> None:
-        """Runs a stream, and once more after the kill; any other end is a failure."""
-        await lane.run(self._channel)
-        if not self._killed.is_set():
-            lane.fail(self._server.failure())
-            return
-        await self._back.wait()
-        await lane.run(self._channel)
-        lane.fail(self._server.failure())
+        """Runs a stream, and once more after the kill; any other end is a failure that its callers see."""
+        failure: BaseException = ServerFailed("the stream was given up")
+        try:
+            await lane.run(self._channel)
+            if self._killed.is_set():
+                self._lanes_down += 1
+                if self._lanes_down == len(self._lanes):
+                    self._all_down.set()
+                await self._back.wait()
+                await lane.run(self._channel)
+            failure = self._server.failure()
+        finally:
+            # Nobody may wait for an answer that no task reads any more.
+            lane.fail(failure)
 
     async def _revive(self) -> None:
         """Starts the server again after the kill, and looks everything up before anybody goes on."""
         await self._killed.wait()
         try:
             await self._server.wait()
+            # Closing a channel cancels its calls: first every stream must have seen for itself that it broke.
+            await self._all_down.wait()
             await self._channel.close()
             self._restart_s = await self._server.start()
             self._channel = self._connect()
