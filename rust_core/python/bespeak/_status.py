@@ -29,13 +29,16 @@ def error_from_call(call: grpc.RpcError) -> BespeakError:
 
 
 def error_from_details(details: bytes) -> BespeakError | None:
-    """The error for the bytes of a google.rpc.Status; None when they are none."""
+    """The error for the bytes of a google.rpc.Status; None when they tell of none."""
     try:
         status = _classes()[0].FromString(details)
     except DecodeError:
         return None
+    number: int = status.code  # type: ignore[attr-defined]
+    if not number:
+        return None
     code, retry_after_ms = _details(details, "INTERNAL")
-    return from_status(status.code, code, status.message, retry_after_ms)  # type: ignore[attr-defined]
+    return from_status(number, code, status.message, retry_after_ms)  # type: ignore[attr-defined]
 
 
 def _details(value: bytes, code: str) -> tuple[str, int | None]:
