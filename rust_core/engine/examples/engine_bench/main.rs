@@ -208,6 +208,7 @@ fn snapshot(positions: u32) {
         })
         .expect("memory does not fail");
     let written = start.elapsed();
+    let started = cpu_time();
     let start = Instant::now();
     let mut rest = bytes.as_slice();
     let restored = State::read_snapshot(Settings::default(), &mut |buffer| {
@@ -215,10 +216,12 @@ fn snapshot(positions: u32) {
     })
     .expect("it is sound");
     let read = start.elapsed();
+    let on_core = cpu_time() - started;
     assert_eq!(restored.position_count(), positions as usize);
     Line::new("snapshot", positions)
         .number("write_ms", written.as_millis() as u64)
         .number("read_ms", read.as_millis() as u64)
+        .number("read_cpu_ms", on_core.as_millis() as u64)
         .number("mib", bytes.len() as u64 >> 20)
         .print();
 }
