@@ -14,6 +14,8 @@ pub type Sender = SendRequest<Full<Bytes>>;
 /// A connection without a gRPC client on it.
 pub async fn connect(address: SocketAddr) -> Sender {
     let stream = TcpStream::connect(address).await.expect("connects");
+    // A request is several small writes, which would wait for one another's acknowledgement.
+    stream.set_nodelay(true).expect("a socket");
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
         .expect("HTTP/2");
