@@ -12,7 +12,6 @@ from serving.demo.network import Key
 from serving.demo.supply import many
 from serving.demo.tally import Stock
 
-_FINISHED = {common_pb2.RESERVATION_STATE_FULFILLED, common_pb2.RESERVATION_STATE_RELEASED}
 _SHOWN = 5
 
 
@@ -68,24 +67,23 @@ async def _wrong(promises: Any, booking: Booking) -> str | None:
 
     What was on the way when the server was killed may have been done or not: either is right.
     """
-    request = promise_pb2.GetReservationRequest(reservation_id=booking.reservation)
     try:
-        found = (await promises.GetReservation(request)).reservation
+        answer = await promises.GetReservation(promise_pb2.GetReservationRequest(reservation_id=booking.reservation))
     except grpc.aio.AioRpcError as error:
+        if error.code() is not grpc.StatusCode.NOT_FOUND:
+            raise
+        return "was never made, as far as the journal knows"
+    if not answer.HasField("reservation"):
+        # It has finished and left memory: right only when its handing over was on the way, which will be sent again.
         handed_over = booking.busy and booking.state == common_pb2.RESERVATION_STATE_CONFIRMED
-        return None if handed_over and error.code() is grpc.StatusCode.NOT_FOUND else f"not found: {error.details()}"
+        return None if handed_over else "has left memory, was acknowledged as open"
+    found = answer.reservation
     allowed = {booking.state}
-    if booking.busy:
-        one_further = {
-            common_pb2.RESERVATION_STATE_HELD: common_pb2.RESERVATION_STATE_CONFIRMED,
-            common_pb2.RESERVATION_STATE_CONFIRMED: common_pb2.RESERVATION_STATE_FULFILLED,
-        }
-        allowed.add(one_further[booking.state])
+    if booking.busy and booking.state == common_pb2.RESERVATION_STATE_HELD:
+        allowed.add(common_pb2.RESERVATION_STATE_CONFIRMED)
     if found.state not in allowed:
         name = common_pb2.ReservationState.Name
         return f"is {name(found.state)}, was acknowledged as {name(booking.state)}"
-    if found.state in _FINISHED:
-        return None
     lines = {(n.line, (n.item, n.location), n.open_quantity, n.ship_time_ms) for n in found.lines}
     return None if lines == set(booking.parts) else f"holds {sorted(lines)}, not {sorted(booking.parts)}"
 
