@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bespeak._methods.caller import Caller
 from bespeak.enums import BindingConstraint, Outcome, ReceiptKind, Refusal, ReservationState
@@ -28,6 +29,9 @@ _WORDS: Mapping[str, type[StrEnum]] = {
     "refusal": Refusal,
     "state": ReservationState,
 }
+
+
+_ZERO, _ONE = pa.scalar(0, pa.uint8()), pa.scalar(1, pa.uint8())
 
 
 class TableMethods(Caller):
@@ -169,13 +173,19 @@ def _new_ids(count: int, now_ms: int) -> pa.Array:
 
 
 def _with_words(table: pa.Table) -> pa.Table:
-    """Gives columns of words for columns of their numbers; the numbers stay where they are, as keys."""
+    """Gives columns of words for columns of their numbers; 0 becomes null."""
     for name in _columns_of_words(table.schema):
-        words = pa.array([None, *_WORDS[name]], pa.string())
-        chunks = [pa.DictionaryArray.from_arrays(chunk, words) for chunk in table.column(name).chunks]
-        column = pa.chunked_array(chunks, pa.dictionary(pa.uint8(), pa.string()))
+        words = pa.array(list(_WORDS[name]), pa.string())
+        column = pa.chunked_array(
+            [_keyed(chunk, words) for chunk in table.column(name).chunks], pa.dictionary(pa.uint8(), pa.string())
+        )
         table = table.set_column(table.schema.get_field_index(name), name, column)
     return table
+
+
+def _keyed(numbers: pa.Array, words: pa.Array) -> pa.DictionaryArray:
+    none = pc.equal(numbers, _ZERO)
+    return pa.DictionaryArray.from_arrays(pc.if_else(none, None, pc.subtract(numbers, _ONE)), words)
 
 
 def _columns_of_words(schema: Any) -> Iterable[str]:
