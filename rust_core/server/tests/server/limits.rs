@@ -125,7 +125,7 @@ async fn what_is_too_much_is_shed_at_once_with_a_delay() {
 #[tokio::test]
 async fn messages_and_lines_have_limits() {
     let mut config = ServerConfig::local();
-    config.limits.message_bytes = 6 << 10;
+    config.limits.message_bytes = 5 << 10;
     let mut world = World::with(config).await;
     world.put(&["tea"], &["ams1"]).await;
     let line = check("tea", "ams1", 1).lines.remove(0);
