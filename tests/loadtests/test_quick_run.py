@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-OURS = {"bespeak-unary", "bespeak-unary-shared", "bespeak-session", "bespeak-session-shared"}
+OURS = {
+    "bespeak-flight",
+    "bespeak-session",
+    "bespeak-session-shared",
+    "bespeak-unary",
+    "bespeak-unary-shared",
+}
 
 
 @pytest.fixture(scope="module")
