@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::error::{IoContext, JournalError, Result};
-use crate::index::{FrameList, IdMap, Sidecar, SidecarSource};
+use crate::index::{FrameList, Ids, Sidecar, SidecarSource};
 use crate::storage::{Storage, StorageFile};
 use crate::view::Shared;
 
@@ -17,7 +17,7 @@ pub(crate) type Prepared = (String, Box<dyn StorageFile>);
 /// A finished segment that has no index yet.
 pub(crate) struct Finished {
     pub source: SidecarSource,
-    pub ids: Arc<IdMap>,
+    pub ids: Arc<Ids>,
     pub frames: FrameList,
 }
 

@@ -191,13 +191,13 @@ impl LogView {
         ))
     }
 
-    /// The revision of the durable record that carries a request id, as far back as the index
-    /// window reaches.
+    /// The newest revision up to `last` of a durable record that carries a request id, as far back
+    /// as the index window reaches. Cheap while `last` does not fall from call to call.
     ///
     /// # Errors
     /// I/O errors, or `Damaged` when an index is, and its segment too.
-    pub fn find_request(&self, id: &[u8; 16]) -> Result<Option<u64>> {
-        let (broken, error) = match self.shared.index.lookup(id) {
+    pub fn find_request(&self, id: &[u8; 16], last: u64) -> Result<Option<u64>> {
+        let (broken, error) = match self.shared.index.lookup(id, last) {
             Ok(found) => return Ok(found),
             Err(broken) => broken,
         };
@@ -209,7 +209,8 @@ impl LogView {
         self.shared
             .index
             .install(source.first_revision, Arc::new(sidecar));
-        self.shared.index.lookup(id).map_err(|(_, error)| error)
+        let found = self.shared.index.lookup(id, last);
+        found.map_err(|(_, error)| error)
     }
 
     /// Reads one record.

@@ -53,7 +53,7 @@ fn check(disk: &SimStorage, acknowledged: u64, context: &str) -> Result<(), Stri
         ));
     }
     for revision in log.view().oldest_revision()..=report.newest.revision {
-        match log.view().find_request(&id(revision)) {
+        match log.view().find_request(&id(revision), u64::MAX) {
             Ok(Some(found)) if found == revision => {}
             other => return fail(format!("request of revision {revision}: {other:?}")),
         }

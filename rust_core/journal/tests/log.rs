@@ -68,9 +68,12 @@ fn single_records_and_request_ids_are_found_before_and_after_reopening() {
             let record = view.read_record(revision).unwrap();
             assert_eq!(record.header.meta, meta(revision));
             assert_eq!(record.payload, payload(revision));
-            assert_eq!(view.find_request(&id(revision)).unwrap(), Some(revision));
+            assert_eq!(
+                view.find_request(&id(revision), u64::MAX).unwrap(),
+                Some(revision)
+            );
         }
-        assert_eq!(view.find_request(&id(121)).unwrap(), None);
+        assert_eq!(view.find_request(&id(121), u64::MAX).unwrap(), None);
         assert!(matches!(
             view.read_record(121),
             Err(JournalError::OutOfRetention { .. })
@@ -118,7 +121,7 @@ fn an_index_that_rots_is_built_again_from_its_segment() {
     disk.corrupt(&index, 4096 + 20, 1).unwrap();
     for revision in 1..=120 {
         assert_eq!(
-            log.view().find_request(&id(revision)).unwrap(),
+            log.view().find_request(&id(revision), u64::MAX).unwrap(),
             Some(revision)
         );
     }
@@ -137,8 +140,11 @@ fn request_ids_beyond_the_window_are_not_loaded() {
         ..small()
     };
     let (log, _) = Log::open(Arc::new(disk), config).unwrap();
-    assert_eq!(log.view().find_request(&id(1)).unwrap(), None);
-    assert_eq!(log.view().find_request(&id(100)).unwrap(), Some(100));
+    assert_eq!(log.view().find_request(&id(1), u64::MAX).unwrap(), None);
+    assert_eq!(
+        log.view().find_request(&id(100), u64::MAX).unwrap(),
+        Some(100)
+    );
     assert_eq!(
         log.view().read_record(1).unwrap().payload,
         payload(1),
@@ -276,7 +282,7 @@ fn old_segments_are_removed_but_not_under_a_reader() {
         view.read_record(1),
         Err(JournalError::OutOfRetention { .. })
     ));
-    assert_eq!(view.find_request(&id(1)).unwrap(), None);
+    assert_eq!(view.find_request(&id(1), u64::MAX).unwrap(), None);
     assert_eq!(
         view.remove_before(u64::MAX).unwrap(),
         view_len(&before) - removed - 1
@@ -320,7 +326,7 @@ fn real_files_with_a_background_keeper() {
         }
         for revision in [1, 17, log.next_revision() - 1] {
             assert_eq!(
-                log.view().find_request(&id(revision)).unwrap(),
+                log.view().find_request(&id(revision), u64::MAX).unwrap(),
                 Some(revision)
             );
             assert_eq!(

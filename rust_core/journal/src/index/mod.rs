@@ -1,21 +1,18 @@
-//! From request id to revision: a map in memory for the active segment, a sorted file beside each
+//! From request id to revision: a list in memory for the active segment, a sorted file beside each
 //! finished one, with a bloom filter and one key a page in memory.
 
 mod bloom;
+mod ids;
 mod rebuild;
 mod sidecar;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::error::JournalError;
-use crate::format::NO_REQUEST;
 
+pub(crate) use ids::{Ids, NewIds};
 pub(crate) use rebuild::{load_indexes, rebuild, requests_of};
 pub(crate) use sidecar::{Sidecar, SidecarSource, sidecar_name, sidecar_revision};
-
-/// Request id to revision of one segment.
-pub(crate) type IdMap = HashMap<[u8; 16], u64>;
 
 /// First revision and offset of each batch of one segment, ascending.
 pub(crate) type FrameList = Vec<(u64, u64)>;
@@ -23,7 +20,7 @@ pub(crate) type FrameList = Vec<(u64, u64)>;
 /// Finds the revision of a request id.
 #[derive(Debug, Default)]
 pub(crate) struct IdIndex {
-    active: Mutex<IdMap>,
+    active: Mutex<NewIds>,
     /// Finished segments, oldest first.
     sealed: RwLock<Vec<(u64, Sealed)>>,
 }
@@ -31,31 +28,29 @@ pub(crate) struct IdIndex {
 #[derive(Debug, Clone)]
 enum Sealed {
     /// The file is not written yet.
-    InMemory(Arc<IdMap>),
+    InMemory(Arc<Ids>),
     OnDisk(Arc<Sidecar>),
 }
 
 impl IdIndex {
-    /// Adds durable records of the active segment.
+    /// Adds durable records of the active segment, in order.
     pub(crate) fn insert(&self, requests: impl Iterator<Item = ([u8; 16], u64)>) {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, revision) in requests {
-            if id != NO_REQUEST {
-                active.insert(id, revision);
-            }
+            active.push(id, revision);
         }
     }
 
-    /// Closes the active segment's map under the segment's first revision and starts a new one.
-    pub(crate) fn freeze(&self, first_revision: u64) -> Arc<IdMap> {
+    /// Closes the active segment's ids under the segment's first revision and starts anew.
+    pub(crate) fn freeze(&self, first_revision: u64) -> Arc<Ids> {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        let frozen = Arc::new(std::mem::take(&mut *active));
+        let frozen = Arc::new(std::mem::take(&mut *active).freeze());
         let mut sealed = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
         sealed.push((first_revision, Sealed::InMemory(Arc::clone(&frozen))));
         frozen
     }
 
-    /// Puts a segment's file in place of its map.
+    /// Puts a segment's file in place of its ids.
     pub(crate) fn install(&self, first_revision: u64, sidecar: Arc<Sidecar>) {
         let mut sealed = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
         match sealed.binary_search_by_key(&first_revision, |(first, _)| *first) {
@@ -82,26 +77,31 @@ impl IdIndex {
         sealed.retain(|(first, _)| *first >= first_revision);
     }
 
-    /// The newest revision that carries `id`, or the file that could not be read.
+    /// The newest revision up to `last` that carries `id`, or the file that could not be read.
+    ///
+    /// Ids that hold the time they were made at, as those of UUID version 7 do, are mostly larger than all before
+    /// them: the first and last id of each segment then tell that a new one was never seen.
     pub(crate) fn lookup(
         &self,
         id: &[u8; 16],
+        last: u64,
     ) -> std::result::Result<Option<u64>, (Arc<Sidecar>, JournalError)> {
-        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&revision) = active.get(id) {
+        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(revision) = active.lookup(id, last) {
             return Ok(Some(revision));
         }
         drop(active);
         let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
-        for (_, segment) in sealed.iter().rev() {
+        let known = sealed.iter().rev().filter(|(first, _)| *first <= last);
+        for (_, segment) in known {
             let found = match segment {
-                Sealed::InMemory(map) => map.get(id).copied(),
+                Sealed::InMemory(ids) => ids.lookup(id),
                 Sealed::OnDisk(sidecar) => sidecar
                     .lookup(id)
                     .map_err(|error| (Arc::clone(sidecar), error))?,
             };
             if found.is_some() {
-                return Ok(found);
+                return Ok(found.filter(|revision| *revision <= last));
             }
         }
         Ok(None)

@@ -11,7 +11,7 @@ use crate::scan::{Cursor, SegmentData, Step};
 use crate::storage::Storage;
 use crate::view::{SegmentInfo, Shared};
 
-use super::{FrameList, IdMap, Sidecar, SidecarSource, sidecar_name};
+use super::{FrameList, Ids, Sidecar, SidecarSource, sidecar_name};
 
 /// Request ids of the batches at `frames`, which have been checked.
 pub(crate) fn requests_of(segment: &SegmentData, frames: &FrameList) -> Vec<([u8; 16], u64)> {
@@ -88,9 +88,6 @@ pub(crate) fn rebuild(
         return Err(JournalError::damaged(name, cursor.offset, what));
     }
     let requests = requests_of(&segment, &frames);
-    let ids: IdMap = requests
-        .into_iter()
-        .filter(|(id, _)| *id != NO_REQUEST)
-        .collect();
-    Sidecar::write(storage, source, &ids, &frames)
+    let named = requests.into_iter().filter(|(id, _)| *id != NO_REQUEST);
+    Sidecar::write(storage, source, &Ids::new(named.collect()), &frames)
 }

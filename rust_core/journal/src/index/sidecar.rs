@@ -6,7 +6,8 @@ use crate::format::{ChainHash, get_array, get_u16, get_u32, get_u64, parse_numbe
 use crate::storage::{Storage, StorageFile};
 
 use super::bloom::Bloom;
-use super::{FrameList, IdMap};
+use super::ids::Range;
+use super::{FrameList, Ids};
 
 const MAGIC: &[u8; 8] = b"BSPKINDX";
 const VERSION: u16 = 1;
@@ -44,6 +45,7 @@ pub(crate) struct Sidecar {
     ids: u64,
     /// First id of each page.
     fences: Vec<[u8; 16]>,
+    range: Range,
     bloom: Bloom,
     frames: FrameList,
 }
@@ -57,9 +59,8 @@ impl std::fmt::Debug for Sidecar {
     }
 }
 
-fn encode(source: &SidecarSource, map: &IdMap, frames: &FrameList) -> Vec<u8> {
-    let mut ids: Vec<([u8; 16], u64)> = map.iter().map(|(id, revision)| (*id, *revision)).collect();
-    ids.sort_unstable();
+fn encode(source: &SidecarSource, ids: &Ids, frames: &FrameList) -> Vec<u8> {
+    let ids = ids.sorted();
     let mut bloom = Bloom::with_room_for(ids.len() as u64, &source.journal_id);
     let mut fences = Vec::new();
     let mut data = vec![0; PAGE_BYTES];
@@ -109,7 +110,7 @@ impl Sidecar {
     pub(crate) fn write(
         storage: &dyn Storage,
         source: &SidecarSource,
-        map: &IdMap,
+        ids: &Ids,
         frames: &FrameList,
     ) -> Result<Self> {
         let name = sidecar_name(source.first_revision);
@@ -118,7 +119,7 @@ impl Sidecar {
             storage.remove(&aside).doing("remove", &aside)?;
         }
         let file = storage.create(&aside, 0).doing("create", &aside)?;
-        file.write_all_at(&encode(source, map, frames), 0)
+        file.write_all_at(&encode(source, ids, frames), 0)
             .doing("write", &aside)?;
         storage.rename(&aside, &name).doing("name", &name)?;
         Self::open(storage, source)
@@ -186,9 +187,10 @@ impl Sidecar {
                 "index has no filter",
             ));
         }
-        Ok(Self {
+        let mut sidecar = Self {
             source: source.clone(),
             ids,
+            range: Range::default(),
             fences: fences.chunks_exact(16).map(|id| get_array(id, 0)).collect(),
             bloom: Bloom::from_bytes(bloom, &source.journal_id),
             frames: frames
@@ -197,7 +199,13 @@ impl Sidecar {
                 .collect(),
             file,
             name,
-        })
+        };
+        if let (Some(low), Some(last)) = (sidecar.fences.first(), pages.checked_sub(1)) {
+            let page = sidecar.read_page(last as usize)?;
+            let slot = (ids - 1) as usize % PAGE_ENTRIES;
+            sidecar.range = Range::new(*low, get_array(&page, slot * ENTRY_BYTES));
+        }
+        Ok(sidecar)
     }
 
     /// The revision of `id` in this segment.
@@ -205,7 +213,7 @@ impl Sidecar {
     /// # Errors
     /// I/O errors; `Damaged` when the page that would hold it does not check.
     pub(crate) fn lookup(&self, id: &[u8; 16]) -> Result<Option<u64>> {
-        if !self.bloom.may_contain(id) {
+        if !self.range.contains(id) || !self.bloom.may_contain(id) {
             return Ok(None);
         }
         let Some(number) = self
@@ -287,8 +295,8 @@ mod tests {
                     .first_chunk()
                     .unwrap()
             };
-            let map: IdMap = (0..count).map(|n| (id(n), n + 10)).collect();
-            let written = Sidecar::write(&storage, &source(), &map, &vec![(10, 512)]).unwrap();
+            let ids = Ids::new((0..count).map(|n| (id(n), n + 10)).collect());
+            let written = Sidecar::write(&storage, &source(), &ids, &vec![(10, 512)]).unwrap();
             let opened = Sidecar::open(&storage, &source()).unwrap();
             for sidecar in [&written, &opened] {
                 assert!((0..count).all(|n| sidecar.lookup(&id(n)).unwrap() == Some(n + 10)));
@@ -306,10 +314,10 @@ mod tests {
                 .first_chunk()
                 .unwrap()
         };
-        let map: IdMap = (0..20).map(|n| (id(n), n + 10)).collect();
+        let ids = Ids::new((0..20).map(|n| (id(n), n + 10)).collect());
         let storage = SimStorage::new(1);
         let name = sidecar_name(10);
-        Sidecar::write(&storage, &source(), &map, &vec![(10, 512)]).unwrap();
+        Sidecar::write(&storage, &source(), &ids, &vec![(10, 512)]).unwrap();
         let len = storage.open(&name, false).unwrap().size().unwrap();
         for offset in 0..len {
             for bit in 0..8 {
@@ -329,7 +337,7 @@ mod tests {
     #[test]
     fn another_segments_index_is_refused() {
         let storage = SimStorage::new(1);
-        Sidecar::write(&storage, &source(), &IdMap::new(), &Vec::new()).unwrap();
+        Sidecar::write(&storage, &source(), &Ids::default(), &Vec::new()).unwrap();
         let other = SidecarSource {
             end_chain: [3; 32],
             ..source()

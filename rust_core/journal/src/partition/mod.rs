@@ -271,12 +271,10 @@ impl Partition {
         if forgotten == 0 {
             return Ok(None);
         }
-        let Some(revision) = journal.view.find_request(&request_bytes(request_id))? else {
+        let id = request_bytes(request_id);
+        let Some(revision) = journal.view.find_request(&id, forgotten)? else {
             return Ok(None);
         };
-        if revision > forgotten {
-            return Ok(None);
-        }
         let stored = journal.view.read_record(revision)?;
         let record = decode_payload(&stored.header.meta, &stored.payload)
             .map_err(|what| JournalError::damaged(&format!("record {revision}"), 0, what))?;
