@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, TypeVar
@@ -24,6 +25,7 @@ CODES = {
     RefusalKind.FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
     RefusalKind.LATE: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 log = structlog.get_logger()
 Answer = TypeVar("Answer")
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -164,7 +166,12 @@ class ComputeService(compute_pb2_grpc.ComputeServiceServicer):
         finally:
             self._in_flight -= 1
             self._metrics.in_flight.set(self._in_flight)
-            self._metrics.calls.labels(method, code.name).observe(time.monotonic() - started)
+            took_s = time.monotonic() - started
+            self._metrics.calls.labels(method, code.name).observe(took_s)
+            source = pb.ComputeSource.Name(self._backend.source)
+            log.info(
+                "answered", method=method, code=code.name, source=source, ms=round(took_s * 1e3, 1), **trace(context)
+            )
         await context.abort(code, message)
         raise AssertionError("abort raises")
 
@@ -183,6 +190,13 @@ def patience(context: Context) -> float | None:
     left = context.time_remaining()
     # gRPC gives about three centuries for none.
     return None if left is None or left > 1e8 else max(left, 0.0)
+
+
+def trace(context: Context) -> dict[str, str]:
+    """The caller's trace and span, from its W3C `traceparent`; empty where it sends none that holds."""
+    sent = dict(context.invocation_metadata() or ()).get("traceparent", "")
+    found = TRACEPARENT.match(sent) if isinstance(sent, str) else None
+    return {"trace_id": found[1], "parent_span_id": found[2]} if found else {}
 
 
 def as_bytes(table: pa.Buffer) -> bytes:

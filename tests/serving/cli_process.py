@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,11 @@ def run(*arguments: object, cwd: Path, timeout: float = 60) -> subprocess.Comple
 class Process:
     """A command that runs until it is told to stop."""
 
-    def __init__(self, *arguments: object, cwd: Path) -> None:
+    def __init__(self, *arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "serving", *map(str, arguments)],
             cwd=cwd,
-            env=environment(),
+            env=environment() | dict(env or {}),
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -75,9 +75,9 @@ class Process:
 
 
 @contextmanager
-def process(*arguments: object, cwd: Path) -> Iterator[Process]:
-    """A command that has ended when the block has."""
-    started = Process(*arguments, cwd=cwd)
+def process(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[Process]:
+    """A command, with more in its environment, that has ended when the block has."""
+    started = Process(*arguments, cwd=cwd, env=env)
     try:
         yield started
     finally:
@@ -89,9 +89,9 @@ def process(*arguments: object, cwd: Path) -> Iterator[Process]:
 
 
 @contextmanager
-def server(*arguments: object, cwd: Path) -> Iterator[tuple[Process, str]]:
+def server(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[tuple[Process, str]]:
     """A server on a free port, and its address, once it serves."""
-    with process("server", "--listen", "127.0.0.1:0", *arguments, cwd=cwd) as started:
+    with process("server", "--listen", "127.0.0.1:0", *arguments, cwd=cwd, env=env) as started:
         address = started.line("listening")["address"]
         started.line("serving")
         yield started, str(address)

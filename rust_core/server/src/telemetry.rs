@@ -9,10 +9,14 @@ use opentelemetry::trace::{
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{
+    IdGenerator, RandomIdGenerator, Sampler, SdkTracer, SdkTracerProvider,
+};
+use tonic::metadata::AsciiMetadataValue;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::TraceConfig;
+use crate::convert::context;
 use crate::method::Method;
 use crate::start::StartError;
 
@@ -42,6 +46,14 @@ pub fn log_json(filter: &str) -> Result<(), StartError> {
 /// The caller's span: trace, span, sampled.
 pub(crate) type Parent = Option<(u128, u64, bool)>;
 
+/// The `traceparent` for whoever is asked on a caller's behalf: below `own`, else below the caller's own span.
+pub(crate) fn onward(traceparent: &str, own: Option<SpanId>) -> Option<AsciiMetadataValue> {
+    let (trace, caller, sampled) = context::trace_parts(traceparent)?;
+    let span = own.unwrap_or(SpanId::from_bytes(caller.to_be_bytes()));
+    let header = format!("00-{trace:032x}-{span}-{:02x}", u8::from(sampled));
+    header.try_into().ok()
+}
+
 /// One call, once it is answered.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Finished {
@@ -51,6 +63,8 @@ pub(crate) struct Finished {
     pub took: Duration,
     /// … and until it only waited for the disk.
     pub executed: Duration,
+    /// Its span, when somebody was told of it before; else one is made.
+    pub span: Option<SpanId>,
     /// Status code.
     pub code: i32,
 }
@@ -84,6 +98,11 @@ impl Traces {
         Ok(Self { provider, tracer })
     }
 
+    /// A span for a call that somebody is told of before it is over.
+    pub fn span_id(&self) -> SpanId {
+        RandomIdGenerator::default().new_span_id()
+    }
+
     /// Tells of a call. The span is made when it is over, so that a call that is not sampled costs little.
     pub fn record(&self, call: &Finished) {
         let parent = call
@@ -104,12 +123,13 @@ impl Traces {
             });
         let end = SystemTime::now();
         let start = end.checked_sub(call.took).unwrap_or(end);
-        let mut span = self
+        let mut builder = self
             .tracer
             .span_builder(call.method.name())
             .with_kind(SpanKind::Server)
-            .with_start_time(start)
-            .start_with_context(&self.tracer, &parent);
+            .with_start_time(start);
+        builder.span_id = call.span;
+        let mut span = builder.start_with_context(&self.tracer, &parent);
         if span.is_recording() {
             span.set_attribute(KeyValue::new("rpc.system", "grpc"));
             span.set_attribute(KeyValue::new("rpc.method", call.method.name()));
@@ -129,6 +149,35 @@ impl Traces {
     pub fn close(&self) {
         if let Err(error) = self.provider.shutdown() {
             tracing::warn!(%error, "the last traces were not sent");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_goes_on_below_the_span_that_is_told() {
+        let own = SpanId::from_bytes([0, 1, 2, 3, 4, 5, 6, 7]);
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        for (given, own, told) in [
+            ("b7ad6b7169203331-01", None, Some("b7ad6b7169203331-01")),
+            ("b7ad6b7169203331-00", None, Some("b7ad6b7169203331-00")),
+            (
+                "b7ad6b7169203331-ff",
+                Some(own),
+                Some("0001020304050607-01"),
+            ),
+            ("0000000000000000-01", Some(own), None),
+        ] {
+            let onward = onward(&format!("00-{trace}-{given}"), own);
+            let expected = told.map(|told| format!("00-{trace}-{told}"));
+            assert_eq!(
+                onward.map(|value| value.to_str().unwrap_or("").to_owned()),
+                expected,
+                "{given}"
+            );
         }
     }
 }

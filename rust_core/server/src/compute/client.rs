@@ -9,7 +9,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
 use super::breaker::Breaker;
-use super::plan;
+use super::{Caller, plan};
 use crate::config::ComputeConfig;
 use crate::error::ApiError;
 use crate::start::StartError;
@@ -53,7 +53,7 @@ impl Client {
     pub async fn forecast(
         &self,
         request: &pb::ForecastRequest,
-        deadline: Option<Instant>,
+        caller: &Caller,
     ) -> Result<Option<pb::ForecastResponse>, ApiError> {
         let asked = pb::ComputeServiceForecastRequest {
             model: request.model.clone(),
@@ -64,8 +64,9 @@ impl Client {
         };
         let mut service = self.service.clone();
         let answer = self
-            .ask(deadline, |limit| async move {
-                service.forecast(timed(asked, limit)).await
+            .ask(caller.deadline, |limit| {
+                let request = asking(asked, limit, caller);
+                async move { service.forecast(request).await }
             })
             .await?;
         Ok(answer.map(|answer| pb::ForecastResponse {
@@ -84,11 +85,13 @@ impl Client {
         request: &pb::AllocateRequest,
         stock: &Bytes,
         budget: Duration,
-        deadline: Option<Instant>,
+        caller: &Caller,
     ) -> Result<Option<pb::AllocateResponse>, ApiError> {
+        let lines = plan::rename(&request.orders, "orders", "quantity", "qty")?
+            .ok_or_else(|| ApiError::invalid("orders", "no rows", "send at least one"))?;
         let asked = pb::ComputeServiceAllocateRequest {
             solver: request.policy.clone(),
-            lines: plan::rename(&request.orders, "orders", "quantity", "qty")?,
+            lines,
             options: request.options.clone(),
             stock: stock.clone(),
             budget_ms: u32::try_from(budget.as_millis()).unwrap_or(u32::MAX),
@@ -96,15 +99,19 @@ impl Client {
         };
         let mut service = self.service.clone();
         let answer = self
-            .ask(deadline, |limit| async move {
-                service.allocate(timed(asked, limit)).await
+            .ask(caller.deadline, |limit| {
+                let request = asking(asked, limit, caller);
+                async move { service.allocate(request).await }
             })
             .await?;
         let Some(answer) = answer else {
             return Ok(None);
         };
         Ok(Some(pb::AllocateResponse {
-            plan: plan::rename(&answer.plan, "plan", "qty", "quantity")?,
+            plan: match plan::rename(&answer.plan, "plan", "qty", "quantity")? {
+                Some(plan) => plan,
+                None => plan::nothing()?,
+            },
             objective_minor: answer.objective_minor,
             bound_minor: answer.bound_minor,
             fallback: is_fallback(answer.origin.as_ref()),
@@ -166,9 +173,13 @@ impl Client {
     }
 }
 
-fn timed<Q>(message: Q, limit: Duration) -> Request<Q> {
+fn asking<Q>(message: Q, limit: Duration, caller: &Caller) -> Request<Q> {
     let mut request = Request::new(message);
     request.set_timeout(limit);
+    if let Some(traceparent) = &caller.traceparent {
+        let metadata = request.metadata_mut();
+        metadata.insert("traceparent", traceparent.clone());
+    }
     request
 }
 

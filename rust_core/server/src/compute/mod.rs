@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use bespeak_proto::v1 as pb;
 use bytes::Bytes;
+use tonic::metadata::AsciiMetadataValue;
 
 pub(crate) use client::Client;
 
@@ -33,14 +34,23 @@ const BUDGET_MS_MAX: i64 = 600_000;
 /// A fallback that improves its plan takes no longer than this.
 const FALLBACK_BUDGET: Duration = Duration::from_millis(250);
 
+/// On whose behalf the worker is asked.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    /// When the caller stops waiting.
+    pub deadline: Option<Instant>,
+    /// The trace that the worker's part belongs to.
+    pub traceparent: Option<AsciiMetadataValue>,
+}
+
 /// Makes a forecast.
 pub(crate) async fn forecast(
     api: &Api,
     client: Option<&Client>,
     request: pb::ForecastRequest,
-    deadline: Option<Instant>,
+    caller: &Caller,
 ) -> Seen<pb::ForecastResponse> {
-    let result = forecast_now(api, client, request, deadline).await;
+    let result = forecast_now(api, client, request, caller).await;
     Seen {
         result,
         revision: 0,
@@ -51,11 +61,11 @@ async fn forecast_now(
     api: &Api,
     client: Option<&Client>,
     request: pb::ForecastRequest,
-    deadline: Option<Instant>,
+    caller: &Caller,
 ) -> Result<pb::ForecastResponse, ApiError> {
     check_forecast(&request)?;
     if let Some(client) = client
-        && let Some(answer) = client.forecast(&request, deadline).await?
+        && let Some(answer) = client.forecast(&request, caller).await?
     {
         return Ok(answer);
     }
@@ -108,7 +118,7 @@ pub(crate) async fn allocate(
     api: &Api,
     client: Option<&Client>,
     request: pb::AllocateRequest,
-    deadline: Option<Instant>,
+    caller: &Caller,
 ) -> Seen<pb::AllocateResponse> {
     let budget = match check_allocate(&request) {
         Ok(budget) => budget,
@@ -122,7 +132,7 @@ pub(crate) async fn allocate(
     } else {
         (request.stock.clone(), 0)
     };
-    let result = plan(api, client, &request, stock, budget, deadline).await;
+    let result = plan(api, client, &request, stock, budget, caller).await;
     let result = result.map(|answer| pb::AllocateResponse { revision, ..answer });
     Seen { result, revision }
 }
@@ -133,10 +143,10 @@ async fn plan(
     request: &pb::AllocateRequest,
     stock: Bytes,
     budget: Duration,
-    deadline: Option<Instant>,
+    caller: &Caller,
 ) -> Result<pb::AllocateResponse, ApiError> {
     if let Some(client) = client
-        && let Some(answer) = client.allocate(request, &stock, budget, deadline).await?
+        && let Some(answer) = client.allocate(request, &stock, budget, caller).await?
     {
         return Ok(answer);
     }

@@ -53,7 +53,19 @@ pub fn write(problem: &Problem, plan: &[Served]) -> Result<Vec<u8>, ApiError> {
     ipc::write(&batch)
 }
 
-/// The same table with one column under another name.
+/// A plan that serves nothing.
+///
+/// # Errors
+/// As [`write`].
+pub fn nothing() -> Result<Bytes, ApiError> {
+    let problem = Problem {
+        lines: Vec::new(),
+        cells: Vec::new(),
+    };
+    Ok(write(&problem, &[])?.into())
+}
+
+/// The same table with one column under another name; `None` when it has no rows.
 ///
 /// # Errors
 /// `InvalidArgument` when it is no table, or has no such column.
@@ -62,7 +74,7 @@ pub fn rename(
     table: &'static str,
     from: &'static str,
     to: &'static str,
-) -> Result<Bytes, ApiError> {
+) -> Result<Option<Bytes>, ApiError> {
     let wrong = |error: arrow_schema::ArrowError| ApiError::Internal(error.to_string());
     let mut out: Option<arrow_ipc::writer::StreamWriter<Vec<u8>>> = None;
     for batch in ipc::read(table, bytes)? {
@@ -87,7 +99,7 @@ pub fn rename(
         }
     }
     match out {
-        Some(writer) => Ok(writer.into_inner().map_err(wrong)?.into()),
-        None => Err(ApiError::invalid(table, "no rows", "send at least one")),
+        Some(writer) => Ok(Some(writer.into_inner().map_err(wrong)?.into())),
+        None => Ok(None),
     }
 }

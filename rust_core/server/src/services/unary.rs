@@ -4,9 +4,10 @@ use bespeak_proto::v1 as pb;
 use bytes::Bytes;
 use http::Response;
 use prost::Message;
+use tonic::metadata::AsciiMetadataValue;
 
 use crate::api::Api;
-use crate::compute::{self, Client};
+use crate::compute::{self, Caller, Client};
 use crate::error::ApiError;
 use crate::method::Method;
 use crate::store::Seen;
@@ -123,21 +124,20 @@ pub(crate) async fn compute(
     api: &Api,
     client: Option<&Client>,
     call: &Call,
+    traceparent: Option<AsciiMetadataValue>,
     message: Bytes,
 ) -> Encoded {
+    let caller = Caller {
+        deadline: call.deadline,
+        traceparent,
+    };
     match call.method {
         Method::Forecast => match pb::ForecastRequest::decode(message) {
-            Ok(request) => encoded(
-                call,
-                compute::forecast(api, client, request, call.deadline).await,
-            ),
+            Ok(request) => encoded(call, compute::forecast(api, client, request, &caller).await),
             Err(error) => Encoded::failed(ApiError::Malformed(error.to_string())),
         },
         Method::Allocate => match pb::AllocateRequest::decode(message) {
-            Ok(request) => encoded(
-                call,
-                compute::allocate(api, client, request, call.deadline).await,
-            ),
+            Ok(request) => encoded(call, compute::allocate(api, client, request, &caller).await),
             Err(error) => Encoded::failed(ApiError::Malformed(error.to_string())),
         },
         other => Encoded::failed(ApiError::UnknownMethod(other.name().to_owned())),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use opentelemetry::trace::SpanId;
 use tokio::time::timeout;
 
 use super::body::{self, AnswerBody};
@@ -17,7 +18,7 @@ use crate::error::ApiError;
 use crate::method::{Kind, Method};
 use crate::services::unary::{self, Encoded};
 use crate::shared::Shared;
-use crate::telemetry::{Finished, Parent};
+use crate::telemetry::{self, Finished, Parent, Traces};
 
 /// What is known of a call before its message.
 #[derive(Debug, Clone, Copy)]
@@ -48,8 +49,8 @@ pub(crate) async fn answer(
         return Box::pin(stream(shared, method, request, arrived)).await;
     }
     let parent = parent(shared, &request);
-    let mut executed = Duration::ZERO;
-    let result = one(shared, method, request, arrived, &mut executed).await;
+    let mut noted = Noted::default();
+    let result = one(shared, method, request, arrived, &mut noted).await;
     let code = result.as_ref().err().map_or(0, |error| error.grpc() as i32);
     let took = arrived.elapsed();
     shared.metrics.answered(method, code, took);
@@ -58,11 +59,21 @@ pub(crate) async fn answer(
             method,
             parent,
             took,
-            executed: executed.min(took),
+            executed: noted.executed.min(took),
+            span: noted.span,
             code,
         });
     }
     result.unwrap_or_else(body::failure)
+}
+
+/// What is learnt of a call on its way, for its span.
+#[derive(Debug, Default)]
+struct Noted {
+    /// How long it took until it only waited for the disk.
+    executed: Duration,
+    /// The span that the worker was told of, when it was asked.
+    span: Option<SpanId>,
 }
 
 /// The caller's span, when anybody wants to know.
@@ -76,7 +87,7 @@ async fn one(
     method: Method,
     request: Request<Incoming>,
     arrived: Instant,
-    executed: &mut Duration,
+    noted: &mut Noted,
 ) -> Result<Response<AnswerBody>, ApiError> {
     let (head, incoming) = request.into_parts();
     let trace = head
@@ -101,11 +112,16 @@ async fn one(
                 .await
                 .map_err(|error| ApiError::Internal(error.to_string()))?
         }
-        Kind::Compute => Box::pin(unary::compute(api, shared.compute.get(), &call, message)).await,
+        Kind::Compute => {
+            noted.span = shared.traces.get().map(Traces::span_id);
+            let traceparent = trace.and_then(|trace| telemetry::onward(trace, noted.span));
+            let asks = unary::compute(api, shared.compute.get(), &call, traceparent, message);
+            Box::pin(asks).await
+        }
         Kind::Stream => Encoded::failed(ApiError::UnknownMethod(method.name().to_owned())),
     };
     if shared.traces.get().is_some() {
-        *executed = arrived.elapsed();
+        noted.executed = arrived.elapsed();
     }
     // Failures have seen the state as well: they wait like answers.
     api.store().gate().wait(revision).await?;
