@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bespeak_proto::v1 as pb;
 use bespeak_server::Surroundings;
 use bespeak_server::api::Api;
-use bespeak_server::config::{EngineSettings, JournalMode, JournalSettings};
+use bespeak_server::config::{EngineSettings, JournalSettings};
 use bespeak_server::metrics::Metrics;
 use bespeak_server::store::Store;
 use bespeak_server::tables::dump::Dump;
@@ -49,14 +49,9 @@ impl EmbeddedEngine {
             max_held_units_per_customer,
             remembered_requests,
         };
-        let journal = if path.as_os_str() == IN_MEMORY {
-            JournalSettings::default()
-        } else {
-            JournalSettings {
-                mode: JournalMode::Group,
-                path: Some(path),
-                ..JournalSettings::default()
-            }
+        let journal = JournalSettings {
+            path: (path.as_os_str() != IN_MEMORY).then_some(path),
+            ..JournalSettings::default()
         };
         let mut around = Surroundings::default();
         if let Some(clock) = clock {

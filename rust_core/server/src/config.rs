@@ -90,11 +90,10 @@ pub struct TlsConfig {
 }
 
 /// When an answer counts as given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JournalMode {
     /// At once; a crash loses everything.
-    #[default]
     Memory,
     /// After the sync of the group that it belongs to.
     Group,
@@ -104,9 +103,9 @@ pub enum JournalMode {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JournalSettings {
-    /// When an answer counts as given.
-    pub mode: JournalMode,
-    /// Directory of the journal; needed unless the mode is `memory`.
+    /// When an answer counts as given; `None` is `group` with a path, and `memory` without one.
+    pub mode: Option<JournalMode>,
+    /// Directory of the journal; needed when the mode is `group`.
     pub path: Option<PathBuf>,
     /// Bytes of a segment; 0 is the journal's default.
     pub segment_bytes: u64,
@@ -116,6 +115,18 @@ pub struct JournalSettings {
     pub retention_ms: u64,
     /// A jump of the clock beyond this stops promising, milliseconds; 0 is the journal's default.
     pub clock_jump_ms: u64,
+}
+
+impl JournalSettings {
+    /// When an answer counts as given: what is asked for, else what the path says. Nobody names a directory to have
+    /// nothing written there.
+    pub fn mode(&self) -> JournalMode {
+        match (self.mode, &self.path) {
+            (Some(mode), _) => mode,
+            (None, Some(_)) => JournalMode::Group,
+            (None, None) => JournalMode::Memory,
+        }
+    }
 }
 
 /// The engine's policies; 0 is the engine's default.
@@ -347,7 +358,7 @@ impl ServerConfig {
                 return wrong(setting, &value, "it must be 1 to 1048576");
             }
         }
-        if self.journal.mode == JournalMode::Group && self.journal.path.is_none() {
+        if self.journal.mode() == JournalMode::Group && self.journal.path.is_none() {
             return wrong("journal.path", &"missing", "mode group needs a directory");
         }
         if let Some(traces) = &self.traces
@@ -378,6 +389,22 @@ mod tests {
         config.validate().expect("defaults work");
         let text = serde_json::to_string(&config).expect("plain values");
         assert_eq!(ServerConfig::from_json(&text).expect("own output"), config);
+    }
+
+    #[test]
+    fn a_path_asks_for_a_journal() {
+        for (journal, mode) in [
+            ("{}", JournalMode::Memory),
+            (r#"{"mode": "memory"}"#, JournalMode::Memory),
+            (r#"{"path": "j"}"#, JournalMode::Group),
+            (r#"{"mode": null, "path": "j"}"#, JournalMode::Group),
+            (r#"{"mode": "group", "path": "j"}"#, JournalMode::Group),
+            (r#"{"mode": "memory", "path": "j"}"#, JournalMode::Memory),
+        ] {
+            let text = format!(r#"{{"journal": {journal}}}"#);
+            let config = ServerConfig::from_json(&text).expect(journal);
+            assert_eq!(config.journal.mode(), mode, "{journal}");
+        }
     }
 
     #[test]

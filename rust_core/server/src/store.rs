@@ -133,7 +133,7 @@ impl Store {
             progress: Arc::clone(progress),
         });
         let config = partition_config(journal, engine);
-        let storage = match (journal.mode, around.storage, &journal.path) {
+        let storage = match (journal.mode(), around.storage, &journal.path) {
             (JournalMode::Memory, _, _) => None,
             (JournalMode::Group, Some(storage), _) => Some(storage),
             (JournalMode::Group, None, Some(path)) => Some(directory(path)?),
@@ -161,7 +161,7 @@ impl Store {
             partition,
             gate,
             watchers: Arc::default(),
-            mode: journal.mode,
+            mode: journal.mode(),
         })
     }
 

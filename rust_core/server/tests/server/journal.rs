@@ -8,7 +8,7 @@ use crate::world::{World, reserve};
 
 fn durable(dir: &tempfile::TempDir) -> ServerConfig {
     let journal = JournalSettings {
-        mode: JournalMode::Group,
+        mode: Some(JournalMode::Group),
         path: Some(dir.path().to_owned()),
         segment_bytes: 32 << 20,
         ..Default::default()
