@@ -7,6 +7,7 @@ from bespeak._codec import build, check_result, decode
 from bespeak._core import CheckResult
 from bespeak._methods.caller import Caller, Method
 from bespeak.enums import FillPolicy, SourcingPolicy
+from bespeak.errors import invalid
 from bespeak.requests import CheckLine, FulfilLine, PromiseLine, ReleaseLine, ReserveLine, RuleOverride
 from bespeak.results import (
     ConfirmResult,
@@ -115,6 +116,8 @@ class PromiseMethods(Caller):
             NotFound: an item or location was not known then.
             InvalidArgument: both or neither of `revision` and `time_ms` are given.
         """
+        if revision is not None and time_ms is not None:
+            raise invalid(f"revision is {revision} and time_ms is {time_ms}: give one of them")
         request = build(pb.AsOfRequest, lines=lines, revision=revision, time_ms=time_ms, with_staircase=with_staircase)
         answer = self._call(_AS_OF, request)
         return tuple(check_result(each, answer.revision, answer.engine_time_ms) for each in answer.results)

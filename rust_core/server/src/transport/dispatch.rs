@@ -115,8 +115,14 @@ async fn one(
         Kind::Compute => {
             noted.span = shared.traces.get().map(Traces::span_id);
             let traceparent = trace.and_then(|trace| telemetry::onward(trace, noted.span));
-            let asks = unary::compute(api, shared.compute.get(), &call, traceparent, message);
-            Box::pin(asks).await
+            Box::pin(unary::compute(
+                api,
+                shared.compute.get(),
+                &call,
+                traceparent,
+                message,
+            ))
+            .await
         }
         Kind::Stream => Encoded::failed(ApiError::UnknownMethod(method.name().to_owned())),
     };
