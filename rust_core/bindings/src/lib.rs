@@ -12,6 +12,11 @@ mod tables;
 
 use pyo3::prelude::*;
 
+/// Serves the extension's own memory, not Python's: less work a call than the C library's, and large pages for the
+/// tables that are looked up at random.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[pymodule]
 mod _core {
     #[pymodule_export]

@@ -9,11 +9,18 @@ use std::hash::BuildHasher;
 use crate::catalog_types::{Item, Lane, LateGrace, Location, Region, SupplyRule};
 use crate::ids::{ItemId, LocationId, RegionId, Units, UtcMillis};
 use crate::limits::DAY_MS;
+use crate::prefetch;
 use crate::refusal::EngineError;
 
-/// From names to numbers, without a second copy of the names.
+/// From names to numbers, without a second copy of the names: half of each name's hash stands beside its number, so
+/// that nearly always only the right name is compared.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct NameIndex(HashTable<u32>);
+pub(crate) struct NameIndex(HashTable<(u32, u32)>);
+
+fn tag(hash: u64) -> u32 {
+    // The table itself uses the top and the bottom bits.
+    (hash >> 20) as u32
+}
 
 impl NameIndex {
     pub fn find<'a>(
@@ -22,9 +29,18 @@ impl NameIndex {
         name: &str,
         name_of: impl Fn(u32) -> &'a str,
     ) -> Option<u32> {
-        self.0
-            .find(hasher.hash_one(name), |slot| name_of(*slot) == name)
-            .copied()
+        let hash = hasher.hash_one(name);
+        let found = self.0.find(hash, |(known, slot)| {
+            *known == tag(hash) && name_of(*slot) == name
+        });
+        found.map(|(_, slot)| *slot)
+    }
+
+    /// The number that most probably belongs to a name, without a look at the name it stands for.
+    pub fn guess(&self, hasher: &FixedState, name: &str) -> Option<u32> {
+        let hash = hasher.hash_one(name);
+        let found = self.0.find(hash, |(known, _)| *known == tag(hash));
+        found.map(|(_, slot)| *slot)
     }
 
     pub fn insert<'a>(
@@ -34,7 +50,8 @@ impl NameIndex {
         slot: u32,
         name_of: impl Fn(u32) -> &'a str,
     ) {
-        self.0.insert_unique(hasher.hash_one(name), slot, |slot| {
+        let hash = hasher.hash_one(name);
+        self.0.insert_unique(hash, (tag(hash), slot), |(_, slot)| {
             hasher.hash_one(name_of(*slot))
         });
     }
@@ -68,6 +85,27 @@ impl Catalog {
         self.item_index
             .find(&self.hasher, name, |n| &self.items[n as usize].name)
             .map(ItemId)
+    }
+
+    /// The items of many names, in order: as [`Catalog::item_id`] of each, but they wait for memory together.
+    pub fn item_ids(&self, names: &[Option<&str>], found: &mut [Option<ItemId>]) {
+        for (found, name) in found.iter_mut().zip(names) {
+            let guess = name.and_then(|name| self.item_index.guess(&self.hasher, name));
+            *found = guess.map(ItemId);
+            if let Some(item) = guess.and_then(|slot| self.items.get(slot as usize)) {
+                prefetch::line(item);
+            }
+        }
+        for id in found.iter().flatten() {
+            prefetch::line(self.items[id.index()].name.as_ptr());
+        }
+        for (found, name) in found.iter_mut().zip(names) {
+            if let (Some(id), Some(name)) = (*found, name)
+                && *self.items[id.index()].name != **name
+            {
+                *found = self.item_id(name);
+            }
+        }
     }
 
     /// The location of this name.

@@ -58,8 +58,8 @@ pub enum Command {
     Return(Return),
     /// Check and hold at given locations.
     Reserve(Reserve),
-    /// Choose locations, check and hold.
-    Promise(Promise),
+    /// Choose locations, check and hold. Apart, because it is much larger than the others.
+    Promise(Box<Promise>),
     /// A later expiry.
     Extend(Extend),
     /// HELD to CONFIRMED.
@@ -68,6 +68,13 @@ pub enum Command {
     Fulfil(Fulfil),
     /// Gives stock back.
     Release(Release),
+}
+
+impl Command {
+    /// Choose locations, check and hold.
+    pub fn promise(promise: Promise) -> Self {
+        Self::Promise(Box::new(promise))
+    }
 }
 
 /// A count of one status of a position.

@@ -30,6 +30,7 @@ pub mod limits;
 mod movements;
 mod position;
 mod position_index;
+mod prefetch;
 mod read;
 mod receipts;
 mod refusal;

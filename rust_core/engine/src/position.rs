@@ -4,22 +4,22 @@ use crate::catalog_types::{StockStatus, SupplyRule};
 use crate::ids::{ItemId, LocationId, ShockId, Units, UtcMillis};
 use crate::timeline::Timeline;
 
-/// One item at one location. Two cache lines that are fetched together, none shared with a neighbour.
+/// One item at one location. Two cache lines, none shared with a neighbour; what a check reads comes first.
 #[derive(Clone, Debug)]
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub struct Position {
     pub(crate) item: ItemId,
     pub(crate) location: LocationId,
     /// Stock that counts, less the buffer: what an availability starts from.
     pub(crate) base: i64,
+    /// 0 is the location's rule.
+    pub(crate) rule: u16,
     pub(crate) timeline: Timeline,
-    pub(crate) on_hand: [i64; 3],
+    pub(crate) shock: Option<ShockId>,
     pub(crate) buffer: Units,
     /// Rises with every movement.
     pub(crate) version: u64,
-    /// 0 is the location's rule.
-    pub(crate) rule: u16,
-    pub(crate) shock: Option<ShockId>,
+    pub(crate) on_hand: [i64; 3],
 }
 
 const _: () = assert!(std::mem::size_of::<Position>() == 128);

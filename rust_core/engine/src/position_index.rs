@@ -8,8 +8,11 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 
 use crate::ids::{ItemId, LocationId, PositionId};
+use crate::prefetch;
 
+/// Sixteen bytes, so that none lies across two cache lines.
 #[derive(Clone, Copy, Debug)]
+#[repr(C, align(16))]
 struct Entry {
     item: u32,
     location: u32,
@@ -55,6 +58,12 @@ impl PositionIndex {
             }
             at += 1;
         }
+    }
+
+    /// Asks for the memory of a look-up.
+    #[inline]
+    pub fn prefetch(&self, item: ItemId, location: LocationId) {
+        prefetch::line(&raw const self.entries[self.start(item.0, location.0)]);
     }
 
     /// Adds a key that is not there yet.

@@ -7,6 +7,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+mod restore;
+
 use crate::catalog_types::{Item, Lane, Location, ReceiptKind, Region, SupplyRule};
 use crate::ids::{
     ItemId, LocationId, PositionId, ReceiptNo, ReservationId, ShockId, Units, UtcMillis,
@@ -19,7 +21,6 @@ use crate::reservations::Reservation;
 use crate::shock::OpenShock;
 use crate::sources::Sources;
 use crate::state::{Settings, State};
-use crate::timeline::{Entry, EntryKey};
 use crate::unmet::Unmet;
 
 /// Version of the stream; older ones stay readable.
@@ -266,10 +267,13 @@ impl State {
             Some(())
         })?;
         reader.section(|row: PositionRow| state.restore_position(row))?;
-        reader.section(|row: ReceiptRow| state.restore_receipt(row))?;
+        let mut planned = vec![0; state.position_count];
+        reader.section(|row: ReceiptRow| state.restore_receipt(row, &mut planned))?;
         reader.section(|(id, reservation): (ReservationId, Reservation)| {
-            state.restore_reservation(id, reservation)
+            state.restore_reservation(id, reservation, &mut planned)
         })?;
+        restore::timelines(&mut state, &planned)
+            .ok_or(SnapshotError::Damaged("a plan has no position"))?;
         reader.section(|(id, answer): (u128, Remembered)| {
             state.requests.insert(id, answer);
             Some(())
@@ -357,10 +361,9 @@ impl State {
         self.add_position(id, position).then_some(())
     }
 
-    fn restore_receipt(&mut self, row: ReceiptRow) -> Option<()> {
-        if row.position.index() >= self.position_count {
-            return None;
-        }
+    /// Takes a receipt, and counts the entries planned at its position.
+    fn restore_receipt(&mut self, row: ReceiptRow, planned: &mut [u32]) -> Option<()> {
+        *planned.get_mut(row.position.index())? += 1;
         let receipt = Receipt {
             name: row.name,
             position: row.position,
@@ -374,34 +377,19 @@ impl State {
             counts_from: row.counts_from,
             overdue_at: row.overdue_at,
         };
-        let rule = self.rule_of(self.position(row.position));
-        let entry = Entry {
-            time: receipt.counts_from,
-            key: EntryKey::receipt(row.no),
-            quantity: receipt.counted(&rule),
-        };
-        self.position_mut(row.position)?.timeline.insert(entry);
         self.receipts.insert(row.no, receipt);
         Some(())
     }
 
-    fn restore_reservation(&mut self, id: ReservationId, reservation: Reservation) -> Option<()> {
-        if reservation.binds() {
-            for (n, line) in reservation.lines.iter().enumerate() {
-                if line.position.index() >= self.position_count {
-                    return None;
-                }
-                if line.open.is_zero() {
-                    continue;
-                }
-                let key = EntryKey::commitment(id, n as u16);
-                let entry = Entry {
-                    time: line.ship_time,
-                    key,
-                    quantity: -line.open.balance(),
-                };
-                self.position_mut(line.position)?.timeline.insert(entry);
-            }
+    fn restore_reservation(
+        &mut self,
+        id: ReservationId,
+        reservation: Reservation,
+        planned: &mut [u32],
+    ) -> Option<()> {
+        for line in &reservation.lines {
+            let planned = planned.get_mut(line.position.index())?;
+            *planned += u32::from(reservation.binds() && !line.open.is_zero());
         }
         self.reservations.insert(id, reservation);
         Some(())

@@ -9,6 +9,7 @@ use crate::limits;
 use crate::movements::Movements;
 use crate::position::Position;
 use crate::position_index::PositionIndex;
+use crate::prefetch;
 use crate::receipts::{Receipt, Receipts};
 use crate::requests::{Remembered, Requests};
 use crate::reservations::{Reservation, Reservations};
@@ -129,6 +130,37 @@ impl State {
     #[inline]
     pub fn position(&self, id: PositionId) -> &Position {
         &self.positions[id.index() / CHUNK][id.index() % CHUNK]
+    }
+
+    /// Asks for the memory that finds a position.
+    #[inline]
+    pub(crate) fn prefetch_index(&self, item: ItemId, location: LocationId) {
+        self.index.prefetch(item, location);
+    }
+
+    /// Asks for the memory of a position: what a check reads, and the rest for a change.
+    #[inline]
+    pub(crate) fn prefetch_position(&self, id: PositionId, change: bool) {
+        let position = self.position(id);
+        prefetch::line(position);
+        if change {
+            prefetch::line(&raw const position.version);
+        }
+    }
+
+    /// Asks for the memory that commands on these positions will need. Changes nothing; a table of orders goes several
+    /// times faster when its rows do not wait for memory one after the other.
+    pub fn prefetch(&self, places: &[(ItemId, LocationId)]) {
+        for (item, location) in places {
+            self.prefetch_index(*item, *location);
+        }
+        let find = |(item, location): &(ItemId, LocationId)| self.position_id(*item, *location);
+        for id in places.iter().filter_map(find) {
+            self.prefetch_position(id, true);
+        }
+        for id in places.iter().filter_map(find) {
+            self.position(id).timeline.prefetch(true);
+        }
     }
 
     /// All positions, by id.

@@ -1,5 +1,7 @@
 //! One step: due transitions first, then one command. Decides, then applies what was decided.
 
+mod fingerprint;
+
 use smallvec::SmallVec;
 
 use crate::command::{Command, Meta};
@@ -19,10 +21,7 @@ pub type Sink<'a> = &'a mut dyn FnMut(&Record);
 impl State {
     /// Fingerprint of a command: two requests under one id must agree in it.
     pub fn fingerprint(command: &Command) -> u64 {
-        let mut hasher = FingerprintFlavor(xxhash_rust::xxh3::Xxh3Default::new());
-        // Writing into a hasher cannot fail, and every command has a postcard form.
-        let _ = postcard::serialize_with_flavor::<_, _, ()>(command, &mut hasher);
-        hasher.0.digest()
+        fingerprint::of(command)
     }
 
     /// Earliest transition that time brings: a hold that runs out, a receipt that falls overdue.
@@ -239,26 +238,5 @@ impl State {
             (Some(shock), _) if lowest >= 0 => Some(Event::ShockResolved(shock, id)),
             _ => None,
         }
-    }
-}
-
-/// Feeds postcard's bytes to a hash instead of memory.
-struct FingerprintFlavor(xxhash_rust::xxh3::Xxh3Default);
-
-impl postcard::ser_flavors::Flavor for &mut FingerprintFlavor {
-    type Output = ();
-
-    fn try_push(&mut self, data: u8) -> postcard::Result<()> {
-        self.0.update(&[data]);
-        Ok(())
-    }
-
-    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
-        self.0.update(data);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
     }
 }

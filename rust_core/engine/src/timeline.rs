@@ -69,6 +69,8 @@ pub(crate) struct Look {
     /// The commitment after that time which takes it there; `None` when it is as low at the time asked and higher
     /// ever after.
     pub later: Option<UtcMillis>,
+    /// The earliest instant from then on from which the running sum never falls below the level asked.
+    pub earliest: Option<UtcMillis>,
 }
 
 /// Entries above which a timeline is kept in chunks.
@@ -103,15 +105,24 @@ impl Timeline {
         }
     }
 
-    /// The lowest running sum from `t` on, and what takes it there.
+    /// The lowest running sum from `t` on, what takes it there, and the earliest instant that keeps `level`.
     #[inline]
-    pub fn look(&self, t: UtcMillis) -> Look {
+    pub fn look(&self, t: UtcMillis, level: i64) -> Look {
         match self {
-            Self::Small(chunk) => chunk.look(t),
+            Self::Small(chunk) => chunk.look(t, level),
             Self::Large(large) => Look {
                 lowest: large.lowest_from(t),
                 later: self.last_low_commitment(t, large.lowest_from(t)),
+                earliest: self.earliest_at_least(t, level),
             },
+        }
+    }
+
+    /// Asks for the memory of a check; of a change also. A long timeline is left alone: its parts are many.
+    #[inline]
+    pub fn prefetch(&self, change: bool) {
+        if let Self::Small(chunk) = self {
+            chunk.prefetch(change);
         }
     }
 
@@ -141,15 +152,6 @@ impl Timeline {
             Self::Large(large) => large.first_with_suffix(level),
         }
         .filter(|found| *found > t)
-    }
-
-    /// When the first entry is planned; [`UtcMillis::MAX`] without any.
-    #[inline]
-    pub fn first_time(&self) -> UtcMillis {
-        match self {
-            Self::Small(chunk) => chunk.first_time(),
-            Self::Large(large) => large.first_time(),
-        }
     }
 
     /// The last entry before `end`.
@@ -193,6 +195,39 @@ impl Timeline {
         match self {
             Self::Small(chunk) => chunk.set_quantity(time, key, quantity),
             Self::Large(large) => large.set_quantity(time, key, quantity),
+        }
+    }
+
+    /// Makes room in an empty timeline for entries that are then pushed in any order and [`Timeline::settle`]d.
+    pub fn reserve(&mut self, count: usize) {
+        if let Self::Small(chunk) = self {
+            chunk.reserve(count);
+        }
+    }
+
+    /// Asks for the memory where the next entry is pushed.
+    pub fn prefetch_end(&self) {
+        if let Self::Small(chunk) = self {
+            chunk.prefetch_end();
+        }
+    }
+
+    /// Adds an entry out of order; nothing may be asked before [`Timeline::settle`].
+    pub fn push(&mut self, entry: Entry) {
+        match self {
+            Self::Small(chunk) => chunk.push(entry),
+            Self::Large(large) => large.insert(entry),
+        }
+    }
+
+    /// Puts the entries that were pushed in order; `scratch` saves an allocation a timeline.
+    pub fn settle(&mut self, scratch: &mut Vec<Entry>) {
+        let Self::Small(chunk) = self else { return };
+        chunk.take_sorted(scratch);
+        if scratch.len() > LARGE {
+            *self = Self::Large(Box::new(Large::from_sorted(scratch)));
+        } else {
+            chunk.extend_sorted(scratch);
         }
     }
 

@@ -134,7 +134,7 @@ pub fn next(
                 SourcingPolicy::Earliest,
                 SourcingPolicy::FewestPackages,
             ];
-            Command::Promise(Promise {
+            Command::promise(Promise {
                 lines,
                 candidates: Candidates::Locations((0..LOCATIONS).map(LocationId).collect()),
                 sourcing: sourcing[rng.usize(0..3)],

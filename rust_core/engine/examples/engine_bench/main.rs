@@ -25,6 +25,10 @@ use bespeak_engine::*;
 use measure::{Line, Samples, cpu_time, resident_bytes};
 use world::{Random, World};
 
+/// As in the extension.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let usage = "name one of: check, batch, reserve, memory, snapshot, instructions; then a number of positions";

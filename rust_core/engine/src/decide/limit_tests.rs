@@ -96,7 +96,7 @@ fn a_full_position_takes_no_commitment() {
         assert_eq!(hold.outcome, Outcome::Refused, "{fill:?}");
         assert_eq!(hold.lines[0].refusal, Some(Refusal::Limit), "{fill:?}");
     }
-    let promise = Command::Promise(Promise {
+    let promise = Command::promise(Promise {
         lines: [PromiseLine {
             item: ITEM,
             quantity: units(1),

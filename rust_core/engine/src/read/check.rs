@@ -10,8 +10,11 @@ use crate::refusal::{EngineError, Refusal};
 use crate::state::State;
 use crate::timeline::Look;
 
-/// Lines that are looked up side by side.
-const BATCH: usize = 32;
+/// So many lines lie between one look-up of a line and the next one that needs it.
+const AHEAD: usize = 8;
+/// Lines under way at once, and more.
+const RING: usize = 32;
+const _: () = assert!(RING > 2 * AHEAD);
 
 /// What is asked of one position.
 #[derive(Clone, Copy, Debug)]
@@ -88,21 +91,29 @@ impl State {
         lines: &[CheckLine],
         mut answer: impl FnMut(Result<CheckAnswer, EngineError>),
     ) {
-        for block in lines.chunks(BATCH) {
-            let mut found = [None; BATCH];
-            let mut first = [UtcMillis::ZERO; BATCH];
-            for (found, line) in found.iter_mut().zip(block) {
-                *found = self.position_id(line.item, line.location);
+        let mut found = [None; RING];
+        // Three look-ups wait for each other: index, position, timeline. Each is asked for some lines ahead of the next.
+        for at in 0..lines.len() + 3 * AHEAD {
+            if let Some(line) = lines.get(at) {
+                self.prefetch_index(line.item, line.location);
             }
-            for (first, found) in first.iter_mut().zip(&found) {
-                if let Some(id) = *found {
-                    *first = self.position(id).timeline.first_time();
+            if let Some(at) = at.checked_sub(AHEAD)
+                && let Some(line) = lines.get(at)
+            {
+                let id = self.position_id(line.item, line.location);
+                found[at % RING] = id;
+                if let Some(id) = id {
+                    self.prefetch_position(id, false);
                 }
             }
-            // The times are only read so that their memory is near; the compiler must not see that.
-            std::hint::black_box(&first);
-            for (line, found) in block.iter().zip(found) {
-                answer(self.check_found(line, found));
+            if let Some(at) = at.checked_sub(2 * AHEAD)
+                && at < lines.len()
+                && let Some(id) = found[at % RING]
+            {
+                self.position(id).timeline.prefetch(false);
+            }
+            if let Some(at) = at.checked_sub(3 * AHEAD) {
+                answer(self.check_found(&lines[at], found[at % RING]));
             }
         }
     }
@@ -160,15 +171,13 @@ impl State {
         let position = self.position(id);
         match &line.rule {
             None => {
-                let look = position.timeline.look(at);
+                let level = line.quantity.balance() - position.base;
+                let look = position.timeline.look(at, level);
                 let lowest = position.base + look.lowest;
                 answer.available = Units::from_balance(lowest);
-                answer.earliest = if answer.available >= line.quantity {
-                    Some(at)
-                } else {
-                    position
-                        .timeline
-                        .earliest_at_least(at, line.quantity.balance() - position.base)
+                answer.earliest = match line.quantity.is_zero() {
+                    true => Some(at),
+                    false => look.earliest,
                 };
                 (answer.binding, answer.binding_time) = binding(position, at, look);
             }
@@ -177,7 +186,7 @@ impl State {
                 answer.available = filtered::available(self, id, at, rule, &scratch);
                 answer.earliest = filtered::earliest(self, id, at, line.quantity, rule, &scratch);
                 (answer.binding, answer.binding_time) =
-                    binding(position, at, position.timeline.look(at));
+                    binding(position, at, position.timeline.look(at, 0));
             }
         }
         answer.in_full = answer.available >= line.quantity;

@@ -2,6 +2,7 @@
 
 use super::{Entry, EntryKey, Look};
 use crate::ids::UtcMillis;
+use crate::prefetch;
 
 /// What a check reads, all of it: kept apart so that it fits few cache lines.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +54,9 @@ struct Cold {
     key: EntryKey,
 }
 
+/// `hot` lies first: it shares a cache line with what a check reads of the position.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct Chunk {
     hot: Vec<Hot>,
     cold: Vec<Cold>,
@@ -88,13 +91,19 @@ impl Chunk {
         }
     }
 
-    /// The lowest running sum from `t` on, and the commitment after `t` that takes it there last.
+    /// The lowest running sum from `t` on, the commitment after `t` that takes it there last, and the first instant
+    /// from `t` on from which it never falls below `level` again.
     #[inline]
-    pub fn look(&self, t: UtcMillis) -> Look {
-        let n = self.count_until(t);
+    pub fn look(&self, t: UtcMillis, level: i64) -> Look {
+        let (n, below) = self.count_until_and_below(t, level);
         let lowest = match n {
             0 => self.hot.first().map_or(0, |hot| hot.lowest.min(0)),
             n => self.hot[n - 1].lowest,
+        };
+        let earliest = if lowest >= level {
+            Some(t)
+        } else {
+            self.hot.get(below).map(|hot| hot.stamp.time())
         };
         let rest = &self.hot[n..];
         // Most often all that follows stays higher, and nothing else has to be read.
@@ -102,7 +111,38 @@ impl Chunk {
             Some(next) if next.lowest <= lowest => self.last_commitment(n, lowest),
             _ => None,
         };
-        Look { lowest, later }
+        Look {
+            lowest,
+            later,
+            earliest,
+        }
+    }
+
+    /// Entries at or before `t`, and entries from which on the running sum falls below `level`: two counts in one pass
+    /// without a branch, so that the processor runs ahead to the next check while memory is on its way.
+    #[inline]
+    fn count_until_and_below(&self, t: UtcMillis, level: i64) -> (usize, usize) {
+        let last = Stamp::until(t);
+        if self.hot.len() > LINEAR {
+            let below = self.hot.partition_point(|hot| hot.lowest < level);
+            return (self.count_until(t), below);
+        }
+        let (mut until, mut below) = (0, 0);
+        for hot in &self.hot {
+            until += usize::from(hot.stamp <= last);
+            below += usize::from(hot.lowest < level);
+        }
+        (until, below)
+    }
+
+    /// Asks for the memory of a check; of a change also.
+    #[inline]
+    pub fn prefetch(&self, change: bool) {
+        const LINES: usize = 4;
+        prefetch::slice(&self.hot, LINES);
+        if change {
+            prefetch::slice(&self.cold, LINES);
+        }
     }
 
     /// The last commitment from the `n`-th entry on at which the running sum is as low as `lowest`. A receipt that
@@ -151,7 +191,9 @@ impl Chunk {
         let mut high = self.hot.len();
         while low < high {
             let middle = (low + high) / 2;
-            match (self.hot[middle].stamp, self.cold[middle].key).cmp(&(stamp, key)) {
+            // Keys lie apart, and most stamps differ.
+            let order = self.hot[middle].stamp.cmp(&stamp);
+            match order.then_with(|| self.cold[middle].key.cmp(&key)) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Equal => return Ok(middle),
                 std::cmp::Ordering::Greater => high = middle,
@@ -221,6 +263,47 @@ impl Chunk {
         self.cold[at].quantity = quantity;
         self.refresh();
         true
+    }
+
+    /// Makes room for so many entries, exactly.
+    pub fn reserve(&mut self, more: usize) {
+        self.hot.reserve_exact(more);
+        self.cold.reserve_exact(more);
+    }
+
+    /// Asks for the memory where the next entry goes.
+    pub fn prefetch_end(&self) {
+        prefetch::line(self.hot.as_ptr_range().end);
+        prefetch::line(self.cold.as_ptr_range().end);
+    }
+
+    /// Adds an entry out of order: [`Chunk::take_sorted`] and [`Chunk::extend_sorted`] must follow.
+    pub fn push(&mut self, entry: Entry) {
+        self.hot.push(Hot {
+            stamp: Stamp::new(entry.time, entry.key),
+            lowest: 0,
+        });
+        self.cold.push(Cold {
+            quantity: entry.quantity,
+            key: entry.key,
+        });
+    }
+
+    /// Takes all entries out, in order, and keeps the room they had.
+    pub fn take_sorted(&mut self, entries: &mut Vec<Entry>) {
+        entries.clear();
+        entries.extend(self.iter());
+        entries.sort_unstable_by_key(|entry| (entry.time, entry.key));
+        self.hot.clear();
+        self.cold.clear();
+    }
+
+    /// Adds entries that come after all that are there, in order.
+    pub fn extend_sorted(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.push(*entry);
+        }
+        self.refresh();
     }
 
     /// Works the suffix minimum out anew. A chunk is short: this is cheaper than anything cleverer.

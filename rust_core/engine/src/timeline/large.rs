@@ -39,6 +39,27 @@ impl Large {
         large
     }
 
+    /// From entries in order.
+    pub fn from_sorted(entries: &[Entry]) -> Self {
+        let mut large = Self {
+            parts: Vec::new(),
+            len: entries.len(),
+        };
+        for entries in entries.chunks(CHUNK / 2) {
+            let mut chunk = Chunk::default();
+            chunk.reserve(entries.len());
+            chunk.extend_sorted(entries);
+            large.parts.push(Part {
+                sum: chunk.sum(),
+                chunk,
+                base: 0,
+                later: i64::MAX,
+            });
+        }
+        large.refresh();
+        large
+    }
+
     pub fn to_chunk(&self) -> Chunk {
         let mut chunk = Chunk::default();
         for entry in self.iter() {
@@ -49,11 +70,6 @@ impl Large {
 
     pub fn len(&self) -> usize {
         self.len
-    }
-
-    pub fn first_time(&self) -> UtcMillis {
-        let first = self.parts.first();
-        first.map_or(UtcMillis::MAX, |part| part.chunk.first_time())
     }
 
     pub fn lowest_from(&self, t: UtcMillis) -> i64 {

@@ -115,7 +115,7 @@ fn run(ops: Vec<Op>, prefill: usize) -> Result<(), TestCaseError> {
     for t in -1..=41i64 {
         let here = lowest[(t + 1) as usize];
         prop_assert_eq!(timeline.lowest_from(UtcMillis::new(t)), here, "at {}", t);
-        let look = timeline.look(UtcMillis::new(t));
+        let look = timeline.look(UtcMillis::new(t), here + 1);
         prop_assert_eq!(look.lowest, here);
         let later = timeline.last_low_commitment(UtcMillis::new(t), here);
         prop_assert_eq!(look.later, later, "from {}", t);
@@ -129,6 +129,8 @@ fn run(ops: Vec<Op>, prefill: usize) -> Result<(), TestCaseError> {
                 level,
                 t
             );
+            let seen = timeline.look(UtcMillis::new(t), level).earliest;
+            prop_assert_eq!(seen, found, "level {} from {}", level, t);
         }
     }
     Ok(())

@@ -338,7 +338,7 @@ impl World {
                 latest: words.time("latest"),
             }
         };
-        Command::Promise(Promise {
+        Command::promise(Promise {
             lines: lines
                 .split('|')
                 .filter(|l| !l.trim().is_empty())

@@ -434,7 +434,7 @@ impl Action {
                         latest: (latest_ms > 0).then(|| ship.plus(latest_ms)),
                     }
                 };
-                Command::Promise(Promise {
+                Command::promise(Promise {
                     lines: lines.into_iter().map(line).collect(),
                     candidates: Candidates::Region(RegionId(0)),
                     sourcing,

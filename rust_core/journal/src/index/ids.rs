@@ -40,14 +40,17 @@ impl Range {
 }
 
 /// Ids of the segment that is being written. Those that the engine still remembers are never looked for here, so
-/// they are only put into a list, and looked up by hash once it has forgotten them.
+/// they are only put into a list; and what lies outside the range of all forgotten ones is no forgotten one, so they
+/// are hashed only for what lies inside.
 #[derive(Debug, Default)]
 pub(crate) struct NewIds {
     entries: Vec<IdEntry>,
+    /// So many of the entries are in `range`.
+    ranged: usize,
+    range: Range,
     /// So many of the entries are in `forgotten`.
     hashed: usize,
     forgotten: HashMap<[u8; 16], u64>,
-    range: Range,
 }
 
 impl NewIds {
@@ -60,16 +63,18 @@ impl NewIds {
 
     /// The newest revision up to `last` that carries `id`. `last` never falls from call to call.
     pub(crate) fn lookup(&mut self, id: &[u8; 16], last: u64) -> Option<u64> {
-        while let Some((id, revision)) = self.entries.get(self.hashed)
+        while let Some((id, revision)) = self.entries.get(self.ranged)
             && *revision <= last
         {
-            self.forgotten.insert(*id, *revision);
             self.range.add(id);
-            self.hashed += 1;
+            self.ranged += 1;
         }
         if !self.range.contains(id) {
             return None;
         }
+        self.forgotten
+            .extend(self.entries[self.hashed..self.ranged].iter().copied());
+        self.hashed = self.ranged;
         let found = self.forgotten.get(id).copied();
         found.filter(|revision| *revision <= last)
     }

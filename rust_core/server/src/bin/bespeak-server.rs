@@ -10,6 +10,10 @@ use std::process::ExitCode;
 
 use bespeak_server::{Server, ServerConfig};
 
+/// As in the extension, so that what is measured here holds there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,

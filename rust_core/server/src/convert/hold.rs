@@ -54,7 +54,7 @@ fn reserve_line(catalog: &Catalog, line: &pb::ReserveLine) -> Result<ReserveLine
 /// # Errors
 /// Those of the fields, in the order of the message.
 pub fn promise(catalog: &Catalog, request: &mut pb::PromiseRequest) -> Result<Command> {
-    promise_body(catalog, request).map(Command::Promise)
+    promise_body(catalog, request).map(Command::promise)
 }
 
 /// As [`promise`], for `Explain`.

@@ -1,5 +1,6 @@
 //! Check a table of lines.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 
@@ -12,7 +13,7 @@ use bespeak_engine::{
     CheckAnswer, CheckLine, EngineError, ItemId, LocationId, State, Units, UtcMillis,
 };
 
-use super::columns::{Names, Numbers, Table};
+use super::columns::{Names, Numbers, SLICE, Table};
 use super::{Job, made};
 use crate::api::Api;
 use crate::convert::{check, fields, reply};
@@ -21,7 +22,7 @@ use crate::error::{ApiError, shorten};
 /// Columns of the table.
 pub const COLUMNS: [&str; 4] = ["item", "location", "quantity", "ship_time_ms"];
 /// Rows answered under one lock: well below a millisecond.
-const SLICE: usize = 2_048;
+const TURN: usize = 2_048;
 
 /// Columns of the answer.
 pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -87,11 +88,13 @@ impl<'a> CheckJob<'a> {
     }
 
     #[inline]
-    fn line(&mut self, state: &State, row: usize) -> Result<CheckLine, ApiError> {
+    fn line(
+        &mut self,
+        state: &State,
+        row: usize,
+        item: Option<ItemId>,
+    ) -> Result<CheckLine, ApiError> {
         let catalog = state.catalog();
-        let item = self
-            .items
-            .id(row, |name| catalog.item_id(name).map(|id| id.0));
         let item = item.ok_or_else(|| unknown(self.items.name(row), EngineError::UnknownItem))?;
         let location = self
             .locations
@@ -99,7 +102,7 @@ impl<'a> CheckJob<'a> {
         let location = location
             .ok_or_else(|| unknown(self.locations.name(row), EngineError::UnknownLocation))?;
         Ok(CheckLine {
-            item: ItemId(item),
+            item,
             location: LocationId(location),
             quantity: fields::units(
                 "quantity",
@@ -108,6 +111,37 @@ impl<'a> CheckJob<'a> {
             ship_time: fields::time("ship_time_ms", Numbers::or_zero(self.ship_times, row))?,
             rule: None,
         })
+    }
+
+    /// Answers rows in order. All that name known things are looked up side by side.
+    fn check(&mut self, state: &State, rows: Range<usize>) {
+        let mut lines = Vec::with_capacity(rows.len());
+        let mut failed = Vec::new();
+        for first in rows.clone().step_by(SLICE) {
+            let slice = first..rows.end.min(first + SLICE);
+            let mut items = [None; SLICE];
+            self.items.items(state.catalog(), slice.clone(), &mut items);
+            for (row, item) in slice.zip(items) {
+                match self.line(state, row, item) {
+                    Ok(line) => lines.push(line),
+                    Err(error) => failed.push((row, error)),
+                }
+            }
+        }
+        let (answers, mut row) = (&mut self.answers, rows.start);
+        let mut failed = failed.into_iter().peekable();
+        state.check_many(&lines, |answer| {
+            while let Some((_, error)) = failed.next_if(|(at, _)| *at == row) {
+                answers.push_error(&error);
+                row += 1;
+            }
+            match answer {
+                Ok(answer) => answers.push(&answer),
+                Err(error) => answers.push_error(&error.into()),
+            }
+            row += 1;
+        });
+        failed.for_each(|(_, error)| answers.push_error(&error));
     }
 }
 
@@ -143,18 +177,10 @@ impl Answers {
 
 impl Job for CheckJob<'_> {
     fn step(&mut self, api: &Api) -> bool {
-        let end = self.rows.min(self.next + SLICE);
+        let end = self.rows.min(self.next + TURN);
         let rows = self.next..end;
         let seen = api.store().read(|state| {
-            for row in rows.clone() {
-                let answer = self
-                    .line(state, row)
-                    .and_then(|line| Ok(state.check(&line)?));
-                match answer {
-                    Ok(answer) => self.answers.push(&answer),
-                    Err(error) => self.answers.push_error(&error),
-                }
-            }
+            self.check(state, rows.clone());
             self.answers.revisions.resize(end, state.revision());
             Ok(())
         });

@@ -2,6 +2,8 @@
 //!
 //! Nothing is copied: a column is looked at where it lies. A dictionary's values are resolved once each.
 
+use std::ops::Range;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
@@ -9,6 +11,7 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
+use bespeak_engine::{Catalog, ItemId};
 
 use crate::convert::fields;
 use crate::error::ApiError;
@@ -228,6 +231,9 @@ impl<'a> Texts<'a> {
     }
 }
 
+/// Rows that are looked up side by side.
+pub const SLICE: usize = 32;
+
 /// Ids of a column of names, each name of a dictionary looked up once.
 #[derive(Debug, Clone)]
 pub struct Names<'a> {
@@ -285,6 +291,29 @@ impl<'a> Names<'a> {
         let id = look_up(name)?;
         self.last = Some((row, id));
         Some(id)
+    }
+}
+
+impl<'a> Names<'a> {
+    /// The ids of some rows' items.
+    pub fn items(
+        &mut self,
+        catalog: &Catalog,
+        rows: Range<usize>,
+        found: &mut [Option<ItemId>; SLICE],
+    ) {
+        if let Texts::Dictionary { .. } = self.texts {
+            for (found, row) in found.iter_mut().zip(rows) {
+                let id = self.id(row, |name| catalog.item_id(name).map(|id| id.0));
+                *found = id.map(ItemId);
+            }
+            return;
+        }
+        let mut names = [None; SLICE];
+        for (name, row) in names.iter_mut().zip(rows) {
+            *name = self.texts.get(row);
+        }
+        catalog.item_ids(&names, found);
     }
 }
 

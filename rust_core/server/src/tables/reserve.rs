@@ -15,7 +15,7 @@ use bespeak_engine::{
 };
 use smallvec::smallvec;
 
-use super::columns::{Flags, Names, Numbers, RequestIds, Table, Texts};
+use super::columns::{Flags, Names, Numbers, RequestIds, SLICE, Table, Texts};
 use super::{Job, made};
 use crate::api::Api;
 use crate::convert::{fields, reply};
@@ -36,9 +36,6 @@ pub const COLUMNS: [&str; 12] = [
     "partial",
     "confirm",
 ];
-/// Rows between two looks at the clock.
-const SLICE: usize = 32;
-
 /// Columns of the answer.
 pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
@@ -74,6 +71,8 @@ pub struct ReserveJob<'a> {
     tiers: Option<Numbers<'a>>,
     partial: Option<Flags<'a>>,
     confirm: Option<Flags<'a>>,
+    /// Where the rows of the slice that is under way are wanted; `None` where a name is not known.
+    places: [Option<(ItemId, LocationId)>; SLICE],
     answers: Answers,
     revision: u64,
 }
@@ -129,12 +128,48 @@ impl<'a> ReserveJob<'a> {
             tiers: table.optional_numbers("tier")?,
             partial: table.optional_flags("partial")?,
             confirm: table.optional_flags("confirm")?,
+            places: [None; SLICE],
             answers: Answers::default(),
             revision: 0,
         })
     }
 
-    fn row(&mut self, api: &Api, row: usize) {
+    /// Looks names of some rows up, side by side, and asks for the memory that their orders will need.
+    fn look_up(&mut self, api: &Api, first: usize, end: usize) {
+        self.places = [None; SLICE];
+        let known = api.store().partition().peek(|state| {
+            let mut wanted = [(ItemId(0), LocationId(0)); SLICE];
+            let mut count = 0;
+            let mut items = [None; SLICE];
+            self.items.items(state.catalog(), first..end, &mut items);
+            for row in first..end {
+                let location = items[row - first].and_then(|_| self.location(state, row));
+                self.places[row - first] = items[row - first].zip(location);
+                if let Some(place) = self.places[row - first] {
+                    wanted[count] = place;
+                    count += 1;
+                }
+            }
+            state.prefetch(&wanted[..count]);
+        });
+        // A partition that has stopped says so to every row.
+        drop(known);
+    }
+
+    fn place(&mut self, state: &State, row: usize) -> Option<(ItemId, LocationId)> {
+        let catalog = state.catalog();
+        let item = self
+            .items
+            .id(row, |name| catalog.item_id(name).map(|id| id.0))?;
+        Some((ItemId(item), self.location(state, row)?))
+    }
+
+    fn location(&mut self, state: &State, row: usize) -> Option<LocationId> {
+        let look_up = |name: &str| state.catalog().location_id(name).map(|id| id.0);
+        self.locations.id(row, look_up).map(LocationId)
+    }
+
+    fn row(&mut self, api: &Api, row: usize, place: Option<(ItemId, LocationId)>) {
         let meta = self.request_ids.get(row).and_then(|id| {
             let request_id =
                 id.ok_or_else(|| ApiError::invalid("request_id", "", "every order needs its own"))?;
@@ -147,7 +182,7 @@ impl<'a> ReserveJob<'a> {
         let terms = self.terms(row);
         let seen = api.store().write(
             meta,
-            |state| self.command(state, row, terms),
+            |state| self.command(state, row, place, terms),
             |_, answer| Ok(answer),
         );
         self.revision = self.revision.max(seen.revision);
@@ -185,23 +220,18 @@ impl<'a> ReserveJob<'a> {
         &mut self,
         state: &State,
         row: usize,
+        place: Option<(ItemId, LocationId)>,
         terms: Result<HoldTerms, ApiError>,
     ) -> Result<Command, ApiError> {
-        let catalog = state.catalog();
         let terms = terms?;
-        let item = self
-            .items
-            .id(row, |name| catalog.item_id(name).map(|id| id.0));
-        let item = item.ok_or_else(|| EngineError::UnknownItem(shorten(self.items.name(row))))?;
-        let location = self
-            .locations
-            .id(row, |name| catalog.location_id(name).map(|id| id.0));
-        let location = location
-            .ok_or_else(|| EngineError::UnknownLocation(shorten(self.locations.name(row))))?;
+        // A name may have become known since it was looked up.
+        let Some((item, location)) = place.or_else(|| self.place(state, row)) else {
+            return Err(self.unknown_name(state, row));
+        };
         let quantity = Numbers::unsigned(Some(self.quantities), "quantity", row)?;
         let line = ReserveLine {
-            item: ItemId(item),
-            location: LocationId(location),
+            item,
+            location,
             quantity: fields::units("quantity", fields::positive("quantity", quantity)?)?,
             ship_time: fields::time("ship_time_ms", Numbers::or_zero(self.ship_times, row))?,
             latest: None,
@@ -210,6 +240,18 @@ impl<'a> ReserveJob<'a> {
             lines: smallvec![line],
             terms,
         }))
+    }
+}
+
+impl ReserveJob<'_> {
+    #[cold]
+    fn unknown_name(&self, state: &State, row: usize) -> ApiError {
+        let item = self.items.name(row);
+        let error = match state.catalog().item_id(item) {
+            None => EngineError::UnknownItem(shorten(item)),
+            Some(_) => EngineError::UnknownLocation(shorten(self.locations.name(row))),
+        };
+        error.into()
     }
 }
 
@@ -261,10 +303,12 @@ impl Job for ReserveJob<'_> {
         let begun = Instant::now();
         let first = self.next;
         while self.next < self.rows {
-            for row in self.next..self.rows.min(self.next + SLICE) {
-                self.row(api, row);
-                self.next = row + 1;
+            let (start, end) = (self.next, self.rows.min(self.next + SLICE));
+            self.look_up(api, start, end);
+            for row in start..end {
+                self.row(api, row, self.places[row - start]);
             }
+            self.next = end;
             if begun.elapsed() >= self.slice {
                 break;
             }
