@@ -6,7 +6,7 @@ use bespeak_server::config::{JournalMode, JournalSettings};
 
 use crate::world::{World, reserve};
 
-fn durable(dir: &tempfile::TempDir) -> ServerConfig {
+pub fn durable(dir: &tempfile::TempDir) -> ServerConfig {
     let journal = JournalSettings {
         mode: Some(JournalMode::Group),
         path: Some(dir.path().to_owned()),

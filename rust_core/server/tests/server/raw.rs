@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
@@ -12,7 +13,10 @@ use tokio::net::TcpStream;
 pub type Sender = SendRequest<Full<Bytes>>;
 
 /// A connection without a gRPC client on it.
-pub async fn connect(address: SocketAddr) -> Sender {
+pub async fn connect<B>(address: SocketAddr) -> SendRequest<B>
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
+{
     let stream = TcpStream::connect(address).await.expect("connects");
     // A request is several small writes, which would wait for one another's acknowledgement.
     stream.set_nodelay(true).expect("a socket");
@@ -46,7 +50,11 @@ pub async fn call(
         request = request.header(*name, *value);
     }
     let request = request.body(Full::new(body)).expect("a request");
-    let response = sender.send_request(request).await.ok()?;
+    told(sender.send_request(request).await.ok()?).await
+}
+
+/// As [`call`], of an answer that has begun.
+pub async fn told(response: http::Response<Incoming>) -> Option<(i32, String, usize)> {
     let (head, body) = response.into_parts();
     let body = body.collect().await.ok()?;
     let trailers = body.trailers().cloned().unwrap_or_default();
