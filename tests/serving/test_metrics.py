@@ -1,0 +1,110 @@
+"""The metrics page of a server with a journal: what it counts, and that the documentation knows every name."""
+
+import re
+import urllib.request
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from bespeak import Client, Item, Location, NotFound, ReserveLine
+from tests.serving.cli_process import process
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/reference/metrics.md"
+SERVICE = "bespeak.v1.PromiseService"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """Metric families by name without prefix, after one order of each kind of outcome."""
+    place = tmp_path_factory.mktemp("metrics")
+    arguments = ["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--data", place / "journal"]
+    with process("server", *arguments, cwd=place) as running:
+        told = running.line("listening")
+        running.line("serving")
+        with Client(told["address"]) as client:
+            client.put_item(Item("tea"))
+            client.put_location(Location("ams1"))
+            client.put_location(Location("rtm1"))
+            client.set_on_hand("tea", "ams1", 20)
+            client.set_on_hand("tea", "rtm1", 1)
+            for quantity in (5, 7, 100):
+                client.reserve([ReserveLine("tea", "ams1", quantity)], confirm=quantity == 7)
+            with pytest.raises(NotFound):
+                client.check("coffee", "ams1")
+            stats = client.stats()
+        with urllib.request.urlopen(f"http://{told['metrics']}/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+        assert running.stop() == 0
+    families = {family.name.removeprefix("bespeak_"): family for family in text_string_to_metric_families(text)}
+    return families, stats
+
+
+def value(families, name, suffix="", **labels):
+    found = [
+        sample.value
+        for sample in families[name].samples
+        if sample.name == f"bespeak_{name}{suffix}" and labels.items() <= sample.labels.items()
+    ]
+    assert len(found) == 1, f"{name}{suffix} {labels}: {families[name].samples}"
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "labels", "expected"),
+    [
+        ("request_seconds", "_count", {"method": f"{SERVICE}/Reserve"}, 3),
+        ("request_seconds", "_bucket", {"method": f"{SERVICE}/Reserve", "le": "+Inf"}, 3),
+        ("requests", "_total", {"method": f"{SERVICE}/Reserve", "code": "Ok"}, 3),
+        ("requests", "_total", {"method": f"{SERVICE}/Check", "code": "NotFound"}, 1),
+        ("refusals", "_total", {"refusal": "INSUFFICIENT_STOCK"}, 1),
+        ("refusals", "_total", {"refusal": "CUSTOMER_LIMIT"}, 0),
+        ("requests_in_flight", "", {}, 0),
+        ("requests_shed", "_total", {}, 0),
+        ("items", "", {}, 1),
+        ("locations", "", {}, 2),
+        ("positions", "", {}, 2),
+        ("holds", "", {}, 1),
+        ("confirmed_reservations", "", {}, 1),
+        ("open_shocks", "", {}, 0),
+        ("replay_lag_records", "", {}, 0),
+        ("serving", "", {}, 1),
+        ("clock_suspect", "", {}, 0),
+    ],
+)
+def test_what_happened_is_counted(page, name, suffix, labels, expected):
+    families, _ = page
+    assert value(families, name, suffix, **labels) == expected
+
+
+def test_every_record_is_in_a_synced_batch(page):
+    families, stats = page
+    records = value(families, "journal_records", "_total")
+    assert records == stats.revision == value(families, "durable_revision")
+    assert value(families, "journal_batch_records", "_sum") == records
+    syncs = value(families, "journal_sync_seconds", "_count")
+    assert 0 < syncs == value(families, "journal_batch_records", "_count") <= records
+    assert 0 < value(families, "journal_sync_seconds", "_sum") < 60
+    assert value(families, "journal_pending_records") == 0
+
+
+@pytest.mark.parametrize("name", ["request_seconds", "journal_sync_seconds", "journal_batch_records"])
+def test_buckets_rise_to_the_count(page, name):
+    families, _ = page
+    by_series: dict[tuple[tuple[str, str], ...], list[float]] = {}
+    for sample in families[name].samples:
+        if sample.name.endswith("_bucket"):
+            series = tuple(pair for pair in sample.labels.items() if pair[0] != "le")
+            by_series.setdefault(series, []).append(sample.value)
+    for series, buckets in by_series.items():
+        assert buckets == sorted(buckets)
+        assert buckets[-1] == value(families, name, "_count", **dict(series))
+
+
+def test_the_documentation_names_what_is_there(page):
+    families, _ = page
+    known = set(re.findall(r"`([a-z_]+)`", DOCUMENT.read_text()))
+    assert set(families) - known == set(), "not documented"
+    tables = re.findall(r"^\| (`[^|]+`) \|", DOCUMENT.read_text(), re.MULTILINE)
+    documented = {name for row in tables for name in re.findall(r"`([a-z_]+)`", row)}
+    assert documented - set(families) == set(), "documented and not there"
