@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,9 +43,9 @@ class Public:
         self._forecast = forecast_pb2_grpc.ForecastServiceStub(self.channel).Forecast
         self._allocate = allocation_pb2_grpc.AllocationServiceStub(self.channel).Allocate
 
-    def forecast(self, context, horizon, *, metadata=None, **fields):
+    def forecast(self, context, horizon, *, metadata=None, timeout=60, **fields):
         request = forecast_pb2.ForecastRequest(context=as_ipc(context), horizon=horizon, quantiles=LEVELS, **fields)
-        return self._forecast(request, timeout=60, metadata=metadata)
+        return self._forecast(request, timeout=timeout, metadata=metadata)
 
     def allocate(self, orders, options, stock=None, *, metadata=None, **fields):
         request = allocation_pb2.AllocateRequest(
@@ -173,6 +174,40 @@ def test_a_worker_that_comes_back_is_asked_again(tmp_path):
                 assert time.monotonic() < end, "the worker is back and nobody asks it"
             assert answer.made_by.startswith("climatology@")
             again.line("answered", method="Forecast", code="OK")
+
+
+def test_up_joins_the_two(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    (tmp_path / "bespeak.toml").write_text(
+        f"""
+        [server]
+        listen = "127.0.0.1:{port}"
+        [worker]
+        address = "unix:{tmp_path / "worker.sock"}"
+        models = ["climatology"]
+        """
+    )
+    with process("up", "--memory", cwd=tmp_path) as up:
+        up.line("serving", process="worker")
+        asked = Public(f"127.0.0.1:{port}", up)
+        lines, options, stock = batch_of_orders(5)
+        assert not asked.forecast(history(2), 7).fallback
+        assert not asked.allocate(orders_of(lines), options, stock).fallback
+        asked.channel.close()
+        assert up.stop() == 0
+
+
+def test_the_fallback_answers_before_the_deadline_of_the_caller(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        (tmp_path / "bespeak.toml").write_text(f'[server.compute]\naddress = "{address}"\ntimeout_ms = 60000\n')
+        with server("--memory", cwd=tmp_path) as (_, public_address):
+            asked = Public(public_address, None)
+            # Late would be DEADLINE_EXCEEDED: the server leaves itself a quarter of this time.
+            answer = asked.forecast(history(2), 7, timeout=4)
+            assert (answer.made_by, answer.fallback) == ("climatology@1", True)
+            asked.channel.close()
 
 
 def test_a_plan_takes_what_can_be_promised_now(local):

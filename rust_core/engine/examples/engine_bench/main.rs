@@ -23,7 +23,7 @@ use std::time::Instant;
 use bespeak_engine::*;
 
 use measure::{Line, Samples, cpu_time, resident_bytes};
-use world::{Random, World};
+use world::{Keys, Random};
 
 /// As in the extension.
 #[global_allocator]
@@ -51,13 +51,33 @@ fn main() {
     }
 }
 
+/// A state and what may be asked of it.
+struct World {
+    state: State,
+    keys: Keys,
+}
+
+impl World {
+    fn filled(positions: u32, receipts: u32, commitments: u32, lines: u32) -> Self {
+        let (mut state, keys) = (State::new(Settings::default()), Keys::new(positions));
+        keys.fill(receipts, commitments, lines, &mut |command| {
+            let answer = state.step(Meta::default(), command, keys.now, &mut |_| {});
+            let answer = answer.expect("the command makes sense");
+            if let Reply::Hold(hold) = answer.reply {
+                assert_eq!(hold.outcome, Outcome::Full);
+            }
+        });
+        Self { state, keys }
+    }
+}
+
 /// Single checks of uniform keys and ship times, in runs of a thousand.
 fn check(positions: u32) {
     const RUN: usize = 1_000;
     let world = World::filled(positions, 4, 8, 4);
     let mut random = Random::new(1);
     let lines: Vec<CheckLine> = (0..1_000 * RUN)
-        .map(|_| world.check_line(&mut random))
+        .map(|_| world.keys.check_line(&mut random))
         .collect();
     let target = if positions > 1_000_000 { 400 } else { 100 };
     let mut sum = 0;
@@ -98,7 +118,9 @@ fn batch(positions: u32) {
     const RUNS: usize = 9;
     let world = World::filled(positions, 4, 8, 4);
     let mut random = Random::new(2);
-    let lines: Vec<CheckLine> = (0..ROWS).map(|_| world.check_line(&mut random)).collect();
+    let lines: Vec<CheckLine> = (0..ROWS)
+        .map(|_| world.keys.check_line(&mut random))
+        .collect();
     let mut available = vec![0; ROWS];
     let mut rates = Samples::default();
     let started = cpu_time();
@@ -131,8 +153,10 @@ fn reserve(positions: u32) {
     const PAIRS: usize = 300_000;
     let mut world = World::filled(positions, 4, 8, 4);
     let mut random = Random::new(3);
-    let commands: Vec<Command> = (0..PAIRS).map(|_| world.reserve(&mut random, 1)).collect();
-    let now = world.now;
+    let commands: Vec<Command> = (0..PAIRS)
+        .map(|_| world.keys.reserve(&mut random, 1))
+        .collect();
+    let now = world.keys.now;
     let mut records = 0;
     let mut meta = Meta::default();
     let started = cpu_time();
@@ -181,7 +205,9 @@ fn memory(positions: u32) {
     let mut sum = 0;
     let mut samples = Samples::default();
     for _ in 0..1_000 {
-        let lines: Vec<CheckLine> = (0..1_000).map(|_| world.check_line(&mut random)).collect();
+        let lines: Vec<CheckLine> = (0..1_000)
+            .map(|_| world.keys.check_line(&mut random))
+            .collect();
         let start = Instant::now();
         for line in &lines {
             sum += world
@@ -235,9 +261,13 @@ fn instructions(positions: u32, what: &str) {
     const TIMES: usize = 10_000;
     let mut world = World::filled(positions, 4, 8, 4);
     let mut random = Random::new(5);
-    let lines: Vec<CheckLine> = (0..TIMES).map(|_| world.check_line(&mut random)).collect();
-    let commands: Vec<Command> = (0..TIMES).map(|_| world.reserve(&mut random, 1)).collect();
-    let now = world.now;
+    let lines: Vec<CheckLine> = (0..TIMES)
+        .map(|_| world.keys.check_line(&mut random))
+        .collect();
+    let commands: Vec<Command> = (0..TIMES)
+        .map(|_| world.keys.reserve(&mut random, 1))
+        .collect();
+    let now = world.keys.now;
     let mut sum = 0;
     match what {
         "check" => {

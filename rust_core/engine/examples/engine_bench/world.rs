@@ -1,4 +1,4 @@
-//! States of a given size, made by the commands that a deployment would send.
+//! Commands that make a state of a given size, as a deployment would send them, and requests to it.
 
 use bespeak_engine::limits::DAY_MS;
 use bespeak_engine::*;
@@ -20,8 +20,8 @@ impl Random {
     }
 }
 
-pub struct World {
-    pub state: State,
+/// Which positions there are, and what may be asked of them.
+pub struct Keys {
     pub now: UtcMillis,
     positions: u32,
     locations: u32,
@@ -33,25 +33,28 @@ fn units(n: u64) -> Units {
 
 const HORIZON_DAYS: u64 = 28;
 
-impl World {
-    /// So many positions with stock, receipts and confirmed commitments, the last of reservations of `lines` lines.
-    pub fn filled(positions: u32, receipts: u32, commitments: u32, lines: u32) -> Self {
-        let locations = 100.min(positions);
-        let mut world = Self {
-            state: State::new(Settings::default()),
+impl Keys {
+    pub fn new(positions: u32) -> Self {
+        Self {
             now: UtcMillis::new(20_458 * DAY_MS),
             positions,
-            locations,
-        };
-        for n in 0..positions.div_ceil(locations) {
-            world.say(&Command::PutItem(Item {
+            locations: 100.min(positions),
+        }
+    }
+
+    /// Says what makes so many positions with stock, receipts and confirmed commitments, the last of reservations of
+    /// `lines` lines.
+    pub fn fill(&self, receipts: u32, commitments: u32, lines: u32, say: &mut dyn FnMut(&Command)) {
+        let positions = self.positions;
+        for n in 0..positions.div_ceil(self.locations) {
+            say(&Command::PutItem(Item {
                 name: format!("sku-{n}").into(),
                 base_unit: "each".into(),
                 units: vec![],
             }));
         }
-        for n in 0..locations {
-            world.say(&Command::PutLocation(Location {
+        for n in 0..self.locations {
+            say(&Command::PutLocation(Location {
                 name: format!("loc-{n}").into(),
                 time_zone: "".into(),
                 day_offsets: vec![],
@@ -60,8 +63,8 @@ impl World {
         }
         let mut random = Random::new(99);
         for n in 0..positions {
-            let (item, location) = world.key(n);
-            world.say(&Command::SetOnHand(SetOnHand {
+            let (item, location) = self.key(n);
+            say(&Command::SetOnHand(SetOnHand {
                 item,
                 location,
                 status: StockStatus::Unrestricted,
@@ -71,8 +74,8 @@ impl World {
                 expected_version: None,
             }));
             for receipt in 0..receipts {
-                let due = world.later(&mut random);
-                world.say(&Command::ScheduleReceipt(ScheduleReceipt {
+                let due = self.later(&mut random);
+                say(&Command::ScheduleReceipt(ScheduleReceipt {
                     receipt: format!("po-{n}-{receipt}").into(),
                     item,
                     location,
@@ -88,33 +91,18 @@ impl World {
         let mut made = 0u64;
         let wanted = u64::from(positions) * u64::from(commitments);
         while made < wanted {
-            let mut reserve = world.reserve_at(&mut random, &[]);
+            let mut reserve = self.reserve_at(&mut random, &[]);
             if let Command::Reserve(reserve) = &mut reserve {
                 for _ in 0..lines.min((wanted - made) as u32) {
                     let n =
                         (made % u64::from(positions)) * u64::from(stride) % u64::from(positions);
-                    reserve.lines.push(world.line(&mut random, n as u32));
+                    reserve.lines.push(self.line(&mut random, n as u32));
                     made += 1;
                 }
                 reserve.terms.confirm = true;
             }
-            world.say(&reserve);
+            say(&reserve);
         }
-        world
-    }
-
-    fn say(&mut self, command: &Command) {
-        let answer = self
-            .state
-            .step(Meta::default(), command, self.now, &mut |_| {});
-        if let Ok(Answer {
-            reply: Reply::Hold(hold),
-            ..
-        }) = &answer
-        {
-            assert_eq!(hold.outcome, Outcome::Full);
-        }
-        answer.expect("the command makes sense");
     }
 
     fn key(&self, n: u32) -> (ItemId, LocationId) {
