@@ -262,7 +262,7 @@ impl State {
 
     fn refresh_position(&mut self, id: PositionId) -> Option<()> {
         self.touch(id);
-        let rule = self.rule_of(self.position(id));
+        let rule = *self.rule_of(self.position(id));
         self.position_mut(id)?.refresh_base(&rule);
         Some(())
     }

@@ -1,7 +1,8 @@
-//! From an item and a location to their position, in one memory access.
+//! From an item and a location to their position, in one memory access beside the position's own.
 //!
-//! An open table with linear probing whose entries hold the whole key: a look-up waits for one cache line, where a
-//! table with separate control bytes waits for two. Positions are never removed, so no entry is ever deleted.
+//! An open table with linear probing. An entry is the hash of a key and the position, eight to a cache line; whether the
+//! key is the one asked for is seen in the position, which whoever asks is about to read anyway. Positions are never
+//! removed, so no entry is ever deleted.
 
 use std::hash::BuildHasher;
 
@@ -10,19 +11,16 @@ use foldhash::fast::FixedState;
 use crate::ids::{ItemId, LocationId, PositionId};
 use crate::prefetch;
 
-/// Sixteen bytes, so that none lies across two cache lines.
 #[derive(Clone, Copy, Debug)]
-#[repr(C, align(16))]
 struct Entry {
-    item: u32,
-    location: u32,
+    /// All of it that is kept: its low bits choose the first entry, so that growing needs no keys.
+    hash: u32,
     position: u32,
 }
 
 const FREE: u32 = u32::MAX;
 const EMPTY: Entry = Entry {
-    item: 0,
-    location: 0,
+    hash: 0,
     position: FREE,
 };
 const SMALLEST: usize = 16;
@@ -44,26 +42,40 @@ impl PositionIndex {
         }
     }
 
+    /// The position of a key; `is_it` tells whether a position has that key.
     #[inline]
-    pub fn find(&self, item: ItemId, location: LocationId) -> Option<PositionId> {
+    pub fn find(
+        &self,
+        item: ItemId,
+        location: LocationId,
+        is_it: impl Fn(PositionId) -> bool,
+    ) -> Option<PositionId> {
         let mask = self.entries.len() - 1;
-        let mut at = self.start(item.0, location.0);
+        let hash = self.hash(item, location);
+        let mut at = hash as usize;
         loop {
             let entry = self.entries[at & mask];
             if entry.position == FREE {
                 return None;
             }
-            if entry.item == item.0 && entry.location == location.0 {
+            if entry.hash == hash && is_it(PositionId(entry.position)) {
                 return Some(PositionId(entry.position));
             }
             at += 1;
         }
     }
 
+    /// The position that most likely has a key, without a look at positions: to ask for its memory.
+    #[inline]
+    pub fn guess(&self, item: ItemId, location: LocationId) -> Option<PositionId> {
+        self.find(item, location, |_| true)
+    }
+
     /// Asks for the memory of a look-up.
     #[inline]
     pub fn prefetch(&self, item: ItemId, location: LocationId) {
-        prefetch::line(&raw const self.entries[self.start(item.0, location.0)]);
+        let at = self.hash(item, location) as usize & (self.entries.len() - 1);
+        prefetch::line(&raw const self.entries[at]);
     }
 
     /// Adds a key that is not there yet.
@@ -77,15 +89,14 @@ impl PositionIndex {
         }
         self.taken += 1;
         self.place(Entry {
-            item: item.0,
-            location: location.0,
+            hash: self.hash(item, location),
             position: position.0,
         });
     }
 
     fn place(&mut self, entry: Entry) {
         let mask = self.entries.len() - 1;
-        let mut at = self.start(entry.item, entry.location);
+        let mut at = entry.hash as usize;
         while self.entries[at & mask].position != FREE {
             at += 1;
         }
@@ -93,11 +104,11 @@ impl PositionIndex {
     }
 
     #[inline]
-    fn start(&self, item: u32, location: u32) -> usize {
-        let key = (u64::from(item) << 32) | u64::from(location);
+    fn hash(&self, item: ItemId, location: LocationId) -> u32 {
+        let key = (u64::from(item.0) << 32) | u64::from(location.0);
         let hash = self.hasher.hash_one(key);
-        // The low bits choose the entry; the high ones are mixed in, whatever the hash does with small keys.
-        (hash ^ (hash >> 32)) as usize & (self.entries.len() - 1)
+        // Both halves count, whatever the hash does with small keys.
+        (hash ^ (hash >> 32)) as u32
     }
 }
 
@@ -105,30 +116,37 @@ impl PositionIndex {
 mod tests {
     use super::*;
 
+    type Key = (ItemId, LocationId);
+
+    fn find(index: &PositionIndex, keys: &[Key], key: Key) -> Option<PositionId> {
+        index.find(key.0, key.1, |id| keys[id.index()] == key)
+    }
+
     #[test]
     fn every_key_is_found_and_no_other() {
         for seed in [0, 7] {
             let mut index = PositionIndex::new(FixedState::with_seed(seed));
-            let mut position = 0;
+            let mut keys = Vec::new();
             for item in 0..300 {
                 for location in (item % 3..90).step_by(3) {
-                    let (item, location) = (ItemId(item), LocationId(location));
-                    assert_eq!(index.find(item, location), None);
-                    index.insert(item, location, PositionId(position));
-                    assert_eq!(index.find(item, location), Some(PositionId(position)));
-                    position += 1;
+                    let key = (ItemId(item), LocationId(location));
+                    let position = PositionId(keys.len() as u32);
+                    assert_eq!(find(&index, &keys, key), None);
+                    index.insert(key.0, key.1, position);
+                    keys.push(key);
+                    assert_eq!(find(&index, &keys, key), Some(position));
                 }
             }
             let mut found = 0;
             for item in 0..301 {
                 for location in 0..91 {
-                    let here = index.find(ItemId(item), LocationId(location));
+                    let here = find(&index, &keys, (ItemId(item), LocationId(location)));
                     let there = item < 300 && location < 90 && location % 3 == item % 3;
                     assert_eq!(here.is_some(), there, "{item} {location}");
-                    found += u32::from(here.is_some());
+                    found += usize::from(here.is_some());
                 }
             }
-            assert_eq!(found, position);
+            assert_eq!(found, keys.len());
         }
     }
 }

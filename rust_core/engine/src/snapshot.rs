@@ -356,7 +356,7 @@ impl State {
         position.rule = row.rule;
         position.shock = row.shock;
         let rule = self.rule_of(&position);
-        position.refresh_base(&rule);
+        position.refresh_base(rule);
         let id = PositionId(self.position_count as u32);
         self.add_position(id, position).then_some(())
     }

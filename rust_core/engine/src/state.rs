@@ -123,7 +123,10 @@ impl State {
     /// The position of an item at a location, if anything was ever said of it.
     #[inline]
     pub fn position_id(&self, item: ItemId, location: LocationId) -> Option<PositionId> {
-        self.index.find(item, location)
+        self.index.find(item, location, |id| {
+            let position = self.position(id);
+            position.item == item && position.location == location
+        })
     }
 
     /// The position of an id that this state gave.
@@ -136,6 +139,14 @@ impl State {
     #[inline]
     pub(crate) fn prefetch_index(&self, item: ItemId, location: LocationId) {
         self.index.prefetch(item, location);
+    }
+
+    /// Asks for the memory of a position whose index entry is near: what a check reads, and the rest for a change.
+    #[inline]
+    pub(crate) fn prefetch_place(&self, item: ItemId, location: LocationId, change: bool) {
+        if let Some(id) = self.index.guess(item, location) {
+            self.prefetch_position(id, change);
+        }
     }
 
     /// Asks for the memory of a position: what a check reads, and the rest for a change.
@@ -154,10 +165,10 @@ impl State {
         for (item, location) in places {
             self.prefetch_index(*item, *location);
         }
-        let find = |(item, location): &(ItemId, LocationId)| self.position_id(*item, *location);
-        for id in places.iter().filter_map(find) {
-            self.prefetch_position(id, true);
+        for (item, location) in places {
+            self.prefetch_place(*item, *location, true);
         }
+        let find = |(item, location): &(ItemId, LocationId)| self.position_id(*item, *location);
         for id in places.iter().filter_map(find) {
             self.position(id).timeline.prefetch(true);
         }
@@ -216,19 +227,19 @@ impl State {
     }
 
     /// The rule that a position follows.
-    pub fn rule_of(&self, position: &Position) -> SupplyRule {
+    #[inline]
+    pub fn rule_of(&self, position: &Position) -> &SupplyRule {
         if position.rule != 0 {
-            return self.position_rules[position.rule as usize];
+            return &self.position_rules[position.rule as usize];
         }
         self.location_rule(position.location)
     }
 
     /// The rule of a location's positions without one of their own.
-    pub fn location_rule(&self, location: LocationId) -> SupplyRule {
-        self.catalog
-            .location_rule(location)
-            .copied()
-            .unwrap_or_default()
+    #[inline]
+    pub fn location_rule(&self, location: LocationId) -> &SupplyRule {
+        let set = self.catalog.location_rule(location);
+        set.unwrap_or(&self.position_rules[0])
     }
 
     pub(crate) fn position_mut(&mut self, id: PositionId) -> Option<&mut Position> {

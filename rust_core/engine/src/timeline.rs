@@ -106,15 +106,21 @@ impl Timeline {
     }
 
     /// The lowest running sum from `t` on, what takes it there, and the earliest instant that keeps `level`.
-    #[inline]
+    #[inline(always)]
     pub fn look(&self, t: UtcMillis, level: i64) -> Look {
         match self {
             Self::Small(chunk) => chunk.look(t, level),
-            Self::Large(large) => Look {
-                lowest: large.lowest_from(t),
-                later: self.last_low_commitment(t, large.lowest_from(t)),
-                earliest: self.earliest_at_least(t, level),
-            },
+            Self::Large(large) => self.look_far(large, t, level),
+        }
+    }
+
+    #[inline(never)]
+    fn look_far(&self, large: &Large, t: UtcMillis, level: i64) -> Look {
+        let lowest = large.lowest_from(t);
+        Look {
+            lowest,
+            later: self.last_low_commitment(t, lowest),
+            earliest: self.earliest_at_least(t, level),
         }
     }
 

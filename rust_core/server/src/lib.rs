@@ -4,6 +4,7 @@ pub mod api;
 mod compute;
 pub mod config;
 pub mod convert;
+mod dormant;
 pub mod error;
 mod flight;
 pub mod gate;

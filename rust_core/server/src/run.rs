@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bespeak_journal::SyncBy;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -169,6 +170,11 @@ async fn open(
 ) -> Result<Store, StartError> {
     let (journal, engine) = (config.journal.clone(), config.engine.clone());
     let progress = Arc::clone(progress);
+    // This server's loop ends its turns by a sync: see `start::runtime`.
+    let around = Surroundings {
+        sync_by: SyncBy::Turn,
+        ..around
+    };
     tokio::task::spawn_blocking(move || Store::open(&journal, &engine, around, &progress))
         .await
         .map_err(|_| StartError::Died)?

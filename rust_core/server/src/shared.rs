@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 use crate::api::Api;
 use crate::compute::Client;
 use crate::config::Limits;
+use crate::dormant::Dormant;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::telemetry::Traces;
@@ -118,10 +119,10 @@ impl Shared {
     /// Resolves when the server drains.
     pub fn drained(&self) -> Drained {
         let mut draining = self.draining.subscribe();
-        Box::pin(async move {
+        Box::pin(Dormant::new(Box::pin(async move {
             // An error means that the server is gone, which ends streams just as well.
             let _ = draining.wait_for(|draining| *draining).await;
-        })
+        })))
     }
 
     /// Takes a permit that can outlive the call that took it.

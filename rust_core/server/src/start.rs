@@ -121,7 +121,6 @@ impl Server {
             (Some(listener), Some(asked)) => Some(local(listener, asked)?),
             _ => None,
         };
-        let runtime = runtime(config.threads())?;
         let metrics = Arc::new(Metrics::default());
         let streams = Streams::new();
         let shared = Arc::new(Shared::new(
@@ -130,6 +129,7 @@ impl Server {
             metrics,
             streams,
         ));
+        let runtime = runtime(config.threads(), &shared)?;
         let ready = Arc::new(Ready::default());
         let parts = Parts {
             config,
@@ -172,7 +172,16 @@ fn local(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, Star
     })
 }
 
-fn runtime(threads: usize) -> Result<Runtime, StartError> {
+/// Threads for requests. One with nothing left to do syncs what has been done, before it sleeps.
+fn runtime(threads: usize, shared: &Arc<Shared>) -> Result<Runtime, StartError> {
+    let idle = Arc::downgrade(shared);
+    let end_turn = move || {
+        if let Some(shared) = idle.upgrade()
+            && let Some(api) = shared.api.get()
+        {
+            api.store().end_turn();
+        }
+    };
     let mut builder = match threads {
         1 => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
@@ -181,6 +190,7 @@ fn runtime(threads: usize) -> Result<Runtime, StartError> {
         .worker_threads(threads)
         .max_blocking_threads(BLOCKING_THREADS)
         .thread_name("bespeak-worker")
+        .on_thread_park(end_turn)
         .enable_all()
         .build()
         .map_err(|error| StartError::Threads(error.to_string()))

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bespeak_engine::{Answer, Command, Meta, State};
 use bespeak_journal::storage::{FsStorage, Storage};
 use bespeak_journal::{
-    Clock, Hooks, LogConfig, Partition, PartitionConfig, PartitionError, SystemClock,
+    Clock, Hooks, LogConfig, Partition, PartitionConfig, PartitionError, SyncBy, SystemClock,
 };
 
 use crate::config::{EngineSettings, JournalMode, JournalSettings};
@@ -52,13 +52,15 @@ impl<T> From<bespeak_journal::Seen<Result<T, ApiError>>> for Seen<T> {
     }
 }
 
-/// Where time comes from, and where the journal lies.
+/// Where time comes from, where the journal lies, and who syncs it.
 #[derive(Clone)]
 pub struct Surroundings {
     /// The clocks.
     pub clock: Arc<dyn Clock>,
     /// Another place than the configured directory.
     pub storage: Option<Arc<dyn Storage>>,
+    /// Whoever waits, unless there is an event loop that calls [`Store::end_turn`].
+    pub sync_by: SyncBy,
 }
 
 impl Default for Surroundings {
@@ -66,6 +68,7 @@ impl Default for Surroundings {
         Self {
             clock: Arc::new(SystemClock::default()),
             storage: None,
+            sync_by: SyncBy::Waiter,
         }
     }
 }
@@ -132,7 +135,10 @@ impl Store {
             gate: Arc::clone(&gate),
             progress: Arc::clone(progress),
         });
-        let config = partition_config(journal, engine);
+        let config = PartitionConfig {
+            sync_by: around.sync_by,
+            ..partition_config(journal, engine)
+        };
         let storage = match (journal.mode(), around.storage, &journal.path) {
             (JournalMode::Memory, _, _) => None,
             (JournalMode::Group, Some(storage), _) => Some(storage),
@@ -214,6 +220,11 @@ impl Store {
             answer(state, done)
         });
         seen.into()
+    }
+
+    /// Ends a turn of the event loop: what its calls left is synced.
+    pub fn end_turn(&self) {
+        self.partition.end_turn();
     }
 
     /// Applies what time has brought, so that it is journaled and told even when nobody asks.

@@ -40,7 +40,7 @@ impl State {
         let entry = Entry {
             time: plan.counts_from,
             key: EntryKey::receipt(no),
-            quantity: receipt.counted(&rule),
+            quantity: receipt.counted(rule),
         };
         self.position_mut(position)?.timeline.insert(entry);
         self.receipts.insert(no, receipt);
@@ -66,7 +66,7 @@ impl State {
         let receipt = self.receipts.get(no)?;
         let (id, old_from) = (receipt.position, receipt.counts_from);
         let place = self.position(id);
-        let rule = self.rule_of(place);
+        let rule = *self.rule_of(place);
         let overdue_at = self.overdue_at(place.location, plan.counts_from, rule.late_grace);
         let receipt = self.receipts.update(no, |receipt| {
             receipt.open = plan.open;

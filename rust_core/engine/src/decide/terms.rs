@@ -85,7 +85,7 @@ pub(crate) fn check_override(
         Some(id) => state.rule_of(state.position(id)),
         None => state.location_rule(location),
     };
-    if is_looser(asked, &own) {
+    if is_looser(asked, own) {
         return Err(EngineError::LooserRule {
             item: state.catalog().item(item).name.to_string(),
             location: state.catalog().location(location).name.to_string(),

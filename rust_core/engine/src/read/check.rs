@@ -100,17 +100,16 @@ impl State {
             if let Some(at) = at.checked_sub(AHEAD)
                 && let Some(line) = lines.get(at)
             {
+                self.prefetch_place(line.item, line.location, false);
+            }
+            if let Some(at) = at.checked_sub(2 * AHEAD)
+                && let Some(line) = lines.get(at)
+            {
                 let id = self.position_id(line.item, line.location);
                 found[at % RING] = id;
                 if let Some(id) = id {
-                    self.prefetch_position(id, false);
+                    self.position(id).timeline.prefetch(false);
                 }
-            }
-            if let Some(at) = at.checked_sub(2 * AHEAD)
-                && at < lines.len()
-                && let Some(id) = found[at % RING]
-            {
-                self.position(id).timeline.prefetch(false);
             }
             if let Some(at) = at.checked_sub(3 * AHEAD) {
                 answer(self.check_found(&lines[at], found[at % RING]));
@@ -142,7 +141,7 @@ impl State {
         };
         answer.hypothetical = line
             .rule
-            .is_some_and(|asked| decide::is_looser(&asked, &own));
+            .is_some_and(|asked| decide::is_looser(&asked, own));
         if at < self.now {
             answer.refusal = Some(Refusal::ShipTimePast);
             return Ok(answer);

@@ -55,7 +55,7 @@ pub(crate) struct View {
 impl View {
     pub fn new(state: &State, id: PositionId, asked: &RuleOverride, scratch: &Scratch) -> Self {
         let position = state.position(id);
-        let rule = effective(&state.rule_of(position), asked);
+        let rule = effective(state.rule_of(position), asked);
         let on_hand = [
             StockStatus::Unrestricted,
             StockStatus::Quality,

@@ -175,7 +175,7 @@ impl State {
             EntryRef::Receipt(no) => {
                 let receipt = self.receipts.get(no)?;
                 let here = receipt.position == id && receipt.counts_from == entry.time;
-                here.then(|| receipt.counted(&self.rule_of(self.position(id))))
+                here.then(|| receipt.counted(self.rule_of(self.position(id))))
             }
             EntryRef::Commitment(reservation, line) => {
                 let owner = self.reservations.get(reservation)?;

@@ -83,7 +83,7 @@ fn push_all<'a>(
                     Entry {
                         time: receipt.counts_from,
                         key: EntryKey::receipt(*no),
-                        quantity: receipt.counted(&rule),
+                        quantity: receipt.counted(rule),
                     }
                 }
                 Plan::Line(id, n, line) => Entry {

@@ -50,9 +50,13 @@ impl Stamp {
 
 #[derive(Clone, Copy, Debug)]
 struct Cold {
-    quantity: i64,
+    /// Running sum up to this entry and with it: a change reaches only the entries behind it, however many lie before.
+    sum: i64,
     key: EntryKey,
 }
+
+/// No suffix minimum: that of an entry whose own was not worked out yet.
+const UNKNOWN: i64 = i64::MIN;
 
 /// `hot` lies first: it shares a cache line with what a check reads of the position.
 #[derive(Clone, Debug, Default)]
@@ -61,9 +65,6 @@ pub(crate) struct Chunk {
     hot: Vec<Hot>,
     cold: Vec<Cold>,
 }
-
-/// Below this many entries a branch-free count beats a binary search: its loads do not wait for each other.
-const LINEAR: usize = 32;
 
 impl Chunk {
     #[inline]
@@ -75,12 +76,9 @@ impl Chunk {
     #[inline]
     pub fn count_until(&self, t: UtcMillis) -> usize {
         let last = Stamp::until(t);
-        if self.hot.len() <= LINEAR {
-            let until = self.hot.iter().map(|hot| usize::from(hot.stamp <= last));
-            until.sum()
-        } else {
-            self.hot.partition_point(|hot| hot.stamp <= last)
-        }
+        // The steps of the search wait for each other, but not for memory one after the other.
+        prefetch::four_lines(self.hot.as_ptr());
+        self.hot.partition_point(|hot| hot.stamp <= last)
     }
 
     #[inline]
@@ -93,17 +91,18 @@ impl Chunk {
 
     /// The lowest running sum from `t` on, the commitment after `t` that takes it there last, and the first instant
     /// from `t` on from which it never falls below `level` again.
-    #[inline]
+    #[inline(always)]
     pub fn look(&self, t: UtcMillis, level: i64) -> Look {
-        let (n, below) = self.count_until_and_below(t, level);
+        let n = self.count_until(t);
         let lowest = match n {
             0 => self.hot.first().map_or(0, |hot| hot.lowest.min(0)),
             n => self.hot[n - 1].lowest,
         };
+        // Most often the quantity can be had at once, and nothing else has to be looked for.
         let earliest = if lowest >= level {
             Some(t)
         } else {
-            self.hot.get(below).map(|hot| hot.stamp.time())
+            self.first_from(n, level)
         };
         let rest = &self.hot[n..];
         // Most often all that follows stays higher, and nothing else has to be read.
@@ -118,21 +117,12 @@ impl Chunk {
         }
     }
 
-    /// Entries at or before `t`, and entries from which on the running sum falls below `level`: two counts in one pass
-    /// without a branch, so that the processor runs ahead to the next check while memory is on its way.
-    #[inline]
-    fn count_until_and_below(&self, t: UtcMillis, level: i64) -> (usize, usize) {
-        let last = Stamp::until(t);
-        if self.hot.len() > LINEAR {
-            let below = self.hot.partition_point(|hot| hot.lowest < level);
-            return (self.count_until(t), below);
-        }
-        let (mut until, mut below) = (0, 0);
-        for hot in &self.hot {
-            until += usize::from(hot.stamp <= last);
-            below += usize::from(hot.lowest < level);
-        }
-        (until, below)
+    /// Time of the first entry from the `n`-th on from which the running sum never falls below `level`.
+    #[inline(never)]
+    fn first_from(&self, n: usize, level: i64) -> Option<UtcMillis> {
+        let rest = &self.hot[n..];
+        let below = rest.partition_point(|hot| hot.lowest < level);
+        rest.get(below).map(|hot| hot.stamp.time())
     }
 
     /// Asks for the memory of a check; of a change also.
@@ -147,6 +137,7 @@ impl Chunk {
 
     /// The last commitment from the `n`-th entry on at which the running sum is as low as `lowest`. A receipt that
     /// does not count leaves the sum where an earlier commitment took it.
+    #[inline(never)]
     fn last_commitment(&self, n: usize, lowest: i64) -> Option<UtcMillis> {
         let low = self.hot[n..]
             .iter()
@@ -167,7 +158,13 @@ impl Chunk {
 
     /// Running sum over the whole chunk.
     pub fn sum(&self) -> i64 {
-        self.cold.iter().map(|cold| cold.quantity).sum()
+        self.before(self.cold.len())
+    }
+
+    /// Running sum before the `at`-th entry.
+    #[inline]
+    fn before(&self, at: usize) -> i64 {
+        at.checked_sub(1).map_or(0, |last| self.cold[last].sum)
     }
 
     pub fn first_time(&self) -> UtcMillis {
@@ -229,30 +226,25 @@ impl Chunk {
             self.hot.reserve_exact(more);
             self.cold.reserve_exact(more);
         }
-        self.hot.insert(
-            at,
-            Hot {
-                stamp: Stamp::new(entry.time, entry.key),
-                lowest: 0,
-            },
-        );
-        self.cold.insert(
-            at,
-            Cold {
-                quantity: entry.quantity,
-                key: entry.key,
-            },
-        );
-        self.refresh();
+        let before = self.before(at);
+        let stamp = Stamp::new(entry.time, entry.key);
+        self.hot.insert(at, Hot { stamp, lowest: 0 });
+        let (sum, key) = (before, entry.key);
+        self.cold.insert(at, Cold { sum, key });
+        self.shift(at, entry.quantity);
+        self.hot[at].lowest = self.lowest_of(at + 1).min(self.cold[at].sum);
+        self.refresh(at);
     }
 
     pub fn remove(&mut self, time: UtcMillis, key: EntryKey) -> bool {
         let Ok(at) = self.find(time, key) else {
             return false;
         };
+        let quantity = self.cold[at].sum - self.before(at);
         self.hot.remove(at);
         self.cold.remove(at);
-        self.refresh();
+        self.shift(at, -quantity);
+        self.refresh(at);
         true
     }
 
@@ -260,8 +252,9 @@ impl Chunk {
         let Ok(at) = self.find(time, key) else {
             return false;
         };
-        self.cold[at].quantity = quantity;
-        self.refresh();
+        let old = self.cold[at].sum - self.before(at);
+        self.shift(at, quantity - old);
+        self.refresh(at);
         true
     }
 
@@ -277,14 +270,15 @@ impl Chunk {
         prefetch::line(self.cold.as_ptr_range().end);
     }
 
-    /// Adds an entry out of order: [`Chunk::take_sorted`] and [`Chunk::extend_sorted`] must follow.
+    /// Adds an entry out of order: [`Chunk::take_sorted`] and [`Chunk::extend_sorted`] must follow. Until then the
+    /// place of the running sum holds the quantity.
     pub fn push(&mut self, entry: Entry) {
         self.hot.push(Hot {
             stamp: Stamp::new(entry.time, entry.key),
-            lowest: 0,
+            lowest: UNKNOWN,
         });
         self.cold.push(Cold {
-            quantity: entry.quantity,
+            sum: entry.quantity,
             key: entry.key,
         });
     }
@@ -292,7 +286,12 @@ impl Chunk {
     /// Takes all entries out, in order, and keeps the room they had.
     pub fn take_sorted(&mut self, entries: &mut Vec<Entry>) {
         entries.clear();
-        entries.extend(self.iter());
+        let pushed = self.hot.iter().zip(&self.cold);
+        entries.extend(pushed.map(|(hot, cold)| Entry {
+            time: hot.stamp.time(),
+            key: cold.key,
+            quantity: cold.sum,
+        }));
         entries.sort_unstable_by_key(|entry| (entry.time, entry.key));
         self.hot.clear();
         self.cold.clear();
@@ -300,22 +299,33 @@ impl Chunk {
 
     /// Adds entries that come after all that are there, in order.
     pub fn extend_sorted(&mut self, entries: &[Entry]) {
+        let mut sum = self.sum();
         for entry in entries {
-            self.push(*entry);
+            sum += entry.quantity;
+            self.push(Entry {
+                quantity: sum,
+                ..*entry
+            });
         }
-        self.refresh();
+        self.refresh(self.hot.len());
     }
 
-    /// Works the suffix minimum out anew. A chunk is short: this is cheaper than anything cleverer.
-    fn refresh(&mut self) {
-        let mut sum = 0;
-        for (hot, cold) in self.hot.iter_mut().zip(&self.cold) {
-            sum += cold.quantity;
-            hot.lowest = sum;
+    /// Adds to the running sums of the `at`-th entry and all behind it.
+    fn shift(&mut self, at: usize, by: i64) {
+        for (hot, cold) in self.hot[at..].iter_mut().zip(&mut self.cold[at..]) {
+            hot.lowest += by;
+            cold.sum += by;
         }
-        let mut lowest = i64::MAX;
-        for hot in self.hot.iter_mut().rev() {
-            lowest = lowest.min(hot.lowest);
+    }
+
+    /// Carries the suffix minimum on to the entries before the `at`-th, as far as it changes there.
+    fn refresh(&mut self, at: usize) {
+        let mut lowest = self.lowest_of(at);
+        for (hot, cold) in self.hot[..at].iter_mut().zip(&self.cold[..at]).rev() {
+            lowest = lowest.min(cold.sum);
+            if hot.lowest == lowest {
+                break;
+            }
             hot.lowest = lowest;
         }
     }
@@ -327,16 +337,21 @@ impl Chunk {
             hot: self.hot.split_off(at),
             cold: self.cold.split_off(at),
         };
-        later.refresh();
-        self.refresh();
+        later.shift(0, -self.sum());
+        self.refresh(at);
         later
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Entry> + '_ {
-        self.hot.iter().zip(&self.cold).map(|(hot, cold)| Entry {
-            time: hot.stamp.time(),
-            key: cold.key,
-            quantity: cold.quantity,
+        let entries = self.hot.iter().zip(&self.cold);
+        entries.scan(0, |before, (hot, cold)| {
+            let quantity = cold.sum - *before;
+            *before = cold.sum;
+            Some(Entry {
+                time: hot.stamp.time(),
+                key: cold.key,
+                quantity,
+            })
         })
     }
 }

@@ -16,7 +16,17 @@ pub enum SyncBy {
     /// Whoever waits syncs, itself or as part of another's sync: no change of threads. For callers
     /// that block anyway. The thread only takes what nobody waited for.
     Waiter,
+    /// An event loop syncs at the end of each of its turns, by [`super::Partition::end_turn`], when
+    /// all that had come has been executed: no change of threads, and one sync for the whole turn.
+    /// The thread steps in where a turn is long or brings much.
+    Turn,
 }
+
+/// Calls within one turn after which the thread syncs what they left, so that an answer never
+/// waits for a loop that is always busy.
+pub(super) const TURN_CALLS: u32 = 256;
+/// Bytes of records that are left to the thread: an event loop shall not stand still for long.
+pub(super) const TURN_BYTES: usize = 64 << 10;
 
 /// How a partition runs.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use crate::view::LogView;
 
 use super::clock::{Clock, ClockGuard};
 use super::codec::push_record;
-use super::config::{PartitionConfig, SyncBy};
+use super::config::{PartitionConfig, SyncBy, TURN_BYTES, TURN_CALLS};
 use super::error::PartitionError;
 use super::maintain::Bell;
 
@@ -47,6 +47,10 @@ pub(super) struct Core {
     pub closing: bool,
     /// The sync thread sleeps.
     pub idle: bool,
+    /// Calls since the oldest record that waits for a sync.
+    turn_calls: u32,
+    /// The sync thread was told to step in.
+    pub urgent: bool,
 }
 
 /// With the log, taken by whoever syncs. Never taken while the core is held.
@@ -110,6 +114,8 @@ impl Inner {
                 stopped: None,
                 closing: false,
                 idle: false,
+                turn_calls: 0,
+                urgent: false,
             }),
             config,
             clock,
@@ -197,11 +203,48 @@ impl Inner {
         let Some(writer) = slot.as_mut() else {
             return Ok(());
         };
-        let mut core = self.core()?;
+        let core = self.core()?;
+        self.flush_into(journal, writer, core)
+    }
+
+    /// Syncs what a turn of an event loop left behind, unless that is much or somebody is at it:
+    /// whoever is looks again before it goes.
+    pub(super) fn end_turn(&self) {
+        let Some(journal) = &self.journal else { return };
+        loop {
+            let Ok(mut slot) = journal.writer.try_lock() else {
+                return;
+            };
+            let Some(writer) = slot.as_mut() else { return };
+            let Ok(mut core) = self.core() else { return };
+            if core.pending.is_empty() {
+                return;
+            }
+            if core.pending.bytes() > TURN_BYTES {
+                core.urgent = true;
+                drop(core);
+                drop(slot);
+                self.work.notify_one();
+                return;
+            }
+            if self.flush_into(journal, writer, core).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn flush_into(
+        &self,
+        journal: &Journal,
+        writer: &mut Writer,
+        mut core: MutexGuard<'_, Core>,
+    ) -> Result<(), PartitionError> {
         if core.pending.is_empty() {
             return Ok(());
         }
         std::mem::swap(&mut core.pending, &mut writer.spare);
+        core.turn_calls = 0;
+        core.urgent = false;
         drop(core);
         let rolls = journal.view.stats().rolls.load(Ordering::Relaxed);
         let result = writer.log.append(&mut writer.spare);
@@ -272,7 +315,7 @@ impl Inner {
     /// Blocks until `revision` is durable.
     pub(super) fn wait_durable(&self, revision: u64) -> Result<(), PartitionError> {
         // One flush is enough: it takes all that is pending, or waits for whoever took it before.
-        if self.config.sync_by == SyncBy::Waiter && self.durable.load(Ordering::SeqCst) < revision {
+        if self.config.sync_by != SyncBy::Thread && self.durable.load(Ordering::SeqCst) < revision {
             self.flush()?;
         }
         if self.durable.load(Ordering::SeqCst) >= revision {
@@ -305,6 +348,23 @@ impl Inner {
 }
 
 impl Core {
+    /// Whether the sync thread is to be woken after a call.
+    pub(super) fn wakes_thread(&mut self, sync_by: SyncBy) -> bool {
+        if self.pending.is_empty() {
+            return false;
+        }
+        if sync_by != SyncBy::Turn {
+            return self.idle;
+        }
+        self.turn_calls += 1;
+        let much = self.turn_calls >= TURN_CALLS || self.pending.bytes() > TURN_BYTES;
+        if much && !self.urgent {
+            self.urgent = true;
+            return true;
+        }
+        self.idle
+    }
+
     /// Runs `step` with a sink that puts records into the pending batch.
     pub(super) fn journaled<T>(
         &mut self,

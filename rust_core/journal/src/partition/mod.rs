@@ -250,8 +250,8 @@ impl Partition {
     }
 
     /// Lets the lock go and wakes the sync thread if there is work for it.
-    fn release(&self, core: std::sync::MutexGuard<'_, core::Core>) {
-        let wake = core.idle && !core.pending.is_empty();
+    fn release(&self, mut core: std::sync::MutexGuard<'_, core::Core>) {
+        let wake = core.wakes_thread(self.inner.config.sync_by);
         let revision = core.state.revision();
         drop(core);
         if wake {
@@ -301,6 +301,13 @@ impl Partition {
     /// `Journal` for the sync that failed, `Stopped` after it.
     pub fn flush(&self) -> Result<(), PartitionError> {
         self.inner.flush()
+    }
+
+    /// Ends a turn of an event loop that calls this partition: syncs what the turn's calls left,
+    /// in this thread, before their answers are waited for. For [`SyncBy::Turn`]; a failure stops
+    /// the partition and is told as any other.
+    pub fn end_turn(&self) {
+        self.inner.end_turn();
     }
 
     /// Takes the clock as right again after a jump; returns the engine's time.

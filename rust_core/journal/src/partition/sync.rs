@@ -17,52 +17,59 @@ pub(super) fn start(inner: &Arc<Inner>) -> Result<JoinHandle<()>, JournalError> 
 }
 
 fn run(inner: &Inner) {
+    let by_thread = inner.config.sync_by == SyncBy::Thread;
     let mut sealed = false;
+    // What had been done when the others were last left alone for the time of a seal.
+    let mut seen = 0;
     loop {
         let Ok(mut core) = inner.core() else { return };
         if core.closing {
             return;
         }
-        let lazy = inner.config.sync_by == SyncBy::Waiter;
         let quiet = core.pending.is_empty();
-        if quiet && sealed {
-            core.idle = true;
-            let woken = inner
-                .work
-                .wait(core)
-                .unwrap_or_else(PoisonError::into_inner);
-            let mut core = woken;
-            core.idle = false;
-            if !lazy {
-                continue;
+        if !quiet && (by_thread || core.urgent) {
+            drop(core);
+            if inner.flush().is_err() {
+                return;
             }
             sealed = false;
             continue;
         }
-        if quiet || lazy {
-            // Woken early only by work that this thread is to do, or by the end.
-            core.idle = !lazy;
-            let (mut core, waited) = inner
+        if quiet && sealed {
+            core.idle = true;
+            core = inner
                 .work
-                .wait_timeout(core, inner.config.seal_after)
+                .wait(core)
                 .unwrap_or_else(PoisonError::into_inner);
             core.idle = false;
-            if core.closing || (!waited.timed_out() && !lazy) {
-                continue;
-            }
-            let quiet = core.pending.is_empty();
-            drop(core);
-            let done = if quiet { inner.seal() } else { inner.flush() };
-            if done.is_err() {
-                return;
-            }
-            sealed = quiet;
+            sealed = by_thread;
             continue;
         }
+        // Woken early only by work that this thread is to do, or by the end.
+        core.idle = by_thread;
+        let (mut core, waited) = inner
+            .work
+            .wait_timeout(core, inner.config.seal_after)
+            .unwrap_or_else(PoisonError::into_inner);
+        core.idle = false;
+        if core.closing || !waited.timed_out() {
+            continue;
+        }
+        let quiet = core.pending.is_empty();
+        let revision = core.state.revision();
         drop(core);
-        if inner.flush().is_err() {
+        let done = if !quiet {
+            // Nobody has waited for these.
+            inner.flush()
+        } else if by_thread || revision == seen {
+            inner.seal()
+        } else {
+            Ok(())
+        };
+        if done.is_err() {
             return;
         }
-        sealed = false;
+        sealed = quiet && (by_thread || revision == seen);
+        seen = revision;
     }
 }

@@ -125,7 +125,7 @@ impl Api {
             let id = location(state.catalog(), &request.location)?;
             Ok(pb::GetLocationResponse {
                 location: Some(catalog::location_out(state.catalog().location(id))),
-                rule: Some(catalog::rule_out(&state.location_rule(id))),
+                rule: Some(catalog::rule_out(state.location_rule(id))),
                 revision: state.revision(),
             })
         })

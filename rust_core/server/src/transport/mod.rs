@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::dormant::Dormant;
 use crate::shared::Shared;
 use io::Watched;
 
@@ -143,14 +144,14 @@ async fn serve<T: AsyncRead + AsyncWrite + Unpin + 'static>(stream: T, shared: &
         .keep_alive_timeout(Duration::from_millis(limits.keep_alive_timeout_ms))
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    let mut end = std::pin::pin!(end(shared, &greeted));
+    let mut end = Dormant::new(Box::pin(end(shared, &greeted)));
     let mut closing: Option<Pin<Box<tokio::time::Sleep>>> = None;
     let result = std::future::poll_fn(|cx| {
         if let Poll::Ready(result) = connection.as_mut().poll(cx) {
             return Poll::Ready(Some(result));
         }
         if closing.is_none()
-            && let Poll::Ready(grace) = end.as_mut().poll(cx)
+            && let Poll::Ready(grace) = Pin::new(&mut end).poll(cx)
         {
             let Some(grace) = grace else {
                 return Poll::Ready(None);
