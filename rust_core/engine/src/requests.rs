@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::UtcMillis;
@@ -73,20 +74,23 @@ impl Requests {
     }
 
     pub fn insert(&mut self, id: u128, answer: Remembered) {
-        if let Some(place) = self.find(id) {
-            self.answers[place].1 = answer;
-            return;
+        let (answers, dropped, hasher) = (&mut self.answers, self.dropped, &self.hasher);
+        let of = |number: &u32| Self::place(dropped, *number);
+        let entry = self.index.entry(
+            hasher.hash_one(id),
+            |number| answers[of(number)].0 == id,
+            |number| hasher.hash_one(answers[of(number)].0),
+        );
+        match entry {
+            Entry::Occupied(known) => answers[of(known.get())].1 = answer,
+            Entry::Vacant(free) => {
+                free.insert(dropped.wrapping_add(answers.len() as u64) as u32);
+                answers.push_back((id, answer));
+            }
         }
-        if self.answers.len() >= self.limit {
+        if self.answers.len() > self.limit {
             self.drop_oldest();
         }
-        let number = self.dropped.wrapping_add(self.answers.len() as u64) as u32;
-        self.answers.push_back((id, answer));
-        let (answers, dropped, hasher) = (&self.answers, self.dropped, &self.hasher);
-        let hash = hasher.hash_one(id);
-        self.index.insert_unique(hash, number, |number| {
-            hasher.hash_one(answers[Self::place(dropped, *number)].0)
-        });
     }
 
     fn drop_oldest(&mut self) {

@@ -148,47 +148,89 @@ fn batch(positions: u32) {
         .print();
 }
 
-/// Reserve and confirm in turn; a reservation is fulfilled later on, so that the state stays as large as it is.
+/// Reserve and confirm in turn, one command after the other and as a table of orders is worked on: with the memory of
+/// the next orders asked for ahead. What a block has reserved is released after it, so that the state stays as it is.
 fn reserve(positions: u32) {
-    const PAIRS: usize = 300_000;
-    let mut world = World::filled(positions, 4, 8, 4);
+    const BLOCK: usize = 1_024;
+    const BLOCKS: usize = 300;
+    let World { mut state, keys } = World::filled(positions, 4, 8, 4);
     let mut random = Random::new(3);
-    let commands: Vec<Command> = (0..PAIRS)
-        .map(|_| world.keys.reserve(&mut random, 1))
-        .collect();
-    let now = world.keys.now;
+    let mut request_id = 0;
+    for (bench, ahead) in [("reserve_confirm", 1), ("reserve_confirm_table", 32)] {
+        let mut samples = Samples::default();
+        let mut on_core = std::time::Duration::ZERO;
+        // The first blocks fill the memory of answers.
+        for block in 0..2 * BLOCKS {
+            let commands: Vec<Command> = (0..BLOCK).map(|_| keys.reserve(&mut random, 1)).collect();
+            let mut made = Vec::with_capacity(BLOCK);
+            let started = cpu_time();
+            let start = Instant::now();
+            for slice in commands.chunks(ahead) {
+                if ahead > 1 {
+                    let places: Vec<_> = slice.iter().map(place).collect();
+                    state.prefetch(&places);
+                }
+                for command in slice {
+                    request_id += 1;
+                    let meta = Meta {
+                        request_id,
+                        ..Meta::default()
+                    };
+                    made.push(reserve_and_confirm(&mut state, meta, command, keys.now));
+                }
+            }
+            if block >= BLOCKS {
+                samples.add(start.elapsed(), BLOCK);
+                on_core += cpu_time() - started;
+            }
+            for reservation in made {
+                let lines = Default::default();
+                let release = Command::Release(Release { reservation, lines });
+                let released = state.step(Meta::default(), &release, keys.now, &mut |_| {});
+                released.expect("it is confirmed");
+            }
+        }
+        Line::new(bench, positions)
+            .number("pairs_per_s", (1e9 / samples.quantile(0.5)) as u64)
+            .number(
+                "pairs_per_cpu_s",
+                ((BLOCK * BLOCKS) as f64 / on_core.as_secs_f64()) as u64,
+            )
+            .number("target_pairs_per_s", 1_500_000)
+            .print();
+    }
+}
+
+fn place(command: &Command) -> (ItemId, LocationId) {
+    let Command::Reserve(reserve) = command else {
+        panic!("only reservations are made here");
+    };
+    (reserve.lines[0].item, reserve.lines[0].location)
+}
+
+fn reserve_and_confirm(
+    state: &mut State,
+    meta: Meta,
+    command: &Command,
+    now: UtcMillis,
+) -> ReservationId {
     let mut records = 0;
-    let mut meta = Meta::default();
-    let started = cpu_time();
-    let start = Instant::now();
-    for (n, command) in commands.iter().enumerate() {
-        meta.request_id = n as u128 + 1;
-        let answer = world
-            .state
-            .step(meta.clone(), command, now, &mut |_| records += 1)
-            .expect("it makes sense");
-        let Reply::Hold(HoldReply {
+    let mut sink = |_: &Record| records += 1;
+    let answer = state.step(meta, command, now, &mut sink);
+    let Ok(Answer {
+        reply: Reply::Hold(HoldReply {
             reservation: Some(id),
             ..
-        }) = answer.reply
-        else {
-            panic!("the stock is there: {answer:?}");
-        };
-        world
-            .state
-            .step(Meta::default(), &Command::Confirm(id), now, &mut |_| {
-                records += 1
-            })
-            .expect("it was held");
-    }
-    let seconds = start.elapsed().as_secs_f64();
-    let on_core = (cpu_time() - started).as_secs_f64();
-    assert_eq!(records, 2 * PAIRS);
-    Line::new("reserve_confirm", positions)
-        .number("pairs_per_s", (PAIRS as f64 / seconds) as u64)
-        .number("pairs_per_cpu_s", (PAIRS as f64 / on_core) as u64)
-        .number("target_pairs_per_s", 1_500_000)
-        .print();
+        }),
+        ..
+    }) = answer
+    else {
+        panic!("the stock is there: {answer:?}");
+    };
+    let confirmed = state.step(Meta::default(), &Command::Confirm(id), now, &mut sink);
+    confirmed.expect("it was held");
+    assert_eq!(records, 2);
+    id
 }
 
 /// Resident memory of positions with 2 receipts and 2 commitments each.

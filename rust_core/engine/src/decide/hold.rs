@@ -161,9 +161,12 @@ pub(crate) fn finish(
     wanted: &[Wanted],
     mut found: SmallVec<[Found; 1]>,
 ) -> Result<Decision, EngineError> {
-    let whole = found.iter().all(|one| one.refusal.is_none());
-    let held: u64 = found.iter().map(Found::held).sum();
-    let parts: usize = found.iter().map(|one| one.parts.len()).sum();
+    let (mut whole, mut held, mut parts) = (true, 0, 0);
+    for one in &found {
+        whole &= one.refusal.is_none();
+        held += one.held();
+        parts += one.parts.len();
+    }
     let mut refused = held == 0 || (!whole && terms.fill != FillPolicy::Partial);
     if !refused && parts > MAX_PARTS {
         refuse_all(&mut found, Refusal::SplitLimit);
@@ -206,7 +209,10 @@ pub(crate) fn finish(
     }
     let mut next_line = 0;
     for (line, one) in wanted.iter().zip(&found) {
-        unmet_event(state, meta, terms, line, one, refused, &mut events);
+        if let Some(location) = one.asked_at {
+            let held = if refused { 0 } else { one.held() };
+            unmet_event(state, meta, terms, line, (location, held), &mut events);
+        }
         let mut result = LineReply {
             item: line.item,
             requested: line.quantity,
@@ -257,12 +263,14 @@ fn hold_event(state: &State, terms: &HoldTerms, found: &[Found]) -> Result<Held,
         .expires_in_ms
         .unwrap_or(state.settings.default_hold_ms);
     let mut lines: SmallVec<[HeldLine; 1]> = SmallVec::new();
-    for part in found.iter().flat_map(|one| &one.parts) {
-        lines.push(HeldLine {
-            position: part.position,
-            quantity: part.quantity,
-            ship_time: part.ship_time,
-        });
+    for one in found {
+        for part in &one.parts {
+            lines.push(HeldLine {
+                position: part.position,
+                quantity: part.quantity,
+                ship_time: part.ship_time,
+            });
+        }
     }
     Ok(Held {
         reservation: ReservationId(state.reservations.next_id),
@@ -281,14 +289,9 @@ fn unmet_event(
     meta: &Meta,
     terms: &HoldTerms,
     line: &Wanted,
-    found: &Found,
-    refused: bool,
+    (location, held): (LocationId, u64),
     events: &mut SmallVec<[Event; 1]>,
 ) {
-    let Some(location) = found.asked_at else {
-        return;
-    };
-    let held = if refused { 0 } else { found.held() };
     let Some(units) = Units::new(line.quantity.get() - held).filter(|units| !units.is_zero())
     else {
         return;
