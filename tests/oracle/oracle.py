@@ -143,8 +143,14 @@ class Oracle:
             seen.update(source[1:] if source else ())
         return answer
 
+    def counted(self, item, location, status):
+        """When the newest count was made."""
+        return max((m[5] for m in self.movements if m[0] and m[1:4] == (item, location, status)), default=0)
+
     def move(self, item, location, status, units, when=0, *, count=False):
-        self.movements.append((count, item, location, status, units, when or self.now))
+        # What is told late of a time up to the last count is in that count already.
+        if count or not when or when > self.counted(item, location, status):
+            self.movements.append((count, item, location, status, units, when or self.now))
 
     def fact(self, positions, change, **also):
         """Tells a fact; the answer carries a shock when it took a balance below zero."""
@@ -156,6 +162,8 @@ class Oracle:
 
     def set_on_hand(self, item, location, status, units, counted_at=0, expected=None):
         where = (item, location, status)
+        if (counted_at or self.now) < self.counted(*where):
+            raise Refused("COUNT_TOO_OLD")
         if expected is not None and expected != self.on_hand(*where):
             return {"refusal": "CONFLICT"}
         change, read = partial(self.move, *where, units, counted_at, count=True), partial(self.on_hand, *where)

@@ -99,10 +99,7 @@ class PromiseMachine(RuleBasedStateMachine):
         item=items, place=places, status=mostly_sellable, delta=st.integers(-8, 12).filter(bool), ago=st.integers(0, 60)
     )
     def adjust(self, item, place, status, delta, ago):
-        counts = [m[5] for m in self.pair.oracle.movements if m[0] and m[1:4] == (item, place, status)]
-        when = self.pair.clock() - ago * 60_000 if ago > 30 else 0
-        # What is told late of a time before the last count is not specified.
-        self.pair.adjust(item, place, status, delta, when if when > max(counts, default=0) else 0)
+        self.pair.adjust(item, place, status, delta, self.pair.clock() - ago * 60_000 if ago > 30 else 0)
 
     @rule(item=items, place=places, number=st.integers(1, 40), delta=units, feed=st.sampled_from(("tills", "scans")))
     def sale_of_a_feed(self, item, place, number, delta, feed):

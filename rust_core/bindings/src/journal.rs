@@ -235,7 +235,7 @@ fn name(event: &Event) -> &'static str {
         Event::RulePut(..) => "rule_put",
         Event::PositionCreated(..) => "position_created",
         Event::BufferSet(..) => "buffer_set",
-        Event::Counted { .. } => "counted",
+        Event::Counted { .. } | Event::CountTaken { .. } => "counted",
         Event::Moved { .. } => "moved",
         Event::ReceiptScheduled { .. } => "receipt_scheduled",
         Event::ReceiptChanged(..) => "receipt_changed",
@@ -254,5 +254,6 @@ fn name(event: &Event) -> &'static str {
         Event::ShockResolved(..) => "shock_resolved",
         Event::DemandUnmet { .. } => "demand_unmet",
         Event::Ticked => "ticked",
+        Event::MovedBeforeCount { .. } => "moved_before_count",
     }
 }

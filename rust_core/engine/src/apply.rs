@@ -255,7 +255,20 @@ impl State {
                 self.unmet
                     .add(today, *day, *item, *location, units.get(), *key);
             }
-            Event::Ticked => {}
+            Event::CountTaken {
+                position,
+                status,
+                counted_at,
+                on_hand,
+                ..
+            } => {
+                let place = self.position_mut(*position)?;
+                place.on_hand[*status as usize] = *on_hand;
+                place.version += 1;
+                self.counts.set(*position, *status, *counted_at);
+                self.refresh_position(*position)?;
+            }
+            Event::Ticked | Event::MovedBeforeCount { .. } => {}
         }
         Some(())
     }

@@ -159,7 +159,7 @@ fn check_label(field: &'static str, name: &str) -> Result<(), EngineError> {
 }
 
 /// When something happened: now, or in the past as far back as counts may reach.
-fn happened_at(state: &State, at: Option<UtcMillis>) -> Result<UtcMillis, EngineError> {
+fn check_happened(state: &State, at: Option<UtcMillis>) -> Result<(), EngineError> {
     let now = state.now();
     let at = at.unwrap_or(now);
     if at > now || at < now.plus(-COUNT_LOOKBACK_MS) {
@@ -169,7 +169,7 @@ fn happened_at(state: &State, at: Option<UtcMillis>) -> Result<UtcMillis, Engine
             rule: "it must lie within the last 7 days and not after the engine's time",
         });
     }
-    Ok(at)
+    Ok(())
 }
 
 /// A time in the future that plans may name.

@@ -238,4 +238,33 @@ pub enum Event {
     },
     /// Engine time moved on without a command.
     Ticked,
+    /// A count; `on_hand` has later movements applied again. It ends what came before: movements up to `counted_at`
+    /// are in it, whenever they are told. `Counted`, of journals before it, did not say so.
+    CountTaken {
+        /// The position.
+        position: PositionId,
+        /// Status counted.
+        status: StockStatus,
+        /// Units counted.
+        counted: Units,
+        /// When.
+        counted_at: UtcMillis,
+        /// Units on hand afterwards.
+        on_hand: i64,
+    },
+    /// Stock moved at or before the last count of its status, which has it already: on hand stays.
+    MovedBeforeCount {
+        /// The position.
+        position: PositionId,
+        /// Status.
+        status: StockStatus,
+        /// Units added before the count.
+        delta: i64,
+        /// Why.
+        kind: MoveKind,
+        /// When it happened.
+        at: UtcMillis,
+        /// Reservation it belongs to, where known.
+        reservation: Option<ReservationId>,
+    },
 }

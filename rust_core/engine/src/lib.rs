@@ -22,6 +22,7 @@ mod apply;
 mod catalog;
 mod catalog_types;
 mod command;
+mod counts;
 mod decide;
 mod due;
 mod event;

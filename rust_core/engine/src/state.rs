@@ -3,7 +3,8 @@
 use foldhash::fast::FixedState;
 
 use crate::catalog::Catalog;
-use crate::catalog_types::{LateGrace, SupplyRule};
+use crate::catalog_types::{LateGrace, StockStatus, SupplyRule};
+use crate::counts::Counts;
 use crate::ids::{ItemId, LocationId, PositionId, ReservationId, ShockId, UtcMillis};
 use crate::limits;
 use crate::movements::Movements;
@@ -65,6 +66,7 @@ pub struct State {
     pub(crate) unmet: UnmetDemand,
     pub(crate) shocks: Shocks,
     pub(crate) movements: Movements,
+    pub(crate) counts: Counts,
     /// Positions that the last step changed; not part of the state proper.
     pub(crate) touched: Vec<PositionId>,
     /// How many of them were there before the record that is being applied.
@@ -94,6 +96,7 @@ impl State {
             unmet: UnmetDemand::default(),
             shocks: Shocks::default(),
             movements: Movements::default(),
+            counts: Counts::default(),
             touched: Vec::new(),
             touched_before: 0,
             settings,
@@ -175,6 +178,11 @@ impl State {
     /// Number of positions.
     pub fn position_count(&self) -> usize {
         self.position_count
+    }
+
+    /// When a status of a position was last counted; `None` before its first count.
+    pub fn last_count(&self, id: PositionId, status: StockStatus) -> Option<UtcMillis> {
+        self.counts.last(id, status)
     }
 
     /// An open reservation; `None` when finished or never made.

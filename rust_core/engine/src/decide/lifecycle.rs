@@ -13,8 +13,8 @@
 
 use smallvec::SmallVec;
 
-use super::supply::{check_on_hand, current};
-use super::{Decision, Draft, Scratch, check_location, happened_at};
+use super::supply::{check_on_hand, current, movement};
+use super::{Decision, Draft, Scratch, check_happened, check_location};
 use crate::catalog_types::StockStatus;
 use crate::command::{Extend, Fulfil, FulfilLine, Release};
 use crate::event::{Event, MoveKind, ShockCause};
@@ -135,7 +135,7 @@ fn reacquire(state: &State, reservation: &Reservation) -> Option<SmallVec<[UtcMi
 
 pub(crate) fn fulfil(state: &State, fulfil: &Fulfil) -> Result<Decision, EngineError> {
     check_line_count(fulfil.lines.len())?;
-    let at = happened_at(state, fulfil.happened_at)?;
+    check_happened(state, fulfil.happened_at)?;
     for line in &fulfil.lines {
         if let Some(location) = line.location {
             check_location(state, location)?;
@@ -176,27 +176,28 @@ pub(crate) fn fulfil(state: &State, fulfil: &Fulfil) -> Result<Decision, EngineE
             None => promised,
             Some(location) => draft.position(state, state.position(promised).item(), location)?,
         };
+        let moved = movement(
+            state,
+            (from, StockStatus::Unrestricted),
+            -line.quantity.balance(),
+            MoveKind::Fulfilled,
+            fulfil.happened_at,
+            Some(fulfil.reservation),
+        );
         match left.iter_mut().find(|(position, _)| *position == from) {
-            Some((_, units)) => *units += line.quantity.balance(),
-            None => left.push((from, line.quantity.balance())),
+            Some((_, units)) => *units += moved.units,
+            None => left.push((from, moved.units)),
         }
         draft.events.push(Event::Fulfilled(
             fulfil.reservation,
             line.line,
             line.quantity,
         ));
-        draft.events.push(Event::Moved {
-            position: from,
-            status: StockStatus::Unrestricted,
-            delta: -line.quantity.balance(),
-            kind: MoveKind::Fulfilled,
-            at,
-            reservation: Some(fulfil.reservation),
-        });
+        draft.events.push(moved.event);
     }
     for (position, units) in left {
         let (on_hand, _) = current(state, position, StockStatus::Unrestricted);
-        check_on_hand(on_hand, -units)?;
+        check_on_hand(on_hand, units)?;
     }
     let after = state_after(reservation, &asked, ReservationState::Fulfilled);
     Ok(Decision {

@@ -1,7 +1,7 @@
 //! Receipts: planned, changed, come, cancelled.
 
-use super::supply::{check_on_hand, check_quantity, no_room, refused, reply};
-use super::{Decision, Draft, check_future, check_name, happened_at};
+use super::supply::{check_on_hand, check_quantity, movement, no_room, refused, reply};
+use super::{Decision, Draft, check_future, check_happened, check_name};
 use crate::command::{ArrivalSpread, CancelReceipt, ChangeReceipt, Due, Receive, ScheduleReceipt};
 use crate::event::{Event, MoveKind, ReceiptPlan, ShockCause};
 use crate::ids::{LocationId, ReceiptNo, Units, UtcMillis};
@@ -159,7 +159,7 @@ pub(crate) fn change(state: &State, change: &ChangeReceipt) -> Result<Decision, 
 }
 
 pub(crate) fn receive(state: &State, receive: &Receive) -> Result<Decision, EngineError> {
-    let at = happened_at(state, receive.happened_at)?;
+    check_happened(state, receive.happened_at)?;
     let (no, receipt) = find(state, &receive.receipt)?;
     // Nothing may come at last: then the receipt is only closed.
     if !(receive.quantity.is_zero() && receive.last) {
@@ -167,21 +167,22 @@ pub(crate) fn receive(state: &State, receive: &Receive) -> Result<Decision, Engi
     }
     let position = state.position(receipt.position);
     let on_hand = position.on_hand(receive.status);
-    let after = check_on_hand(on_hand, receive.quantity.balance())?;
+    let moved = movement(
+        state,
+        (receipt.position, receive.status),
+        receive.quantity.balance(),
+        MoveKind::Received,
+        receive.happened_at,
+        None,
+    );
+    let after = check_on_hand(on_hand, moved.units)?;
     let open = receipt.open.saturating_sub(receive.quantity);
     let closed = receive.last || open.is_zero();
     let mut draft = Draft::default();
     let mut version = position.version();
     if !receive.quantity.is_zero() {
-        draft.events.push(Event::Moved {
-            position: receipt.position,
-            status: receive.status,
-            delta: receive.quantity.balance(),
-            kind: MoveKind::Received,
-            at,
-            reservation: None,
-        });
-        version += 1;
+        version += moved.versions;
+        draft.events.push(moved.event);
     }
     let open = if closed { Units::ZERO } else { open };
     draft.events.push(if closed {

@@ -33,6 +33,10 @@ fn error(error: &EngineError) -> String {
             let since = UtcMillis::new(*kept_since_ms);
             format!("error COUNT_TOO_OLD since {}", time_text(since))
         }
+        EngineError::CountOvertaken { newer_ms, .. } => {
+            let newer = UtcMillis::new(*newer_ms);
+            format!("error COUNT_TOO_OLD after {}", time_text(newer))
+        }
         other => format!("error {}", other.code()),
     }
 }

@@ -87,9 +87,11 @@ pub fn error(oracle: &Oracle, settings: &Settings, command: &Command, clock: Utc
         // names of receipts that are open or not, and quantities of zero.
         Command::Promise(_) | Command::PutBuffer(..) | Command::PutRule(..) => true,
         Command::Return(_) => true,
-        Command::SetOnHand(count) => count
-            .counted_at
-            .is_none_or(|at| at <= oracle.now && clock <= oracle.now),
+        Command::SetOnHand(count) => count.counted_at.is_none_or(|at| {
+            let last = oracle.find(count.item, count.location);
+            let last = last.and_then(|place| oracle.last_count(place, count.status));
+            at <= oracle.now && clock <= oracle.now && last.is_none_or(|last| last <= at)
+        }),
         _ => false,
     };
     prop_assert!(!sensible, "refused as an error: {:?}", command);

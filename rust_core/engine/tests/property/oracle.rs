@@ -53,6 +53,7 @@ pub struct Oracle {
     pub receipts: BTreeMap<ReceiptNo, Receipt>,
     pub holds: BTreeMap<ReservationId, Hold>,
     moves: Vec<Movement>,
+    counts: BTreeMap<(usize, u8), UtcMillis>,
     pub shocks: BTreeMap<ShockId, usize>,
     pub made: u64,
 }
@@ -91,13 +92,19 @@ impl Oracle {
                 let place = self.find(*item, *location).ok_or("no such position")?;
                 self.position_rules.insert(place, *rule);
             }
-            Event::Counted {
+            Event::CountTaken {
                 position,
                 status,
                 counted,
                 counted_at,
                 on_hand,
             } => {
+                let place = (position.index(), *status as u8);
+                let newer = self.counts.insert(place, *counted_at);
+                expect(
+                    newer.is_none_or(|newer| newer <= *counted_at),
+                    "a newer count was told before",
+                )?;
                 let later = self.moves.iter().filter(|one| {
                     one.position == position.index()
                         && one.status == *status
@@ -118,6 +125,12 @@ impl Oracle {
                 at,
                 ..
             } => {
+                // What is told of now comes after a count of now; what is told late may not lie before it.
+                expect(
+                    self.last_count(position.index(), *status)
+                        .is_none_or(|count| *at >= count),
+                    "the last count has it already",
+                )?;
                 *self
                     .stock
                     .entry((position.index(), *status as u8))
@@ -129,6 +142,16 @@ impl Oracle {
                     delta: *delta,
                 });
             }
+            Event::MovedBeforeCount {
+                position,
+                status,
+                at,
+                ..
+            } => expect(
+                self.last_count(position.index(), *status)
+                    .is_some_and(|count| *at <= count),
+                "no count has it",
+            )?,
             Event::ReceiptScheduled {
                 no,
                 position,
@@ -288,6 +311,10 @@ impl Oracle {
 
     pub fn on_hand(&self, place: usize, status: StockStatus) -> i64 {
         self.stock.get(&(place, status as u8)).copied().unwrap_or(0)
+    }
+
+    pub fn last_count(&self, place: usize, status: StockStatus) -> Option<UtcMillis> {
+        self.counts.get(&(place, status as u8)).copied()
     }
 
     fn buffer(&self, place: usize) -> i64 {
