@@ -153,11 +153,11 @@ class Oracle:
             self.movements.append((count, item, location, status, units, when or self.now))
 
     def fact(self, positions, change, **also):
-        """Tells a fact; the answer carries a shock when it took a balance below zero."""
+        """Tells a fact; the answer carries a shock where it took a balance below zero, or further below."""
         before = {position: self.shortfall(*position) for position in positions}
         change()
         self.tick(self.now)
-        broken = {p: self.shortfall(*p) for p in positions if self.shortfall(*p) > 0 == before[p]}
+        broken = {p: self.shortfall(*p) for p in positions if self.shortfall(*p) > before[p]}
         return {"refusal": None, "broken": broken, **{name: read() for name, read in also.items()}}
 
     def set_on_hand(self, item, location, status, units, counted_at=0, expected=None):
@@ -297,12 +297,16 @@ class Oracle:
         return {"refusal": refusal} if refusal else self.leave(each, chosen, "released")
 
     def leave(self, each, chosen, how, when=0):
-        for n, units, *place in chosen:
-            part = each.parts[n]
-            part.open -= units
-            setattr(part, how, getattr(part, how) + units)
-            if how == "fulfilled":
-                self.move(part.item, place[0] or part.location, "UNRESTRICTED", -units, when)
-        if not any(part.open for part in each.parts):
-            each.state = "FULFILLED" if any(part.fulfilled for part in each.parts) else "RELEASED"
-        return {"refusal": None, "state": each.state}
+        places = {(each.parts[n].item, (place and place[0]) or each.parts[n].location) for n, _, *place in chosen}
+
+        def change():
+            for n, units, *place in chosen:
+                part = each.parts[n]
+                part.open -= units
+                setattr(part, how, getattr(part, how) + units)
+                if how == "fulfilled":
+                    self.move(part.item, place[0] or part.location, "UNRESTRICTED", -units, when)
+            if not any(part.open for part in each.parts):
+                each.state = "FULFILLED" if any(part.fulfilled for part in each.parts) else "RELEASED"
+
+        return self.fact(places, change, state=lambda: each.state)

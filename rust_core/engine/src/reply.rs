@@ -32,6 +32,8 @@ pub enum Reply {
     Catalog,
     /// A source event that had been seen before.
     Duplicate,
+    /// To a step that broke promises: the shocks that tell which.
+    StepWithShocks(StepReply, SmallVec<[ShockId; 1]>),
 }
 
 /// How much of the request was held.
@@ -133,6 +135,6 @@ pub struct SupplyReply {
     pub receipt_revision: u32,
     /// Units of the receipt still open.
     pub receipt_open: Units,
-    /// Set when this write broke promises.
+    /// Set when this write broke promises, or made a shortage worse.
     pub shock: Option<ShockId>,
 }

@@ -1,6 +1,7 @@
 //! One step: due transitions first, then one command. Decides, then applies what was decided.
 
 mod fingerprint;
+mod shocks;
 
 use smallvec::SmallVec;
 
@@ -169,11 +170,15 @@ impl State {
         &mut self,
         meta: Meta,
         fingerprint: u64,
-        events: SmallVec<[Event; 1]>,
+        mut events: SmallVec<[Event; 1]>,
         reply: Option<Reply>,
         cause: Option<ShockCause>,
         sink: Sink<'_>,
     ) -> Option<Reply> {
+        let short = match cause {
+            Some(_) if self.open_shocks() > 0 => self.end_healed(&mut events),
+            _ => shocks::Short::new(),
+        };
         let revision = self.revision + 1;
         let before = self.touched.len();
         self.touched_before = before;
@@ -197,13 +202,8 @@ impl State {
                 .expect("invariant: a shock applies");
             record.events.push(event);
         }
-        if cause.is_some()
-            && let Some(Reply::Supply(supply)) = &mut record.reply
-        {
-            supply.shock = record.events.iter().find_map(|event| match event {
-                Event::ShockRaised { shock, .. } => Some(*shock),
-                _ => None,
-            });
+        if cause.is_some() {
+            self.tell_shocks(&mut record, &short);
         }
         self.finish_record(&record);
         sink(&record);

@@ -63,6 +63,10 @@ impl World {
             + &match &answer.reply {
                 Reply::Hold(hold) => self.hold(hold),
                 Reply::Step(step) => step_text(step),
+                Reply::StepWithShocks(step, shocks) => {
+                    let shocks = shocks.iter().map(|shock| format!(" shock s{}", shock.0));
+                    step_text(step) + &shocks.collect::<String>()
+                }
                 Reply::Supply(supply) => supply_text(supply),
                 Reply::Catalog => "ok".to_owned(),
                 Reply::Duplicate => "duplicate".to_owned(),

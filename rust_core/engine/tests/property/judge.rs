@@ -18,7 +18,7 @@ pub fn answer(oracle: &Oracle, settings: &Settings, command: &Command, answer: &
         (Command::Extend(extend), Reply::Step(step)) => {
             judge_extend(oracle, settings, extend, step)
         }
-        (Command::Fulfil(fulfil), Reply::Step(step)) => {
+        (Command::Fulfil(fulfil), Reply::Step(step) | Reply::StepWithShocks(step, _)) => {
             let lines: Vec<_> = fulfil
                 .lines
                 .iter()

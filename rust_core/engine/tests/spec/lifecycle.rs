@@ -137,7 +137,7 @@ check 4 tea rot1                          -> yes, available 4 by supply
 == from a location where nothing is known of the item: a fact is never refused for balance
 count 9 tea ams1
 reserve 5 tea ams1 ; confirm
-fulfil r1 0:5@rot1                        -> fulfilled
+fulfil r1 0:5@rot1                        -> fulfilled shock s1
 position tea rot1                         -> -5/0/0 v1 held 0 confirmed 0 receipts 0
 shocks                                    -> s1 Fulfilment tea@rot1 short 5 until never risks []
 
@@ -174,7 +174,7 @@ count 5 tea ams1
 receipt po-1 5 tea ams1 due=d3
 reserve 5 tea ams1 ship=d4 ; confirm
 reserve 5 tea ams1 ship=d1 ; confirm
-fulfil r1                                 -> fulfilled
+fulfil r1                                 -> fulfilled shock s1
 shocks                                    -> s1 Fulfilment tea@ams1 short 5 until d3 risks [r2:0 of 5]
 ",
     );
