@@ -249,7 +249,7 @@ fn name(event: &Event) -> &'static str {
         Event::Fulfilled(..) => "fulfilled",
         Event::Released(..) => "released",
         Event::Expired(..) => "expired",
-        Event::Forgotten(..) => "forgotten",
+        Event::Forgotten(..) | Event::Lapsed(..) => "forgotten",
         Event::ShockRaised { .. } => "shock_raised",
         Event::ShockResolved(..) => "shock_resolved",
         Event::DemandUnmet { .. } => "demand_unmet",

@@ -221,6 +221,10 @@ impl State {
             Event::Forgotten(id) => {
                 self.reservations.remove(*id)?;
             }
+            Event::Lapsed(id) => {
+                self.reservations.remove(*id)?;
+                self.lapsed.add(*id);
+            }
             Event::ShockRaised {
                 shock,
                 position,

@@ -267,4 +267,7 @@ pub enum Event {
         /// Reservation it belongs to, where known.
         reservation: Option<ReservationId>,
     },
+    /// An expired hold can no longer be taken again, and is known to have expired. `Forgotten`, of journals before
+    /// it, left nothing.
+    Lapsed(ReservationId),
 }

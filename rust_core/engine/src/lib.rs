@@ -27,6 +27,7 @@ mod decide;
 mod due;
 mod event;
 mod ids;
+mod lapsed;
 pub mod limits;
 mod movements;
 mod position;

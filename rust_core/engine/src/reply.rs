@@ -62,6 +62,8 @@ pub enum ReservationState {
     Released = 4,
     /// Its time ran out.
     Expired = 5,
+    /// Fulfilled or released long since: which of them is not kept in memory.
+    Finished = 6,
 }
 
 /// Answer to `Reserve` and `Promise`.

@@ -23,7 +23,7 @@ use crate::sources::Sources;
 use crate::state::{Settings, State};
 use crate::unmet::Unmet;
 
-/// Version of the stream; older ones stay readable. Version 2 adds the times of the last counts at the end.
+/// Version of the stream; older ones stay readable. Version 2 adds two sections at the end.
 const VERSION: u16 = 2;
 /// A frame is never longer: no single value comes near.
 const MAX_FRAME: usize = 64 << 20;
@@ -241,7 +241,8 @@ impl State {
         writer.section(self.unmet.keys().count(), self.unmet.keys())?;
         writer.section(self.shocks.open.len(), self.shocks.open.iter())?;
         writer.section(self.movements.iter().count(), self.movements.iter())?;
-        writer.section(self.counts.len(), self.counts.iter())
+        writer.section(self.counts.len(), self.counts.iter())?;
+        writer.section(self.lapsed.len(), self.lapsed.iter())
     }
 
     /// Reads a state back.
@@ -303,6 +304,7 @@ impl State {
             reader.section(|(id, status, at): (PositionId, StockStatus, UtcMillis)| {
                 (id.index() < positions).then(|| state.counts.set(id, status, at))
             })?;
+            reader.section(|(block, bits): (u64, Box<[u64]>)| state.lapsed.restore(block, bits))?;
         }
         state.receipts.next_no = header.next_receipt;
         state.reservations.next_id = header.next_reservation;

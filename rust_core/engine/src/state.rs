@@ -6,6 +6,7 @@ use crate::catalog::Catalog;
 use crate::catalog_types::{LateGrace, StockStatus, SupplyRule};
 use crate::counts::Counts;
 use crate::ids::{ItemId, LocationId, PositionId, ReservationId, ShockId, UtcMillis};
+use crate::lapsed::Lapsed;
 use crate::limits;
 use crate::movements::Movements;
 use crate::position::Position;
@@ -61,6 +62,7 @@ pub struct State {
     index: PositionIndex,
     pub(crate) receipts: Receipts,
     pub(crate) reservations: Reservations,
+    pub(crate) lapsed: Lapsed,
     pub(crate) requests: Requests,
     pub(crate) sources: Sources,
     pub(crate) unmet: UnmetDemand,
@@ -91,6 +93,7 @@ impl State {
             index: PositionIndex::new(hasher.clone()),
             receipts: Receipts::with_hasher(hasher.clone()),
             reservations: Reservations::new(hasher.clone()),
+            lapsed: Lapsed::default(),
             requests: Requests::new(settings.remembered_requests, hasher.clone()),
             sources: Sources::default(),
             unmet: UnmetDemand::default(),

@@ -148,7 +148,7 @@ impl State {
         }
         // Expired holds are kept so that they can be taken again, but never so many that they fill the memory.
         if !held || self.reservations.expired >= MAX_EXPIRED_KEPT {
-            events.push(Event::Forgotten(id));
+            events.push(Event::Lapsed(id));
         }
     }
 

@@ -29,10 +29,13 @@ use crate::state::State;
 fn open(state: &State, id: ReservationId) -> Result<Result<&Reservation, Decision>, EngineError> {
     match state.reservations.get(id) {
         Some(reservation) => Ok(Ok(reservation)),
+        None if state.lapsed.contains(id) => {
+            Ok(Err(refused(Refusal::Expired, ReservationState::Expired)))
+        }
         // Finished reservations have left memory; what became of them stands in the journal.
         None if state.was_made(id) => Ok(Err(refused(
             Refusal::WrongState,
-            ReservationState::Released,
+            ReservationState::Finished,
         ))),
         None => Err(EngineError::UnknownReservation(id.0)),
     }

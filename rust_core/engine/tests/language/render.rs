@@ -216,7 +216,7 @@ impl World {
         let text = events.map(|(at, event)| {
             let what = match event {
                 Event::Expired(id) => format!("expired r{}", id.0),
-                Event::Forgotten(id) => format!("forgotten r{}", id.0),
+                Event::Lapsed(id) => format!("forgotten r{}", id.0),
                 Event::ReceiptOverdue(no) => format!("overdue receipt {}", no.0),
                 Event::ShockRaised {
                     shock, shortfall, ..
@@ -353,7 +353,12 @@ impl World {
 
 fn step_text(step: &StepReply) -> String {
     if let Some(why) = step.refusal {
-        return format!("refused {}", refusal(why));
+        let finished = step.state == ReservationState::Finished;
+        return format!(
+            "refused {}{}",
+            refusal(why),
+            if finished { " (finished)" } else { "" }
+        );
     }
     let mut text = format!("{:?}", step.state).to_lowercase();
     if step.state == ReservationState::Held {

@@ -26,7 +26,8 @@ pub fn answer(oracle: &Oracle, settings: &Settings, command: &Command, answer: &
                 .collect();
             let hold = oracle.holds.get(&fulfil.reservation);
             let good = |hold: &Hold| hold.state == ReservationState::Confirmed;
-            judge_taking(hold, &lines, good, step)
+            let gone = finished(oracle, fulfil.reservation);
+            judge_taking(hold.ok_or(gone), &lines, good, step)
         }
         (Command::Release(release), Reply::Step(step)) => {
             let lines: Vec<_> = release
@@ -35,7 +36,8 @@ pub fn answer(oracle: &Oracle, settings: &Settings, command: &Command, answer: &
                 .map(|(line, units)| (*line, units.get()))
                 .collect();
             let hold = oracle.holds.get(&release.reservation);
-            judge_taking(hold, &lines, binds, step)
+            let gone = finished(oracle, release.reservation);
+            judge_taking(hold.ok_or(gone), &lines, binds, step)
         }
         (_, Reply::Supply(supply)) => {
             prop_assert_eq!(supply.refusal, None, "facts are not refused: {:?}", command);
@@ -45,6 +47,14 @@ pub fn answer(oracle: &Oracle, settings: &Settings, command: &Command, answer: &
         other => Err(TestCaseError::fail(format!(
             "an answer of another kind: {other:?}"
         ))),
+    }
+}
+
+/// Why nothing can be done with a reservation that has left memory.
+fn finished(oracle: &Oracle, id: ReservationId) -> Refusal {
+    match oracle.lapsed.contains(&id) {
+        true => Refusal::Expired,
+        false => Refusal::WrongState,
     }
 }
 
@@ -381,7 +391,7 @@ fn judge_promise(oracle: &Oracle, promise: &Promise, hold: &HoldReply) -> Check 
 
 fn judge_confirm(oracle: &Oracle, id: ReservationId, step: &StepReply) -> Check {
     let (refusal, reacquired) = match oracle.holds.get(&id) {
-        None => (Some(Refusal::WrongState), false),
+        None => (Some(finished(oracle, id)), false),
         Some(hold) => match hold.state {
             ReservationState::Held => (None, false),
             ReservationState::Expired => {
@@ -413,7 +423,8 @@ fn judge_extend(oracle: &Oracle, settings: &Settings, extend: &Extend, step: &St
             (expires > last).then_some(Refusal::HoldLife)
         }
         Some((ReservationState::Expired, _)) => Some(Refusal::Expired),
-        _ => Some(Refusal::WrongState),
+        Some(_) => Some(Refusal::WrongState),
+        None => Some(finished(oracle, extend.reservation)),
     };
     prop_assert_eq!(step.refusal, refusal);
     if refusal.is_none() {
@@ -423,7 +434,7 @@ fn judge_extend(oracle: &Oracle, settings: &Settings, extend: &Extend, step: &St
 }
 
 fn judge_taking(
-    hold: Option<&Hold>,
+    hold: Result<&Hold, Refusal>,
     lines: &[(u32, u64)],
     good: impl Fn(&Hold) -> bool,
     step: &StepReply,
@@ -434,10 +445,10 @@ fn judge_taking(
             .any(|(line, units)| *units > hold.lines[*line as usize].open)
     };
     let refusal = match hold {
-        None => Some(Refusal::WrongState),
-        Some(hold) if hold.state == ReservationState::Expired => Some(Refusal::Expired),
-        Some(hold) if !good(hold) => Some(Refusal::WrongState),
-        Some(hold) => over(hold).then_some(Refusal::OverOpenQuantity),
+        Err(gone) => Some(gone),
+        Ok(hold) if hold.state == ReservationState::Expired => Some(Refusal::Expired),
+        Ok(hold) if !good(hold) => Some(Refusal::WrongState),
+        Ok(hold) => over(hold).then_some(Refusal::OverOpenQuantity),
     };
     prop_assert_eq!(step.refusal, refusal);
     Ok(())

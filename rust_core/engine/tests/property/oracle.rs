@@ -1,6 +1,6 @@
 //! What must be true, worked out anew from the list of events by plain loops over definitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bespeak_engine::limits::DAY_MS;
 use bespeak_engine::*;
@@ -56,6 +56,8 @@ pub struct Oracle {
     counts: BTreeMap<(usize, u8), UtcMillis>,
     pub shocks: BTreeMap<ShockId, usize>,
     pub made: u64,
+    /// Holds that ran out and can no longer be taken again.
+    pub lapsed: BTreeSet<ReservationId>,
 }
 
 impl Oracle {
@@ -271,7 +273,8 @@ impl Oracle {
                 )?;
                 hold.state = ReservationState::Expired;
             }
-            Event::Forgotten(id) => {
+            Event::Lapsed(id) => {
+                self.lapsed.insert(*id);
                 let hold = self.holds.remove(id).ok_or("no such reservation")?;
                 expect(
                     hold.state == ReservationState::Expired,

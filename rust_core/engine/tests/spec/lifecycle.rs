@@ -35,7 +35,7 @@ reserve 3 tea ams1
 release r2
 extend r1 1m                              -> refused WRONG_STATE
 extend r1 7d                              -> refused WRONG_STATE
-extend r2 1m                              -> refused WRONG_STATE
+extend r2 1m                              -> refused WRONG_STATE (finished)
 extend r3 1m                              -> error UNKNOWN_RESERVATION
 extend r1 0ms                             -> error INVALID_ARGUMENT expires_in_ms
 extend r1 7d1ms                           -> error INVALID_ARGUMENT expires_in_ms
@@ -95,8 +95,25 @@ reserve 4 tea ams1
 at d0+1h15m-1ms
 confirm r1                                -> confirmed reacquired
 at d0+1h15m
-confirm r2                                -> refused WRONG_STATE
+confirm r2                                -> refused EXPIRED
 advance                                   -> nothing
+
+== a hold that ran out is known as expired for good, one that was fulfilled or released as finished
+count 9 tea ams1
+reserve 1 tea ams1
+reserve 2 tea ams1 ; confirm
+reserve 3 tea ams1
+fulfil r2
+release r3
+advance d9                                -> expired r1 at d0+15m, forgotten r1 at d0+1h15m
+extend r1 1m                              -> refused EXPIRED
+confirm r1                                -> refused EXPIRED
+fulfil r1                                 -> refused EXPIRED
+release r1                                -> refused EXPIRED
+extend r2 1m                              -> refused WRONG_STATE (finished)
+confirm r2                                -> refused WRONG_STATE (finished)
+fulfil r3                                 -> refused WRONG_STATE (finished)
+release r3                                -> refused WRONG_STATE (finished)
 
 == no reservation of this number was made
 confirm r1                                -> error UNKNOWN_RESERVATION
@@ -116,7 +133,7 @@ fulfil r1                                 -> fulfilled
 reservation r1                            -> finished
 position tea ams1                         -> 2/0/0 v3 held 0 confirmed 0 receipts 0
 check 2 tea ams1                          -> yes, available 2 by supply
-fulfil r1                                 -> refused WRONG_STATE
+fulfil r1                                 -> refused WRONG_STATE (finished)
 
 == in parts
 count 9 tea ams1
@@ -191,7 +208,7 @@ reserve 4 tea ams1 ; confirm
 release r1                                -> released
 release r2                                -> released
 check 9 tea ams1                          -> yes, available 9 by supply
-release r1                                -> refused WRONG_STATE
+release r1                                -> refused WRONG_STATE (finished)
 
 == in parts
 count 9 tea ams1

@@ -220,7 +220,7 @@ impl Tally {
                     promised.binds = false;
                 }
             }
-            Event::Forgotten(id) => {
+            Event::Forgotten(id) | Event::Lapsed(id) => {
                 self.promised.remove(id);
             }
             _ => {}

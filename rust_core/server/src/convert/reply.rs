@@ -36,6 +36,7 @@ pub fn state(state: ReservationState) -> pb::ReservationState {
         ReservationState::Fulfilled => pb::ReservationState::Fulfilled,
         ReservationState::Released => pb::ReservationState::Released,
         ReservationState::Expired => pb::ReservationState::Expired,
+        ReservationState::Finished => pb::ReservationState::Unspecified,
     }
 }
 
