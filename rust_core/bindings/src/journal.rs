@@ -254,6 +254,7 @@ fn name(event: &Event) -> &'static str {
         Event::ShockResolved(..) => "shock_resolved",
         Event::DemandUnmet { .. } => "demand_unmet",
         Event::Ticked => "ticked",
+        Event::NumberKept => "number_kept",
         Event::MovedBeforeCount { .. } => "moved_before_count",
     }
 }

@@ -81,7 +81,9 @@ impl State {
     pub(crate) fn finish_record(&mut self, record: &Record) {
         self.revision = record.revision;
         self.recorded = record.time;
-        if let Some((source, sequence)) = &record.meta.source {
+        if let Some((source, sequence)) = &record.meta.source
+            && !record.events.contains(&Event::NumberKept)
+        {
             self.sources.take(source, *sequence);
         }
         if record.is_remembered()
@@ -272,7 +274,7 @@ impl State {
                 self.counts.set(*position, *status, *counted_at);
                 self.refresh_position(*position)?;
             }
-            Event::Ticked | Event::MovedBeforeCount { .. } => {}
+            Event::Ticked | Event::MovedBeforeCount { .. } | Event::NumberKept => {}
         }
         Some(())
     }

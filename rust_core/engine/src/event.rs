@@ -270,4 +270,6 @@ pub enum Event {
     /// An expired hold can no longer be taken again, and is known to have expired. `Forgotten`, of journals before
     /// it, left nothing.
     Lapsed(ReservationId),
+    /// The number of the record's source was not used up: the request was refused, and its retry is judged afresh.
+    NumberKept,
 }

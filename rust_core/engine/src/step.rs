@@ -11,7 +11,7 @@ use crate::event::{Event, Record, ShockCause};
 use crate::ids::{PositionId, ReservationId, Units, UtcMillis};
 use crate::limits::{MAX_EXPIRED_KEPT, REQUEST_WINDOW_MS};
 use crate::refusal::EngineError;
-use crate::reply::{Answer, Reply, ReservationState};
+use crate::reply::{Answer, Outcome, Reply, ReservationState};
 use crate::requests::{uuid_text, uuid7_time};
 use crate::sources::SourceCheck;
 use crate::state::State;
@@ -94,12 +94,18 @@ impl State {
             return Err(EngineError::RequestIdTooOld(uuid_text(meta.request_id)));
         }
         let Decision {
-            events,
+            mut events,
             reply,
             shock_cause,
         } = decide::decide(self, &meta, command)?;
         if events.is_empty() {
             return Ok(self.answer(reply, false));
+        }
+        // What was not met is counted, but a refused request has not taken place: its event may come again.
+        if meta.source.is_some()
+            && matches!(&reply, Reply::Hold(hold) if hold.outcome == Outcome::Refused)
+        {
+            events.push(Event::NumberKept);
         }
         let reply = self.apply_decision(meta, fingerprint, events, reply, shock_cause, sink);
         Ok(self.answer(reply, false))
