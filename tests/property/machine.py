@@ -24,7 +24,7 @@ kinds = st.sampled_from(KINDS)
 fills = st.sampled_from(("ALL_OR_NONE", "PARTIAL", "SHIP_COMPLETE"))
 some_statuses = st.lists(statuses, unique=True, min_size=1, max_size=2).map(tuple)
 some_kinds = st.lists(kinds, unique=True, max_size=2).map(tuple)
-lines = st.lists(st.tuples(items, places, units, hours, st.integers(1, 9)), min_size=1, max_size=4)
+lines = st.lists(st.tuples(items, places, units, hours, st.integers(0, 9)), min_size=1, max_size=4)
 numbers = st.integers(1, 12)
 
 

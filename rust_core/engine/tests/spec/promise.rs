@@ -176,6 +176,14 @@ count 1 milk ams1
 receipt po-1 5 tea ams1 due=d4
 promise 1 milk latest=d2 | 5 tea latest=d9 from ams1 ; complete
     -> refused: OTHER_LINE | INSUFFICIENT_STOCK available 0 earliest d4
+
+== ship complete: a latest time is kept where it is the ship time itself
+count 1 milk ams1
+count 5 tea ams1
+promise 1 milk ship=d1 latest=d1 | 5 tea ship=d2 latest=d5 from ams1 ; complete
+    -> refused: INSUFFICIENT_STOCK available 1 earliest d2 | OTHER_LINE
+promise 1 milk ship=d1 | 5 tea ship=d2 latest=d5 from ams1 ; complete
+    -> held r1 until d0+15m: 1@ams1 d2 | 5@ams1 d2
 ",
     );
 }
