@@ -11,6 +11,7 @@ pub(crate) mod promise;
 mod receipts;
 mod scratch;
 mod sourcing;
+mod split;
 mod supply;
 mod terms;
 

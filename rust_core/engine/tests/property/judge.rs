@@ -364,6 +364,19 @@ fn judge_promise(oracle: &Oracle, promise: &Promise, hold: &HoldReply) -> Check 
     if promise.terms.fill == FillPolicy::ShipComplete {
         prop_assert!(dates.windows(2).all(|pair| pair[0] == pair[1]));
     }
+    if let ([line], [reply]) = (&promise.lines[..], &hold.lines[..]) {
+        let held: u64 = reply.parts.iter().map(|part| part.quantity.get()).sum();
+        let (most, asked) = (most_at_once(oracle, promise, line), line.quantity.get());
+        prop_assert!(
+            held == asked || most < asked,
+            "{} could be had of {:?}",
+            most,
+            reply
+        );
+        if promise.terms.fill == FillPolicy::Partial {
+            prop_assert!(held >= most, "{} could be had of {:?}", most, reply);
+        }
+    }
     if hold.outcome == Outcome::Refused
         && promise.lines.len() == 1
         && promise.max_packages != Some(0)
@@ -387,6 +400,36 @@ fn judge_promise(oracle: &Oracle, promise: &Promise, hold: &HoldReply) -> Check 
         }
     }
     Ok(())
+}
+
+/// The most of a line that can ship at its wanted time, over all sets of locations.
+fn most_at_once(oracle: &Oracle, promise: &Promise, line: &PromiseLine) -> u64 {
+    let ship = line.ship_time.expect("it is set");
+    let (smallest, locations) = match promise.min_split {
+        Some(least) => (least.get(), oracle.places.len()),
+        None => (1, 1),
+    };
+    let packages = promise.max_packages.map_or(locations, |most| most as usize);
+    let places = (0..oracle.places.len()).filter(|place| oracle.places[*place].0 == line.item);
+    let offers: Vec<u64> = places
+        .filter(|place| {
+            let rule = oracle.rule(Some(*place), oracle.places[*place].1);
+            ship >= oracle.now && ship <= oracle.now.plus(rule.horizon_ms)
+        })
+        .map(|place| oracle.available(place, ship, &[]))
+        .collect();
+    let of_set = |set: u32| {
+        let chosen = (0..offers.len()).filter(|n| set & (1 << n) != 0);
+        let chosen: Vec<u64> = chosen.map(|n| offers[n]).collect();
+        let least = smallest * chosen.len() as u64;
+        let whole = chosen.len() == 1 && chosen[0] >= line.quantity.get();
+        let fits = least <= line.quantity.get() && chosen.iter().all(|offer| *offer >= smallest);
+        match (whole || fits) && chosen.len() <= packages.min(locations) {
+            true => line.quantity.get().min(chosen.iter().sum()),
+            false => 0,
+        }
+    };
+    (0..1 << offers.len()).map(of_set).max().unwrap_or(0)
 }
 
 fn judge_confirm(oracle: &Oracle, id: ReservationId, step: &StepReply) -> Check {
