@@ -74,6 +74,7 @@ class Pair:
             return None
         if want.get("duplicate"):
             assert got.duplicate
+            assert got.replayed
             return want
         assert got.replayed == want["replayed"]
         compare(got, want)

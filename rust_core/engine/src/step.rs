@@ -88,7 +88,7 @@ impl State {
         if let Some((source, sequence)) = &meta.source
             && self.sources.check(source, *sequence)? == SourceCheck::Duplicate
         {
-            return Ok(self.answer(Reply::Duplicate, false));
+            return Ok(self.answer(Reply::Duplicate, true));
         }
         if uuid7_time(meta.request_id).is_some_and(|made| made.plus(REQUEST_WINDOW_MS) < self.now) {
             return Err(EngineError::RequestIdTooOld(uuid_text(meta.request_id)));

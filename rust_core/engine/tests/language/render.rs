@@ -58,7 +58,15 @@ impl World {
     }
 
     pub fn answer(&self, answer: &Answer) -> String {
-        let again = if answer.replayed { "again " } else { "" };
+        let duplicate = answer.reply == Reply::Duplicate;
+        assert!(
+            !duplicate || answer.replayed,
+            "a duplicate has been there before"
+        );
+        let again = match answer.replayed && !duplicate {
+            true => "again ",
+            false => "",
+        };
         again.to_owned()
             + &match &answer.reply {
                 Reply::Hold(hold) => self.hold(hold),

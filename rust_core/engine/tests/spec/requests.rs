@@ -110,6 +110,7 @@ fn event_sources() {
 src=erp:5 adjust 3 tea ams1 found         -> on hand 3 v1
 src=erp:5 adjust 3 tea ams1 found         -> duplicate
 src=erp:5 adjust 9 milk ams1 found        -> duplicate
+src=erp:5 buffer 1 tea ams1               -> duplicate
 src=pos:5 adjust 3 tea ams1 found         -> on hand 6 v2
 sources                                   -> erp to 5 gaps 0, pos to 5 gaps 0
 

@@ -53,7 +53,7 @@ class SupplyResult:
         shock: set when this write broke promises or made a shortage worse, as it stands when this is answered:
             a retry does not have it when it is over by then.
         revision: journal position.
-        replayed: given before under this request id.
+        replayed: given before under this request id, or a duplicate.
         duplicate: the source event had been seen before and was ignored.
         shock_id: id of the shock, the same in a retry; 0 when there was none.
     """

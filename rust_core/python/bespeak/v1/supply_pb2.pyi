@@ -92,7 +92,7 @@ class SupplyResult(_message.Message):
     revision: _builtins.int
     replayed: _builtins.bool
     duplicate: _builtins.bool
-    """The source event had been seen before and was ignored."""
+    """The source event had been seen before and was ignored; `replayed` is set too."""
     shock_id: _builtins.int
     """Id of the shock, the same in a retry; 0 when there was none."""
     @_builtins.property

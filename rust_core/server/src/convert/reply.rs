@@ -209,6 +209,7 @@ pub fn catalog(answer: &Answer) -> pb::CatalogResult {
     pb::CatalogResult {
         revision: answer.revision,
         replayed: answer.replayed,
+        duplicate: answer.reply == Reply::Duplicate,
     }
 }
 
