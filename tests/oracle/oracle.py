@@ -272,7 +272,7 @@ class Oracle:
         each, refusal, _ = self.step(reservation_id, ("HELD",))
         if not refusal and self.now + expires_in - each.created > self.life_ms:
             refusal = "HOLD_LIFE"
-        each.expires = each.expires if refusal else self.now + expires_in
+        each.expires = each.expires if refusal else max(each.expires, self.now + expires_in)
         return {"refusal": refusal, "expires": each.expires}
 
     def confirm(self, reservation_id):

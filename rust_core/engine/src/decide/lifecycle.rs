@@ -90,6 +90,8 @@ pub(crate) fn extend(state: &State, extend: &Extend) -> Result<Decision, EngineE
     {
         return Ok(refused(Refusal::HoldLife, ReservationState::Held));
     }
+    // To extend never takes away: who asks for less than is left keeps what is left.
+    let expires_at = expires_at.max(reservation.expires_at());
     Ok(Decision {
         events: SmallVec::from_buf([Event::Extended(extend.reservation, expires_at)]),
         reply: done(ReservationState::Held, expires_at, false),

@@ -17,11 +17,20 @@ at d0+15m
 check 9 tea ams1                          -> yes, available 9 by supply
 extend r1 10m                             -> refused EXPIRED
 
+== extending never shortens a hold
+count 9 tea ams1
+reserve 9 tea ams1 ; life=1h
+extend r1 10m                             -> held until d0+1h
+at d0+55m
+extend r1 5m                              -> held until d0+1h
+extend r1 5m1ms                           -> held until d0+1h1ms
+
 == its whole life is limited to 7 days
 count 9 tea ams1
 reserve 9 tea ams1 ; life=1d
 at d0+12h
 extend r1 6d12h                           -> held until d7
+extend r1 1h                              -> held until d7
 extend r1 6d12h1ms                        -> refused HOLD_LIFE
 extend r1 7d                              -> refused HOLD_LIFE
 at d7-1ms
