@@ -181,8 +181,8 @@ class Oracle:
         if receipt_id in self.receipts:
             raise Refused("RECEIPT_EXISTS")
         new = Record(item=item, location=location, kind=kind, open=units, received=0, due=due, overdue=False)
-        new.counts_from, new.yield_ppm, self.receipts[receipt_id] = late or due, yield_ppm, new
-        return self.fact([(item, location)], lambda: None)
+        new.counts_from, new.yield_ppm = late or due, yield_ppm
+        return self.fact([(item, location)], lambda: self.receipts.update({receipt_id: new}))
 
     def known(self, receipt_id):
         if receipt_id not in self.receipts:

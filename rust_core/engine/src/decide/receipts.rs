@@ -4,7 +4,7 @@ use super::supply::{check_on_hand, check_quantity, movement, no_room, refused, r
 use super::{Decision, Draft, check_future, check_happened, check_name};
 use crate::command::{ArrivalSpread, CancelReceipt, ChangeReceipt, Due, Receive, ScheduleReceipt};
 use crate::event::{Event, MoveKind, ReceiptPlan, ShockCause};
-use crate::ids::{LocationId, ReceiptNo, Units, UtcMillis};
+use crate::ids::{ItemId, LocationId, ReceiptNo, Units, UtcMillis};
 use crate::receipts::Receipt;
 use crate::refusal::{EngineError, Refusal};
 use crate::reply::{Reply, SupplyReply};
@@ -44,6 +44,21 @@ fn spread_of(
     Ok((spread.late, spread.yield_ppm))
 }
 
+/// What follows at once from a plan whose time and grace have passed: it counts for nothing, and so mends nothing.
+pub(super) fn overdue_at_once(
+    state: &State,
+    no: ReceiptNo,
+    (item, location): (ItemId, LocationId),
+    plan: &ReceiptPlan,
+) -> Option<Event> {
+    let rule = match state.position_id(item, location) {
+        Some(id) => state.rule_of(state.position(id)),
+        None => state.location_rule(location),
+    };
+    let overdue_at = state.overdue_at(location, plan.counts_from, rule.late_grace);
+    (overdue_at <= state.now()).then_some(Event::ReceiptOverdue(no))
+}
+
 pub(crate) fn schedule(state: &State, receipt: &ScheduleReceipt) -> Result<Decision, EngineError> {
     check_name("receipt_id", &receipt.receipt)?;
     check_quantity(receipt.quantity)?;
@@ -68,18 +83,23 @@ pub(crate) fn schedule(state: &State, receipt: &ScheduleReceipt) -> Result<Decis
     if let Some(refused) = no_room(state, id, on_hand, version)? {
         return Ok(refused);
     }
+    let no = ReceiptNo(state.receipts.next_no);
+    let plan = ReceiptPlan {
+        open: receipt.quantity,
+        due,
+        counts_from,
+        yield_ppm,
+    };
+    let place = (receipt.item, receipt.location);
+    let overdue = overdue_at_once(state, no, place, &plan);
     draft.events.push(Event::ReceiptScheduled {
-        no: ReceiptNo(state.receipts.next_no),
+        no,
         name: receipt.receipt.clone(),
         position: id,
         kind: receipt.kind,
-        plan: ReceiptPlan {
-            open: receipt.quantity,
-            due,
-            counts_from,
-            yield_ppm,
-        },
+        plan,
     });
+    draft.events.extend(overdue);
     let reply = SupplyReply {
         receipt_revision: 1,
         receipt_open: receipt.quantity,
@@ -151,8 +171,16 @@ pub(crate) fn change(state: &State, change: &ChangeReceipt) -> Result<Decision, 
         ShockCause::ReceiptCut
     };
     let reply = receipt_reply(state, receipt, receipt.revision + 1, plan.open);
+    let position = state.position(receipt.position);
+    let place = (position.item(), position.location());
+    // One that stays where it was stays what it was: overdue or not yet.
+    let moved = plan.counts_from != receipt.counts_from;
+    let overdue = moved.then(|| overdue_at_once(state, no, place, &plan));
     Ok(Decision {
-        events: [Event::ReceiptChanged(no, plan)].into_iter().collect(),
+        events: [Event::ReceiptChanged(no, plan)]
+            .into_iter()
+            .chain(overdue.flatten())
+            .collect(),
         reply: Reply::Supply(reply),
         shock_cause: Some(cause),
     })

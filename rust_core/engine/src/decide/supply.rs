@@ -1,5 +1,6 @@
 //! Facts about stock on hand. Never refused for balance.
 
+use super::receipts::overdue_at_once;
 use super::{Decision, Draft, check_future, check_happened, check_name};
 use crate::catalog_types::{ReceiptKind, StockStatus};
 use crate::command::{AdjustOnHand, AdjustReason, MoveStatus, Return, SetOnHand, Transfer};
@@ -297,18 +298,22 @@ pub(crate) fn transfer(state: &State, transfer: &Transfer) -> Result<Decision, E
     );
     let after = check_on_hand(on_hand, moved.units)?;
     draft.events.push(moved.event);
+    let no = ReceiptNo(state.receipts.next_no);
+    let plan = ReceiptPlan {
+        open: transfer.quantity,
+        due: transfer.due,
+        counts_from: transfer.due,
+        yield_ppm: 1_000_000,
+    };
+    let overdue = overdue_at_once(state, no, (transfer.item, transfer.to), &plan);
     draft.events.push(Event::ReceiptScheduled {
-        no: ReceiptNo(state.receipts.next_no),
+        no,
         name: transfer.receipt.clone(),
         position: to,
         kind: ReceiptKind::Transfer,
-        plan: ReceiptPlan {
-            open: transfer.quantity,
-            due: transfer.due,
-            counts_from: transfer.due,
-            yield_ppm: 1_000_000,
-        },
+        plan,
     });
+    draft.events.extend(overdue);
     let reply = SupplyReply {
         receipt_revision: 1,
         receipt_open: transfer.quantity,
