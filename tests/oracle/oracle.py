@@ -42,7 +42,7 @@ class Oracle:
             if each.state == "HELD" and self.now >= each.expires:
                 each.state = "EXPIRED"
         for receipt in self.receipts.values():
-            receipt.overdue |= self.now >= self.overdue_at(receipt)
+            receipt.overdue = self.now >= self.overdue_at(receipt)
 
     def overdue_at(self, receipt):
         grace = self.rule(receipt.item, receipt.location).grace_ms

@@ -73,11 +73,16 @@ class PromiseMachine(RuleBasedStateMachine):
 
     # --- policy ---
 
-    @rule(place=places, item=st.sampled_from(("", *ITEMS)), counted=some_statuses, kinds=some_kinds, horizon=hours)
-    def change_rule(self, place, item, counted, kinds, horizon):
-        # The grace stays: a receipt that has fallen overdue does not come back by a change of rule.
-        known = self.pair.oracle.rule(item, place)
-        self.put_rule(place, item, known.grace_ms, counted, kinds, horizon * 2 * HOUR_MS)
+    @rule(
+        place=places,
+        item=st.sampled_from(("", *ITEMS)),
+        grace=st.sampled_from((None, 0, HOUR_MS, 7 * HOUR_MS)),
+        counted=some_statuses,
+        kinds=some_kinds,
+        horizon=hours,
+    )
+    def change_rule(self, place, item, grace, counted, kinds, horizon):
+        self.put_rule(place, item, grace, counted, kinds, horizon * 2 * HOUR_MS)
 
     @rule(item=items, place=places, kept=st.integers(0, 5))
     def buffer(self, item, place, kept):

@@ -253,6 +253,7 @@ fn name(event: &Event) -> &'static str {
         Event::ShockRaised { .. } => "shock_raised",
         Event::ShockResolved(..) => "shock_resolved",
         Event::DemandUnmet { .. } => "demand_unmet",
+        Event::ReceiptsJudged(..) => "receipts_judged",
         Event::Ticked => "ticked",
         Event::NumberKept => "number_kept",
         Event::MovedBeforeCount { .. } => "moved_before_count",

@@ -4,7 +4,7 @@ mod receipts;
 
 use crate::catalog_types::RuleScope;
 use crate::event::{Event, Held, ReceiptPlan, Record};
-use crate::ids::{PositionId, ReceiptNo, ReservationId, Units, UtcMillis};
+use crate::ids::{PositionId, ReservationId, Units, UtcMillis};
 use crate::limits::MAX_RULES;
 use crate::movements::Movement;
 use crate::position::Position;
@@ -274,6 +274,7 @@ impl State {
                 self.counts.set(*position, *status, *counted_at);
                 self.refresh_position(*position)?;
             }
+            Event::ReceiptsJudged(scope) => self.judge_receipts(*scope)?,
             Event::Ticked | Event::MovedBeforeCount { .. } | Event::NumberKept => {}
         }
         Some(())
@@ -323,16 +324,7 @@ impl State {
         };
         for id in affected {
             self.refresh_position(id)?;
-            let receipts: Vec<ReceiptNo> = self
-                .position(id)
-                .timeline
-                .iter()
-                .filter_map(|entry| match entry.key.unpack() {
-                    crate::timeline::EntryRef::Receipt(no) => Some(no),
-                    crate::timeline::EntryRef::Commitment(..) => None,
-                })
-                .collect();
-            for no in receipts {
+            for no in self.receipts_of(id) {
                 let plan = self.receipts.get(no)?.plan();
                 let overdue = self.receipts.get(no)?.overdue;
                 self.set_receipt_plan(no, &plan, overdue)?;

@@ -272,4 +272,7 @@ pub enum Event {
     Lapsed(ReservationId),
     /// The number of the record's source was not used up: the request was refused, and its retry is judged afresh.
     NumberKept,
+    /// Receipts were judged anew by the calendar and grace that hold now: one is overdue when its time has passed by
+    /// them, and counts again when it has not.
+    ReceiptsJudged(RuleScope),
 }

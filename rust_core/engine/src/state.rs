@@ -242,6 +242,14 @@ impl State {
             .unwrap_or_default()
     }
 
+    /// The rule of an item at a location, whether or not anything was ever said of it there.
+    pub(crate) fn rule_at(&self, item: ItemId, location: LocationId) -> SupplyRule {
+        match self.position_id(item, location) {
+            Some(id) => self.rule_of(self.position(id)),
+            None => self.location_rule(location),
+        }
+    }
+
     pub(crate) fn position_mut(&mut self, id: PositionId) -> Option<&mut Position> {
         self.positions
             .get_mut(id.index() / CHUNK)?

@@ -51,11 +51,8 @@ pub(super) fn overdue_at_once(
     (item, location): (ItemId, LocationId),
     plan: &ReceiptPlan,
 ) -> Option<Event> {
-    let rule = match state.position_id(item, location) {
-        Some(id) => state.rule_of(state.position(id)),
-        None => state.location_rule(location),
-    };
-    let overdue_at = state.overdue_at(location, plan.counts_from, rule.late_grace);
+    let grace = state.rule_at(item, location).late_grace;
+    let overdue_at = state.overdue_at(location, plan.counts_from, grace);
     (overdue_at <= state.now()).then_some(Event::ReceiptOverdue(no))
 }
 

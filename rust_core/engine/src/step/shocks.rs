@@ -47,10 +47,12 @@ impl State {
             | Event::ReceiptReceived { no, .. }
             | Event::ReceiptClosed(no)
             | Event::ReceiptOverdue(no) => self.receipts.get(*no).map(|receipt| receipt.position),
-            Event::RulePut(RuleScope::Position(item, location), _) => {
+            Event::RulePut(RuleScope::Position(item, location), _)
+            | Event::ReceiptsJudged(RuleScope::Position(item, location)) => {
                 self.position_id(*item, *location)
             }
-            Event::RulePut(RuleScope::Location(location), _) => {
+            Event::RulePut(RuleScope::Location(location), _)
+            | Event::ReceiptsJudged(RuleScope::Location(location)) => {
                 let open = self.shocks.open.values().map(|open| open.position);
                 open.filter(|id| self.position(*id).location == *location)
                     .for_each(name);

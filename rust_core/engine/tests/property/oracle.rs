@@ -186,6 +186,19 @@ impl Oracle {
                 )?;
                 receipt.open = open.get();
             }
+            Event::ReceiptsJudged(scope) => {
+                for no in self.receipts.keys().copied().collect::<Vec<_>>() {
+                    let (item, location) = self.places[self.receipts[&no].position];
+                    let meant = match *scope {
+                        RuleScope::Location(at) => location == at,
+                        RuleScope::Position(of, at) => (item, location) == (of, at),
+                    };
+                    let overdue = self.overdue_at(&self.receipts[&no]) <= record.time;
+                    if let Some(receipt) = self.receipts.get_mut(&no).filter(|_| meant) {
+                        receipt.overdue = overdue;
+                    }
+                }
+            }
             Event::ReceiptClosed(no) => {
                 self.receipts.remove(no).ok_or("no such receipt")?;
             }
