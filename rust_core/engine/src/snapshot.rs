@@ -240,7 +240,8 @@ impl State {
         writer.section(self.unmet.iter().count(), self.unmet.iter())?;
         writer.section(self.unmet.keys().count(), self.unmet.keys())?;
         writer.section(self.shocks.open.len(), self.shocks.open.iter())?;
-        writer.section(self.movements.iter().count(), self.movements.iter())?;
+        let moved = self.movements.known_at(self.recorded).count();
+        writer.section(moved, self.movements.known_at(self.recorded))?;
         writer.section(self.counts.len(), self.counts.iter())?;
         writer.section(self.lapsed.len(), self.lapsed.iter())
     }
