@@ -1,11 +1,11 @@
 //! Applies records. The only code that changes state: live steps and replay both come through here.
 
 mod receipts;
+mod rules;
 
 use crate::catalog_types::RuleScope;
 use crate::event::{Event, Held, ReceiptPlan, Record};
 use crate::ids::{PositionId, ReservationId, Units, UtcMillis};
-use crate::limits::MAX_RULES;
 use crate::movements::Movement;
 use crate::position::Position;
 use crate::reply::ReservationState;
@@ -312,11 +312,14 @@ impl State {
                     .position(|known| *known == rule);
                 let number = match known {
                     Some(n) => n + 1,
-                    None if self.position_rules.len() <= MAX_RULES => {
-                        self.position_rules.push(rule);
-                        self.position_rules.len() - 1
+                    None => {
+                        let free = self.free_rule(Some(id))?;
+                        match self.position_rules.get_mut(free) {
+                            Some(place) => *place = rule,
+                            None => self.position_rules.push(rule),
+                        }
+                        free
                     }
-                    None => return None,
                 };
                 self.position_mut(id)?.rule = number as u16;
                 vec![id]

@@ -242,7 +242,7 @@ pub(crate) fn put_rule(
                 .iter()
                 .skip(1)
                 .any(|known| *known == rule);
-            if !known && state.position_rules.len() > MAX_RULES {
+            if !known && state.free_rule(state.position_id(item, location)).is_none() {
                 return Err(EngineError::Full {
                     what: "the table of rules",
                     limit: MAX_RULES as u64,

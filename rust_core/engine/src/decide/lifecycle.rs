@@ -19,7 +19,7 @@ use crate::catalog_types::StockStatus;
 use crate::command::{Extend, Fulfil, FulfilLine, Release};
 use crate::event::{Event, MoveKind, ShockCause};
 use crate::ids::{PositionId, ReservationId, Units, UtcMillis};
-use crate::limits::MAX_LINES;
+use crate::limits::MAX_PARTS;
 use crate::refusal::{EngineError, Refusal};
 use crate::reply::{Reply, ReservationState, StepReply};
 use crate::reservations::Reservation;
@@ -249,13 +249,13 @@ pub(crate) fn release(state: &State, release: &Release) -> Result<Decision, Engi
 }
 
 fn check_line_count(lines: usize) -> Result<(), EngineError> {
-    if lines <= MAX_LINES {
+    if lines <= MAX_PARTS {
         return Ok(());
     }
     Err(EngineError::InvalidArgument {
         field: "lines",
         value: format!("{lines} lines"),
-        rule: "at most 256 are allowed",
+        rule: "at most 1024 are allowed: a reservation has no more",
     })
 }
 

@@ -1,10 +1,12 @@
 //! A position at its limit of planned movements, which tests lower so that they can reach it.
 
-use crate::catalog_types::{Item, Location, LocationKind, ReceiptKind, StockStatus};
+use crate::catalog_types::{
+    Item, Location, LocationKind, ReceiptKind, RuleScope, StockStatus, SupplyRule,
+};
 use crate::command::*;
 use crate::ids::{ItemId, LocationId, Units, UtcMillis};
-use crate::limits::{MAX_ENTRIES_PER_POSITION, MAX_LINES};
-use crate::refusal::Refusal;
+use crate::limits::{MAX_ENTRIES_PER_POSITION, MAX_LINES, MAX_RULES};
+use crate::refusal::{EngineError, Refusal};
 use crate::reply::{Outcome, Reply};
 use crate::state::{Settings, State};
 
@@ -134,6 +136,67 @@ fn a_position_with_room_for_one_takes_one() {
     };
     let refusals: Vec<_> = hold.lines.iter().map(|line| line.refusal).collect();
     assert_eq!(refusals, [None, Some(Refusal::Limit)]);
+}
+
+fn rule(item: u32, hours: usize) -> Command {
+    let rule = SupplyRule {
+        horizon_ms: (hours as i64 + 1) * 3_600_000,
+        ..SupplyRule::default()
+    };
+    Command::PutRule(RuleScope::Position(ItemId(item), LOCATION), rule)
+}
+
+/// The table of rules is full of those that are followed, not of those that once were.
+#[test]
+fn a_rule_that_nobody_follows_makes_room() {
+    let mut state = State::new(Settings::default());
+    for n in 0..=MAX_RULES {
+        say(
+            &mut state,
+            &Command::PutItem(Item {
+                name: format!("item-{n}").into(),
+                base_unit: "each".into(),
+                units: vec![],
+            }),
+        );
+    }
+    say(
+        &mut state,
+        &Command::PutLocation(Location {
+            name: "ams1".into(),
+            time_zone: "".into(),
+            day_offsets: vec![],
+            kind: LocationKind::Dc,
+        }),
+    );
+    // One position that changes its mind for ever needs one place.
+    for n in 0..3 * MAX_RULES {
+        say(&mut state, &rule(0, n));
+    }
+    assert!(state.position_rules.len() <= MAX_RULES + 1);
+    for n in 1..MAX_RULES {
+        say(&mut state, &rule(n as u32, 1_000 + n));
+    }
+    let another = rule(MAX_RULES as u32, 9_000);
+    let refused = state.step(Meta::default(), &another, NOW, &mut |_| {});
+    assert!(
+        matches!(refused, Err(EngineError::Full { .. })),
+        "{refused:?}"
+    );
+    // Every position still follows its own.
+    for n in 1..MAX_RULES {
+        let position = state.position(
+            state
+                .position_id(ItemId(n as u32), LOCATION)
+                .expect("it has a rule"),
+        );
+        let hours = state.rule_of(position).horizon_ms / 3_600_000;
+        assert_eq!(hours, 1_001 + n as i64);
+    }
+    // A rule that is there can be followed, and one's own can be replaced.
+    say(&mut state, &rule(MAX_RULES as u32, 1_001));
+    say(&mut state, &rule(2, 9_000));
+    assert_eq!(state.reconcile(), []);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A reservation's life: extend, confirm, fulfil, release.
 
-use crate::language::specify;
+use bespeak_engine::*;
+
+use crate::language::{World, specify};
 
 #[test]
 fn extend() {
@@ -204,6 +206,39 @@ fulfil r1                                 -> fulfilled shock s1
 shocks                                    -> s1 Fulfilment tea@ams1 short 5 until d3 risks [r2:0 of 5]
 ",
     );
+}
+
+/// A reservation whose lines were split may have 1,024 of them, and each can be named.
+#[test]
+fn as_many_lines_as_a_reservation_has() {
+    let mut world = World::new(Settings::default());
+    world.say("count 9 tea ams1");
+    world.say("reserve 9 tea ams1 ; confirm");
+    let one = FulfilLine {
+        line: 0,
+        quantity: Units::new(1).expect("small"),
+        location: None,
+    };
+    for (lines, field) in [(1_024, None), (1_025, Some("lines"))] {
+        let fulfil = Command::Fulfil(Fulfil {
+            reservation: ReservationId(1),
+            lines: std::iter::repeat_n(one, lines).collect(),
+            happened_at: None,
+        });
+        let release = Command::Release(Release {
+            reservation: ReservationId(1),
+            lines: std::iter::repeat_n((0, one.quantity), lines).collect(),
+        });
+        for command in [fulfil, release] {
+            let answer = world.step(Meta::default(), &command);
+            let refused = answer.as_ref().err().map(|error| match error {
+                EngineError::InvalidArgument { field, .. } => *field,
+                other => panic!("another error: {other}"),
+            });
+            assert_eq!(refused, field, "{lines} lines: {answer:?}");
+        }
+    }
+    world.verify();
 }
 
 #[test]
