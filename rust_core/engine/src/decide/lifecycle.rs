@@ -14,7 +14,7 @@
 use smallvec::SmallVec;
 
 use super::supply::{check_on_hand, current, movement};
-use super::{Decision, Draft, Scratch, check_happened, check_location};
+use super::{Decision, Draft, Lens, Scratch, check_happened, check_location};
 use crate::catalog_types::StockStatus;
 use crate::command::{Extend, Fulfil, FulfilLine, Release};
 use crate::event::{Event, MoveKind, ShockCause};
@@ -108,8 +108,8 @@ pub(crate) fn confirm(state: &State, id: ReservationId) -> Result<Decision, Engi
         // A live hold is not checked again: its stock is already taken.
         ReservationState::Held => (Event::Confirmed(id), false),
         ReservationState::Expired => match reacquire(state, reservation) {
-            Some(ship_times) => (Event::Reacquired(id, ship_times), true),
-            None => return Ok(refused(Refusal::Expired, ReservationState::Expired)),
+            Ok(ship_times) => (Event::Reacquired(id, ship_times), true),
+            Err(refusal) => return Ok(refused(refusal, ReservationState::Expired)),
         },
         _ => return Ok(wrong_state(reservation)),
     };
@@ -121,7 +121,11 @@ pub(crate) fn confirm(state: &State, id: ReservationId) -> Result<Decision, Engi
 }
 
 /// Ship times at which an expired hold's lines can all be taken again; a time that has passed becomes now.
-fn reacquire(state: &State, reservation: &Reservation) -> Option<SmallVec<[UtcMillis; 1]>> {
+fn reacquire(
+    state: &State,
+    reservation: &Reservation,
+) -> Result<SmallVec<[UtcMillis; 1]>, Refusal> {
+    let lens = Lens { state, rule: None };
     let mut scratch = Scratch::default();
     let mut ship_times = SmallVec::new();
     for line in reservation.lines() {
@@ -131,11 +135,14 @@ fn reacquire(state: &State, reservation: &Reservation) -> Option<SmallVec<[UtcMi
             continue;
         }
         if scratch.available(state, line.position, ship_time) < line.open {
-            return None;
+            return Err(Refusal::Expired);
+        }
+        if !lens.has_room(&scratch, line.position) {
+            return Err(Refusal::Limit);
         }
         scratch.take(line.position, line.open, ship_time);
     }
-    Some(ship_times)
+    Ok(ship_times)
 }
 
 pub(crate) fn fulfil(state: &State, fulfil: &Fulfil) -> Result<Decision, EngineError> {

@@ -7,7 +7,7 @@ use crate::command::*;
 use crate::ids::{ItemId, LocationId, Units, UtcMillis};
 use crate::limits::{MAX_ENTRIES_PER_POSITION, MAX_LINES, MAX_RULES};
 use crate::refusal::{EngineError, Refusal};
-use crate::reply::{Outcome, Reply};
+use crate::reply::{HoldReply, Outcome, Reply, ReservationState};
 use crate::state::{Settings, State};
 
 const NOW: UtcMillis = UtcMillis::new(1_000);
@@ -196,6 +196,67 @@ fn a_rule_that_nobody_follows_makes_room() {
     // A rule that is there can be followed, and one's own can be replaced.
     say(&mut state, &rule(MAX_RULES as u32, 1_001));
     say(&mut state, &rule(2, 9_000));
+    assert_eq!(state.reconcile(), []);
+}
+
+/// What others planned while a hold was out leaves no room for it, though its stock is there.
+#[test]
+fn a_full_position_takes_no_expired_hold_again() {
+    let mut state = full();
+    let release = |state: &mut State, line: u32| {
+        let reply = say(
+            state,
+            &Command::Release(Release {
+                reservation: crate::ids::ReservationId(1),
+                lines: [(line, units(1))].into_iter().collect(),
+            }),
+        );
+        assert!(matches!(reply, Reply::Step(step) if step.refusal.is_none()));
+    };
+    release(&mut state, 0);
+    let hold = Command::Reserve(Reserve {
+        lines: [ReserveLine {
+            item: ITEM,
+            location: LOCATION,
+            quantity: units(1),
+            ship_time: None,
+            latest: None,
+        }]
+        .into_iter()
+        .collect(),
+        terms: HoldTerms {
+            expires_in_ms: Some(1),
+            ..HoldTerms::default()
+        },
+    });
+    let Reply::Hold(HoldReply {
+        reservation: Some(id),
+        ..
+    }) = say(&mut state, &hold)
+    else {
+        panic!("not held");
+    };
+    let later = NOW.plus(1);
+    state.advance(later, &mut |_| {});
+    let at_later = |state: &mut State, command: &Command| {
+        let answer = state.step(Meta::default(), command, later, &mut |_| {});
+        answer.expect("the command makes sense").reply
+    };
+    let Reply::Hold(other) = at_later(&mut state, &reserve(1..2, FillPolicy::AllOrNone)) else {
+        panic!("not a hold");
+    };
+    assert_eq!(other.outcome, Outcome::Full);
+    let confirm = Command::Confirm(id);
+    let Reply::Step(step) = at_later(&mut state, &confirm) else {
+        panic!("not a step");
+    };
+    assert_eq!(step.refusal, Some(Refusal::Limit));
+    assert_eq!(step.state, ReservationState::Expired);
+    release(&mut state, 1);
+    let Reply::Step(step) = at_later(&mut state, &confirm) else {
+        panic!("not a step");
+    };
+    assert_eq!((step.refusal, step.reacquired), (None, true));
     assert_eq!(state.reconcile(), []);
 }
 
