@@ -42,7 +42,7 @@ class Oracle:
             if each.state == "HELD" and self.now >= each.expires:
                 each.state = "EXPIRED"
         for receipt in self.receipts.values():
-            receipt.overdue |= self.now >= self.overdue_at(receipt)
+            receipt.overdue = self.now >= self.overdue_at(receipt)
 
     def overdue_at(self, receipt):
         grace = self.rule(receipt.item, receipt.location).grace_ms
@@ -143,19 +143,27 @@ class Oracle:
             seen.update(source[1:] if source else ())
         return answer
 
+    def counted(self, item, location, status):
+        """When the newest count was made."""
+        return max((m[5] for m in self.movements if m[0] and m[1:4] == (item, location, status)), default=0)
+
     def move(self, item, location, status, units, when=0, *, count=False):
-        self.movements.append((count, item, location, status, units, when or self.now))
+        # What is told late of a time up to the last count is in that count already.
+        if count or not when or when > self.counted(item, location, status):
+            self.movements.append((count, item, location, status, units, when or self.now))
 
     def fact(self, positions, change, **also):
-        """Tells a fact; the answer carries a shock when it took a balance below zero."""
+        """Tells a fact; the answer carries a shock where it took a balance below zero, or further below."""
         before = {position: self.shortfall(*position) for position in positions}
         change()
         self.tick(self.now)
-        broken = {p: self.shortfall(*p) for p in positions if self.shortfall(*p) > 0 == before[p]}
+        broken = {p: self.shortfall(*p) for p in positions if self.shortfall(*p) > before[p]}
         return {"refusal": None, "broken": broken, **{name: read() for name, read in also.items()}}
 
     def set_on_hand(self, item, location, status, units, counted_at=0, expected=None):
         where = (item, location, status)
+        if (counted_at or self.now) < self.counted(*where):
+            raise Refused("COUNT_TOO_OLD")
         if expected is not None and expected != self.on_hand(*where):
             return {"refusal": "CONFLICT"}
         change, read = partial(self.move, *where, units, counted_at, count=True), partial(self.on_hand, *where)
@@ -173,8 +181,8 @@ class Oracle:
         if receipt_id in self.receipts:
             raise Refused("RECEIPT_EXISTS")
         new = Record(item=item, location=location, kind=kind, open=units, received=0, due=due, overdue=False)
-        new.counts_from, new.yield_ppm, self.receipts[receipt_id] = late or due, yield_ppm, new
-        return self.fact([(item, location)], lambda: None)
+        new.counts_from, new.yield_ppm = late or due, yield_ppm
+        return self.fact([(item, location)], lambda: self.receipts.update({receipt_id: new}))
 
     def known(self, receipt_id):
         if receipt_id not in self.receipts:
@@ -264,7 +272,7 @@ class Oracle:
         each, refusal, _ = self.step(reservation_id, ("HELD",))
         if not refusal and self.now + expires_in - each.created > self.life_ms:
             refusal = "HOLD_LIFE"
-        each.expires = each.expires if refusal else self.now + expires_in
+        each.expires = each.expires if refusal else max(each.expires, self.now + expires_in)
         return {"refusal": refusal, "expires": each.expires}
 
     def confirm(self, reservation_id):
@@ -289,12 +297,16 @@ class Oracle:
         return {"refusal": refusal} if refusal else self.leave(each, chosen, "released")
 
     def leave(self, each, chosen, how, when=0):
-        for n, units, *place in chosen:
-            part = each.parts[n]
-            part.open -= units
-            setattr(part, how, getattr(part, how) + units)
-            if how == "fulfilled":
-                self.move(part.item, place[0] or part.location, "UNRESTRICTED", -units, when)
-        if not any(part.open for part in each.parts):
-            each.state = "FULFILLED" if any(part.fulfilled for part in each.parts) else "RELEASED"
-        return {"refusal": None, "state": each.state}
+        places = {(each.parts[n].item, (place and place[0]) or each.parts[n].location) for n, _, *place in chosen}
+
+        def change():
+            for n, units, *place in chosen:
+                part = each.parts[n]
+                part.open -= units
+                setattr(part, how, getattr(part, how) + units)
+                if how == "fulfilled":
+                    self.move(part.item, place[0] or part.location, "UNRESTRICTED", -units, when)
+            if not any(part.open for part in each.parts):
+                each.state = "FULFILLED" if any(part.fulfilled for part in each.parts) else "RELEASED"
+
+        return self.fact(places, change, state=lambda: each.state)

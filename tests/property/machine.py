@@ -24,7 +24,7 @@ kinds = st.sampled_from(KINDS)
 fills = st.sampled_from(("ALL_OR_NONE", "PARTIAL", "SHIP_COMPLETE"))
 some_statuses = st.lists(statuses, unique=True, min_size=1, max_size=2).map(tuple)
 some_kinds = st.lists(kinds, unique=True, max_size=2).map(tuple)
-lines = st.lists(st.tuples(items, places, units, hours, st.integers(1, 9)), min_size=1, max_size=4)
+lines = st.lists(st.tuples(items, places, units, hours, st.integers(0, 9)), min_size=1, max_size=4)
 numbers = st.integers(1, 12)
 
 
@@ -73,11 +73,16 @@ class PromiseMachine(RuleBasedStateMachine):
 
     # --- policy ---
 
-    @rule(place=places, item=st.sampled_from(("", *ITEMS)), counted=some_statuses, kinds=some_kinds, horizon=hours)
-    def change_rule(self, place, item, counted, kinds, horizon):
-        # The grace stays: a receipt that has fallen overdue does not come back by a change of rule.
-        known = self.pair.oracle.rule(item, place)
-        self.put_rule(place, item, known.grace_ms, counted, kinds, horizon * 2 * HOUR_MS)
+    @rule(
+        place=places,
+        item=st.sampled_from(("", *ITEMS)),
+        grace=st.sampled_from((None, 0, HOUR_MS, 7 * HOUR_MS)),
+        counted=some_statuses,
+        kinds=some_kinds,
+        horizon=hours,
+    )
+    def change_rule(self, place, item, grace, counted, kinds, horizon):
+        self.put_rule(place, item, grace, counted, kinds, horizon * 2 * HOUR_MS)
 
     @rule(item=items, place=places, kept=st.integers(0, 5))
     def buffer(self, item, place, kept):
@@ -99,10 +104,7 @@ class PromiseMachine(RuleBasedStateMachine):
         item=items, place=places, status=mostly_sellable, delta=st.integers(-8, 12).filter(bool), ago=st.integers(0, 60)
     )
     def adjust(self, item, place, status, delta, ago):
-        counts = [m[5] for m in self.pair.oracle.movements if m[0] and m[1:4] == (item, place, status)]
-        when = self.pair.clock() - ago * 60_000 if ago > 30 else 0
-        # What is told late of a time before the last count is not specified.
-        self.pair.adjust(item, place, status, delta, when if when > max(counts, default=0) else 0)
+        self.pair.adjust(item, place, status, delta, self.pair.clock() - ago * 60_000 if ago > 30 else 0)
 
     @rule(item=items, place=places, number=st.integers(1, 40), delta=units, feed=st.sampled_from(("tills", "scans")))
     def sale_of_a_feed(self, item, place, number, delta, feed):

@@ -33,6 +33,7 @@ class Pair:
         self.positions = []
         self.made = {}  # the oracle's reservation ids and the engine's
         self.writes = []  # what can be sent again
+        self.told = {}  # ids of the shocks that an accepted write was answered, by request
         self.oracle.tick(clock())
 
     def name(self, short):
@@ -73,10 +74,14 @@ class Pair:
             return None
         if want.get("duplicate"):
             assert got.duplicate
+            assert got.replayed
             return want
         assert got.replayed == want["replayed"]
         compare(got, want)
+        shocks = getattr(got, "shock_ids", ()) or (getattr(got, "shock_id", 0),)
+        assert not want["replayed"] or self.told[request] == shocks, "a retry names the shocks of the first answer"
         if not want.get("refusal"):
+            self.told[request] = shocks
             self.writes.append((request, body, real, decide, compare, source))
         return want
 
@@ -106,6 +111,7 @@ class Pair:
             return
         broken = list(want["broken"].items())
         assert (got.shock is not None) == bool(broken), (got, want)
+        assert got.shock_id == (got.shock.shock_id if broken else 0)
         if broken:
             (item, location), shortfall = broken[0]
             shock = got.shock
@@ -268,7 +274,7 @@ class Pair:
         self.write(body, real, lambda: self.oracle.hold(new_id, lines, fill, 0, confirm), self._held(lines))
 
     def _step(self, number, body, real, decide, compare):
-        """A step in a reservation's life. What has left memory is refused, and that is all that is known of it."""
+        """A step in a reservation's life. What has left memory is refused: expired is known, the rest is finished."""
         self.oracle.tick(self.clock())
         each = self.oracle.reservations.get(number)
         finished = each and each.state in {"FULFILLED", "RELEASED"}
@@ -281,7 +287,9 @@ class Pair:
         except BespeakError as error:
             assert error.code == "UNKNOWN_LINE"
         else:
-            assert got.refusal in ({"WRONG_STATE"} if finished else {"EXPIRED", "WRONG_STATE"})
+            assert got.refusal == ("WRONG_STATE" if finished else "EXPIRED")
+            if hasattr(got, "state"):
+                assert got.state == (None if finished else "EXPIRED")
 
     def confirm(self, number):
         def real(**ids):
@@ -310,13 +318,18 @@ class Pair:
         if not want["refusal"]:
             assert got.state == want["state"]
 
+    def _fulfilled(self, got, want):
+        self._stepped(got, want)
+        if not want["refusal"]:
+            assert len(got.shock_ids) == len(want["broken"]), (got, want)
+
     def fulfil(self, number, lines=(), when=0):
         def real(**ids):
             named = [FulfilLine(n, units, self.name(place)) for n, units, place in lines]
             return self.api.fulfil(self.made.get(number, 2**60 + number), named, happened_at_ms=when, **ids)
 
         body = ("fulfil", number, tuple(lines), when)
-        self._step(number, body, real, lambda: self.oracle.fulfil(number, lines, when), self._stepped)
+        self._step(number, body, real, lambda: self.oracle.fulfil(number, lines, when), self._fulfilled)
 
     def release(self, number, lines=()):
         def real(**ids):

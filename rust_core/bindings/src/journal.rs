@@ -235,7 +235,7 @@ fn name(event: &Event) -> &'static str {
         Event::RulePut(..) => "rule_put",
         Event::PositionCreated(..) => "position_created",
         Event::BufferSet(..) => "buffer_set",
-        Event::Counted { .. } => "counted",
+        Event::Counted { .. } | Event::CountTaken { .. } => "counted",
         Event::Moved { .. } => "moved",
         Event::ReceiptScheduled { .. } => "receipt_scheduled",
         Event::ReceiptChanged(..) => "receipt_changed",
@@ -249,10 +249,13 @@ fn name(event: &Event) -> &'static str {
         Event::Fulfilled(..) => "fulfilled",
         Event::Released(..) => "released",
         Event::Expired(..) => "expired",
-        Event::Forgotten(..) => "forgotten",
+        Event::Forgotten(..) | Event::Lapsed(..) => "forgotten",
         Event::ShockRaised { .. } => "shock_raised",
         Event::ShockResolved(..) => "shock_resolved",
         Event::DemandUnmet { .. } => "demand_unmet",
+        Event::ReceiptsJudged(..) => "receipts_judged",
         Event::Ticked => "ticked",
+        Event::NumberKept => "number_kept",
+        Event::MovedBeforeCount { .. } => "moved_before_count",
     }
 }

@@ -1,11 +1,11 @@
 //! Applies records. The only code that changes state: live steps and replay both come through here.
 
 mod receipts;
+mod rules;
 
 use crate::catalog_types::RuleScope;
 use crate::event::{Event, Held, ReceiptPlan, Record};
-use crate::ids::{PositionId, ReceiptNo, ReservationId, Units, UtcMillis};
-use crate::limits::MAX_RULES;
+use crate::ids::{PositionId, ReservationId, Units, UtcMillis};
 use crate::movements::Movement;
 use crate::position::Position;
 use crate::reply::ReservationState;
@@ -81,7 +81,9 @@ impl State {
     pub(crate) fn finish_record(&mut self, record: &Record) {
         self.revision = record.revision;
         self.recorded = record.time;
-        if let Some((source, sequence)) = &record.meta.source {
+        if let Some((source, sequence)) = &record.meta.source
+            && !record.events.contains(&Event::NumberKept)
+        {
             self.sources.take(source, *sequence);
         }
         if record.is_remembered()
@@ -221,6 +223,10 @@ impl State {
             Event::Forgotten(id) => {
                 self.reservations.remove(*id)?;
             }
+            Event::Lapsed(id) => {
+                self.reservations.remove(*id)?;
+                self.lapsed.add(*id);
+            }
             Event::ShockRaised {
                 shock,
                 position,
@@ -255,7 +261,21 @@ impl State {
                 self.unmet
                     .add(today, *day, *item, *location, units.get(), *key);
             }
-            Event::Ticked => {}
+            Event::CountTaken {
+                position,
+                status,
+                counted_at,
+                on_hand,
+                ..
+            } => {
+                let place = self.position_mut(*position)?;
+                place.on_hand[*status as usize] = *on_hand;
+                place.version += 1;
+                self.counts.set(*position, *status, *counted_at);
+                self.refresh_position(*position)?;
+            }
+            Event::ReceiptsJudged(scope) => self.judge_receipts(*scope)?,
+            Event::Ticked | Event::MovedBeforeCount { .. } | Event::NumberKept => {}
         }
         Some(())
     }
@@ -292,11 +312,14 @@ impl State {
                     .position(|known| *known == rule);
                 let number = match known {
                     Some(n) => n + 1,
-                    None if self.position_rules.len() <= MAX_RULES => {
-                        self.position_rules.push(rule);
-                        self.position_rules.len() - 1
+                    None => {
+                        let free = self.free_rule(Some(id))?;
+                        match self.position_rules.get_mut(free) {
+                            Some(place) => *place = rule,
+                            None => self.position_rules.push(rule),
+                        }
+                        free
                     }
-                    None => return None,
                 };
                 self.position_mut(id)?.rule = number as u16;
                 vec![id]
@@ -304,16 +327,7 @@ impl State {
         };
         for id in affected {
             self.refresh_position(id)?;
-            let receipts: Vec<ReceiptNo> = self
-                .position(id)
-                .timeline
-                .iter()
-                .filter_map(|entry| match entry.key.unpack() {
-                    crate::timeline::EntryRef::Receipt(no) => Some(no),
-                    crate::timeline::EntryRef::Commitment(..) => None,
-                })
-                .collect();
-            for no in receipts {
+            for no in self.receipts_of(id) {
                 let plan = self.receipts.get(no)?.plan();
                 let overdue = self.receipts.get(no)?.overdue;
                 self.set_receipt_plan(no, &plan, overdue)?;

@@ -11,6 +11,7 @@ pub(crate) mod promise;
 mod receipts;
 mod scratch;
 mod sourcing;
+mod split;
 mod supply;
 mod terms;
 
@@ -159,7 +160,7 @@ fn check_label(field: &'static str, name: &str) -> Result<(), EngineError> {
 }
 
 /// When something happened: now, or in the past as far back as counts may reach.
-fn happened_at(state: &State, at: Option<UtcMillis>) -> Result<UtcMillis, EngineError> {
+fn check_happened(state: &State, at: Option<UtcMillis>) -> Result<(), EngineError> {
     let now = state.now();
     let at = at.unwrap_or(now);
     if at > now || at < now.plus(-COUNT_LOOKBACK_MS) {
@@ -169,7 +170,7 @@ fn happened_at(state: &State, at: Option<UtcMillis>) -> Result<UtcMillis, Engine
             rule: "it must lie within the last 7 days and not after the engine's time",
         });
     }
-    Ok(at)
+    Ok(())
 }
 
 /// A time in the future that plans may name.

@@ -238,4 +238,41 @@ pub enum Event {
     },
     /// Engine time moved on without a command.
     Ticked,
+    /// A count; `on_hand` has later movements applied again. It ends what came before: movements up to `counted_at`
+    /// are in it, whenever they are told. `Counted`, of journals before it, did not say so.
+    CountTaken {
+        /// The position.
+        position: PositionId,
+        /// Status counted.
+        status: StockStatus,
+        /// Units counted.
+        counted: Units,
+        /// When.
+        counted_at: UtcMillis,
+        /// Units on hand afterwards.
+        on_hand: i64,
+    },
+    /// Stock moved at or before the last count of its status, which has it already: on hand stays.
+    MovedBeforeCount {
+        /// The position.
+        position: PositionId,
+        /// Status.
+        status: StockStatus,
+        /// Units added before the count.
+        delta: i64,
+        /// Why.
+        kind: MoveKind,
+        /// When it happened.
+        at: UtcMillis,
+        /// Reservation it belongs to, where known.
+        reservation: Option<ReservationId>,
+    },
+    /// An expired hold can no longer be taken again, and is known to have expired. `Forgotten`, of journals before
+    /// it, left nothing.
+    Lapsed(ReservationId),
+    /// The number of the record's source was not used up: the request was refused, and its retry is judged afresh.
+    NumberKept,
+    /// Receipts were judged anew by the calendar and grace that hold now: one is overdue when its time has passed by
+    /// them, and counts again when it has not.
+    ReceiptsJudged(RuleScope),
 }

@@ -137,6 +137,16 @@ pub enum EngineError {
         /// Movements are known since then.
         kept_since_ms: i64,
     },
+    /// A newer count of the same stock has been told.
+    #[error(
+        "a count of {counted_at_ms} is older than the one of {newer_ms}, which stands: count again, or leave it"
+    )]
+    CountOvertaken {
+        /// When it was counted.
+        counted_at_ms: i64,
+        /// When the newest count was made.
+        newer_ms: i64,
+    },
     /// A looser rule than the position's was asked for a promise.
     #[error(
         "the rule of the request is looser than the rule of item {item} at {location}: a promise may only be stricter"
@@ -168,6 +178,7 @@ impl EngineError {
             Self::SourceBelowWindow { .. } => "SOURCE_BELOW_WINDOW",
             Self::Full { .. } => "FULL",
             Self::CountTooOld { .. } => "COUNT_TOO_OLD",
+            Self::CountOvertaken { .. } => "COUNT_TOO_OLD",
             Self::LooserRule { .. } => "LOOSER_RULE",
         }
     }

@@ -32,6 +32,8 @@ pub enum Reply {
     Catalog,
     /// A source event that had been seen before.
     Duplicate,
+    /// To a step that broke promises: the shocks that tell which.
+    StepWithShocks(StepReply, SmallVec<[ShockId; 1]>),
 }
 
 /// How much of the request was held.
@@ -60,6 +62,8 @@ pub enum ReservationState {
     Released = 4,
     /// Its time ran out.
     Expired = 5,
+    /// Fulfilled or released long since: which of them is not kept in memory.
+    Finished = 6,
 }
 
 /// Answer to `Reserve` and `Promise`.
@@ -133,6 +137,6 @@ pub struct SupplyReply {
     pub receipt_revision: u32,
     /// Units of the receipt still open.
     pub receipt_open: Units,
-    /// Set when this write broke promises.
+    /// Set when this write broke promises, or made a shortage worse.
     pub shock: Option<ShockId>,
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 mod restore;
 
-use crate::catalog_types::{Item, Lane, Location, ReceiptKind, Region, SupplyRule};
+use crate::catalog_types::{Item, Lane, Location, ReceiptKind, Region, StockStatus, SupplyRule};
 use crate::ids::{
     ItemId, LocationId, PositionId, ReceiptNo, ReservationId, ShockId, Units, UtcMillis,
 };
@@ -23,8 +23,8 @@ use crate::sources::Sources;
 use crate::state::{Settings, State};
 use crate::unmet::Unmet;
 
-/// Version of the stream; older ones stay readable.
-const VERSION: u16 = 1;
+/// Version of the stream; older ones stay readable. Version 2 adds two sections at the end.
+const VERSION: u16 = 2;
 /// A frame is never longer: no single value comes near.
 const MAX_FRAME: usize = 64 << 20;
 /// Values in one frame.
@@ -240,7 +240,10 @@ impl State {
         writer.section(self.unmet.iter().count(), self.unmet.iter())?;
         writer.section(self.unmet.keys().count(), self.unmet.keys())?;
         writer.section(self.shocks.open.len(), self.shocks.open.iter())?;
-        writer.section(self.movements.iter().count(), self.movements.iter())
+        let moved = self.movements.known_at(self.recorded).count();
+        writer.section(moved, self.movements.known_at(self.recorded))?;
+        writer.section(self.counts.len(), self.counts.iter())?;
+        writer.section(self.lapsed.len(), self.lapsed.iter())
     }
 
     /// Reads a state back.
@@ -253,7 +256,7 @@ impl State {
             buffer: Vec::new(),
         };
         let header: Header = reader.frame()?;
-        if header.version != VERSION {
+        if header.version == 0 || header.version > VERSION {
             return Err(SnapshotError::Version(header.version));
         }
         let mut state = Self::new(settings);
@@ -297,6 +300,13 @@ impl State {
             state.movements.restore(position, history);
             Some(())
         })?;
+        if header.version >= 2 {
+            let positions = state.position_count;
+            reader.section(|(id, status, at): (PositionId, StockStatus, UtcMillis)| {
+                (id.index() < positions).then(|| state.counts.set(id, status, at))
+            })?;
+            reader.section(|(block, bits): (u64, Box<[u64]>)| state.lapsed.restore(block, bits))?;
+        }
         state.receipts.next_no = header.next_receipt;
         state.reservations.next_id = header.next_reservation;
         state.shocks.next_id = header.next_shock;

@@ -3,8 +3,10 @@
 use foldhash::fast::FixedState;
 
 use crate::catalog::Catalog;
-use crate::catalog_types::{LateGrace, SupplyRule};
+use crate::catalog_types::{LateGrace, StockStatus, SupplyRule};
+use crate::counts::Counts;
 use crate::ids::{ItemId, LocationId, PositionId, ReservationId, ShockId, UtcMillis};
+use crate::lapsed::Lapsed;
 use crate::limits;
 use crate::movements::Movements;
 use crate::position::Position;
@@ -60,11 +62,13 @@ pub struct State {
     index: PositionIndex,
     pub(crate) receipts: Receipts,
     pub(crate) reservations: Reservations,
+    pub(crate) lapsed: Lapsed,
     pub(crate) requests: Requests,
     pub(crate) sources: Sources,
     pub(crate) unmet: UnmetDemand,
     pub(crate) shocks: Shocks,
     pub(crate) movements: Movements,
+    pub(crate) counts: Counts,
     /// Positions that the last step changed; not part of the state proper.
     pub(crate) touched: Vec<PositionId>,
     /// How many of them were there before the record that is being applied.
@@ -89,11 +93,13 @@ impl State {
             index: PositionIndex::new(hasher.clone()),
             receipts: Receipts::with_hasher(hasher.clone()),
             reservations: Reservations::new(hasher.clone()),
+            lapsed: Lapsed::default(),
             requests: Requests::new(settings.remembered_requests, hasher.clone()),
             sources: Sources::default(),
             unmet: UnmetDemand::default(),
             shocks: Shocks::default(),
             movements: Movements::default(),
+            counts: Counts::default(),
             touched: Vec::new(),
             touched_before: 0,
             settings,
@@ -188,6 +194,11 @@ impl State {
         self.position_count
     }
 
+    /// When a status of a position was last counted; `None` before its first count.
+    pub fn last_count(&self, id: PositionId, status: StockStatus) -> Option<UtcMillis> {
+        self.counts.last(id, status)
+    }
+
     /// An open reservation; `None` when finished or never made.
     pub fn reservation(&self, id: ReservationId) -> Option<&Reservation> {
         self.reservations.get(id)
@@ -240,6 +251,14 @@ impl State {
     pub fn location_rule(&self, location: LocationId) -> &SupplyRule {
         let set = self.catalog.location_rule(location);
         set.unwrap_or(&self.position_rules[0])
+    }
+
+    /// The rule of an item at a location, whether or not anything was ever said of it there.
+    pub(crate) fn rule_at(&self, item: ItemId, location: LocationId) -> SupplyRule {
+        match self.position_id(item, location) {
+            Some(id) => self.rule_of(self.position(id)),
+            None => self.location_rule(location),
+        }
     }
 
     pub(crate) fn position_mut(&mut self, id: PositionId) -> Option<&mut Position> {

@@ -1,6 +1,7 @@
 //! One step: due transitions first, then one command. Decides, then applies what was decided.
 
 mod fingerprint;
+mod shocks;
 
 use smallvec::SmallVec;
 
@@ -10,7 +11,7 @@ use crate::event::{Event, Record, ShockCause};
 use crate::ids::{PositionId, ReservationId, Units, UtcMillis};
 use crate::limits::{MAX_EXPIRED_KEPT, REQUEST_WINDOW_MS};
 use crate::refusal::EngineError;
-use crate::reply::{Answer, Reply, ReservationState};
+use crate::reply::{Answer, Outcome, Reply, ReservationState};
 use crate::requests::{uuid_text, uuid7_time};
 use crate::sources::SourceCheck;
 use crate::state::State;
@@ -87,18 +88,24 @@ impl State {
         if let Some((source, sequence)) = &meta.source
             && self.sources.check(source, *sequence)? == SourceCheck::Duplicate
         {
-            return Ok(self.answer(Reply::Duplicate, false));
+            return Ok(self.answer(Reply::Duplicate, true));
         }
         if uuid7_time(meta.request_id).is_some_and(|made| made.plus(REQUEST_WINDOW_MS) < self.now) {
             return Err(EngineError::RequestIdTooOld(uuid_text(meta.request_id)));
         }
         let Decision {
-            events,
+            mut events,
             reply,
             shock_cause,
         } = decide::decide(self, &meta, command)?;
         if events.is_empty() {
             return Ok(self.answer(reply, false));
+        }
+        // What was not met is counted, but a refused request has not taken place: its event may come again.
+        if meta.source.is_some()
+            && matches!(&reply, Reply::Hold(hold) if hold.outcome == Outcome::Refused)
+        {
+            events.push(Event::NumberKept);
         }
         let reply = self.apply_decision(meta, fingerprint, events, reply, shock_cause, sink);
         Ok(self.answer(reply, false))
@@ -147,7 +154,7 @@ impl State {
         }
         // Expired holds are kept so that they can be taken again, but never so many that they fill the memory.
         if !held || self.reservations.expired >= MAX_EXPIRED_KEPT {
-            events.push(Event::Forgotten(id));
+            events.push(Event::Lapsed(id));
         }
     }
 
@@ -169,11 +176,15 @@ impl State {
         &mut self,
         meta: Meta,
         fingerprint: u64,
-        events: SmallVec<[Event; 1]>,
+        mut events: SmallVec<[Event; 1]>,
         reply: Option<Reply>,
         cause: Option<ShockCause>,
         sink: Sink<'_>,
     ) -> Option<Reply> {
+        let short = match cause {
+            Some(_) if self.open_shocks() > 0 => self.end_healed(&mut events),
+            _ => shocks::Short::new(),
+        };
         let revision = self.revision + 1;
         let before = self.touched.len();
         self.touched_before = before;
@@ -197,13 +208,8 @@ impl State {
                 .expect("invariant: a shock applies");
             record.events.push(event);
         }
-        if cause.is_some()
-            && let Some(Reply::Supply(supply)) = &mut record.reply
-        {
-            supply.shock = record.events.iter().find_map(|event| match event {
-                Event::ShockRaised { shock, .. } => Some(*shock),
-                _ => None,
-            });
+        if cause.is_some() {
+            self.tell_shocks(&mut record, &short);
         }
         self.finish_record(&record);
         sink(&record);

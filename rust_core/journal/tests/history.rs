@@ -335,8 +335,26 @@ fn reconciling_names_the_first_record_that_does_not_add_up() {
         at: now,
         reservation: None,
     };
+    // The stock was counted at `now`: goods that came before must not be added to it, nor an older count follow.
+    let late = Event::Moved {
+        position: PositionId(0),
+        status: StockStatus::Unrestricted,
+        delta: 5,
+        kind: MoveKind::Received,
+        at: now.plus(-1),
+        reservation: None,
+    };
+    let older = Event::CountTaken {
+        position: PositionId(1),
+        status: StockStatus::Unrestricted,
+        counted: common::shop::units(9),
+        counted_at: now.plus(-2),
+        on_hand: 9,
+    };
     let first = forge(&disk, vec![wrong_count]);
     let second = forge(&disk, vec![unpaired]);
+    let third = forge(&disk, vec![late]);
+    let fourth = forge(&disk, vec![older]);
     let (partition, _) = open_at(&disk, &clock, config()).unwrap();
     let report = partition.reconcile().unwrap();
     let found: Vec<_> = report
@@ -354,7 +372,12 @@ fn reconciling_names_the_first_record_that_does_not_add_up() {
         .collect();
     assert_eq!(
         found,
-        [("item-1", "store-0", 40, 44, first), ("", "", 0, 2, second),]
+        [
+            ("item-1", "store-0", 40, 44, first),
+            ("", "", 0, 2, second),
+            ("item-0", "store-0", START_MS, START_MS - 1, third),
+            ("item-0", "store-1", START_MS, START_MS - 2, fourth),
+        ]
     );
 }
 

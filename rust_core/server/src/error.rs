@@ -208,7 +208,9 @@ fn engine_grpc(error: &EngineError) -> Code {
         | EngineError::InvalidArgument { .. }
         | EngineError::LooserRule { .. } => Code::InvalidArgument,
         EngineError::RequestIdTooOld(_) => Code::FailedPrecondition,
-        EngineError::SourceBelowWindow { .. } | EngineError::CountTooOld { .. } => Code::OutOfRange,
+        EngineError::SourceBelowWindow { .. }
+        | EngineError::CountTooOld { .. }
+        | EngineError::CountOvertaken { .. } => Code::OutOfRange,
         EngineError::Full { .. } => Code::ResourceExhausted,
     }
 }

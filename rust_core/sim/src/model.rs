@@ -127,7 +127,9 @@ impl Model {
                 }
             }
             (_, Reply::Hold(hold)) => self.held(hold, now)?,
-            (_, Reply::Step(step)) if step.refusal.is_none() => self.stepped(command, step, now)?,
+            (_, Reply::Step(step) | Reply::StepWithShocks(step, _)) if step.refusal.is_none() => {
+                self.stepped(command, step, now)?;
+            }
             _ => {}
         }
         Ok(())

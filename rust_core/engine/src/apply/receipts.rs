@@ -1,11 +1,11 @@
 //! Receipts as events change them, and with them their place in the timelines.
 
-use crate::catalog_types::ReceiptKind;
+use crate::catalog_types::{ReceiptKind, RuleScope};
 use crate::event::ReceiptPlan;
 use crate::ids::{PositionId, ReceiptNo, Units};
 use crate::receipts::Receipt;
 use crate::state::State;
-use crate::timeline::{Entry, EntryKey};
+use crate::timeline::{Entry, EntryKey, EntryRef};
 
 impl State {
     pub(super) fn apply_receipt(
@@ -54,6 +54,38 @@ impl State {
         let overdue = receipt.overdue && receipt.counts_from == plan.counts_from;
         self.set_receipt_plan(no, plan, overdue)?;
         self.receipts.update(no, |receipt| receipt.revision += 1)?;
+        Some(())
+    }
+
+    pub(super) fn receipts_of(&self, id: PositionId) -> Vec<ReceiptNo> {
+        let entries = self.position(id).timeline.iter();
+        let receipt = |entry: Entry| match entry.key.unpack() {
+            EntryRef::Receipt(no) => Some(no),
+            EntryRef::Commitment(..) => None,
+        };
+        entries.filter_map(receipt).collect()
+    }
+
+    pub(super) fn judge_receipts(&mut self, scope: RuleScope) -> Option<()> {
+        let positions: Vec<PositionId> = match scope {
+            RuleScope::Position(item, location) => vec![self.position_id(item, location)?],
+            RuleScope::Location(location) => {
+                let here = self
+                    .positions()
+                    .filter(|(_, position)| position.location == location);
+                here.map(|(id, _)| id).collect()
+            }
+        };
+        for id in positions {
+            let place = self.position(id);
+            let (location, grace) = (place.location, self.rule_of(place).late_grace);
+            for no in self.receipts_of(id) {
+                let receipt = self.receipts.get(no)?;
+                let plan = receipt.plan();
+                let overdue = self.overdue_at(location, plan.counts_from, grace) <= self.now;
+                self.set_receipt_plan(no, &plan, overdue)?;
+            }
+        }
         Some(())
     }
 

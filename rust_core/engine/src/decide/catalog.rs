@@ -108,10 +108,20 @@ pub(crate) fn put_location(state: &State, location: &Location) -> Result<Decisio
         MAX_LOCATIONS,
         "the table of locations",
     )?;
-    Ok(put(
-        Event::LocationPut(LocationId(id), location.clone()),
-        None,
-    ))
+    let id = LocationId(id);
+    let put = put(Event::LocationPut(id, location.clone()), None);
+    let before = known.map(|_| &catalog.location(id).day_offsets);
+    if before.is_none_or(|before| *before == *offsets) {
+        return Ok(put);
+    }
+    // Where days begin and end at other times, so does the grace of a receipt.
+    let Decision { mut events, .. } = put;
+    events.push(Event::ReceiptsJudged(RuleScope::Location(id)));
+    Ok(Decision {
+        events,
+        reply: Reply::Catalog,
+        shock_cause: Some(ShockCause::Rule),
+    })
 }
 
 pub(crate) fn put_region(state: &State, region: &Region) -> Result<Decision, EngineError> {
@@ -232,7 +242,7 @@ pub(crate) fn put_rule(
                 .iter()
                 .skip(1)
                 .any(|known| *known == rule);
-            if !known && state.position_rules.len() > MAX_RULES {
+            if !known && state.free_rule(state.position_id(item, location)).is_none() {
                 return Err(EngineError::Full {
                     what: "the table of rules",
                     limit: MAX_RULES as u64,
@@ -240,7 +250,14 @@ pub(crate) fn put_rule(
             }
         }
     }
+    let before = match scope {
+        RuleScope::Location(location) => state.location_rule(location),
+        RuleScope::Position(item, location) => state.rule_at(item, location),
+    };
     draft.events.push(Event::RulePut(scope, rule));
+    if before.late_grace != rule.late_grace {
+        draft.events.push(Event::ReceiptsJudged(scope));
+    }
     Ok(Decision {
         events: draft.events,
         reply: Reply::Catalog,

@@ -15,9 +15,9 @@ pub(crate) fn date_range(wanted: &[Wanted]) -> (UtcMillis, UtcMillis) {
     (start, latest.unwrap_or(start).max(start))
 }
 
-/// A line that says no latest time goes with the order; one that does is not shipped later.
+/// A line that names no latest time goes with the order; one that does is not shipped later.
 pub(crate) fn too_late(line: &Wanted, date: UtcMillis) -> bool {
-    line.latest > line.ship_time && date > line.latest
+    line.names_latest && date > line.latest
 }
 
 pub(crate) fn ship_complete(

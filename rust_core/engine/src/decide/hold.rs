@@ -19,7 +19,9 @@ pub(crate) struct Wanted {
     pub item: ItemId,
     pub quantity: Units,
     pub ship_time: UtcMillis,
+    /// The ship time where the request names no latest one.
     pub latest: UtcMillis,
+    pub names_latest: bool,
 }
 
 /// What was found for a line.

@@ -13,13 +13,13 @@
 
 use smallvec::SmallVec;
 
-use super::supply::{check_on_hand, current};
-use super::{Decision, Draft, Scratch, check_location, happened_at};
+use super::supply::{check_on_hand, current, movement};
+use super::{Decision, Draft, Lens, Scratch, check_happened, check_location};
 use crate::catalog_types::StockStatus;
 use crate::command::{Extend, Fulfil, FulfilLine, Release};
 use crate::event::{Event, MoveKind, ShockCause};
 use crate::ids::{PositionId, ReservationId, Units, UtcMillis};
-use crate::limits::MAX_LINES;
+use crate::limits::MAX_PARTS;
 use crate::refusal::{EngineError, Refusal};
 use crate::reply::{Reply, ReservationState, StepReply};
 use crate::reservations::Reservation;
@@ -29,10 +29,13 @@ use crate::state::State;
 fn open(state: &State, id: ReservationId) -> Result<Result<&Reservation, Decision>, EngineError> {
     match state.reservations.get(id) {
         Some(reservation) => Ok(Ok(reservation)),
+        None if state.lapsed.contains(id) => {
+            Ok(Err(refused(Refusal::Expired, ReservationState::Expired)))
+        }
         // Finished reservations have left memory; what became of them stands in the journal.
         None if state.was_made(id) => Ok(Err(refused(
             Refusal::WrongState,
-            ReservationState::Released,
+            ReservationState::Finished,
         ))),
         None => Err(EngineError::UnknownReservation(id.0)),
     }
@@ -87,6 +90,8 @@ pub(crate) fn extend(state: &State, extend: &Extend) -> Result<Decision, EngineE
     {
         return Ok(refused(Refusal::HoldLife, ReservationState::Held));
     }
+    // To extend never takes away: who asks for less than is left keeps what is left.
+    let expires_at = expires_at.max(reservation.expires_at());
     Ok(Decision {
         events: SmallVec::from_buf([Event::Extended(extend.reservation, expires_at)]),
         reply: done(ReservationState::Held, expires_at, false),
@@ -103,8 +108,8 @@ pub(crate) fn confirm(state: &State, id: ReservationId) -> Result<Decision, Engi
         // A live hold is not checked again: its stock is already taken.
         ReservationState::Held => (Event::Confirmed(id), false),
         ReservationState::Expired => match reacquire(state, reservation) {
-            Some(ship_times) => (Event::Reacquired(id, ship_times), true),
-            None => return Ok(refused(Refusal::Expired, ReservationState::Expired)),
+            Ok(ship_times) => (Event::Reacquired(id, ship_times), true),
+            Err(refusal) => return Ok(refused(refusal, ReservationState::Expired)),
         },
         _ => return Ok(wrong_state(reservation)),
     };
@@ -116,7 +121,11 @@ pub(crate) fn confirm(state: &State, id: ReservationId) -> Result<Decision, Engi
 }
 
 /// Ship times at which an expired hold's lines can all be taken again; a time that has passed becomes now.
-fn reacquire(state: &State, reservation: &Reservation) -> Option<SmallVec<[UtcMillis; 1]>> {
+fn reacquire(
+    state: &State,
+    reservation: &Reservation,
+) -> Result<SmallVec<[UtcMillis; 1]>, Refusal> {
+    let lens = Lens { state, rule: None };
     let mut scratch = Scratch::default();
     let mut ship_times = SmallVec::new();
     for line in reservation.lines() {
@@ -126,16 +135,19 @@ fn reacquire(state: &State, reservation: &Reservation) -> Option<SmallVec<[UtcMi
             continue;
         }
         if scratch.available(state, line.position, ship_time) < line.open {
-            return None;
+            return Err(Refusal::Expired);
+        }
+        if !lens.has_room(&scratch, line.position) {
+            return Err(Refusal::Limit);
         }
         scratch.take(line.position, line.open, ship_time);
     }
-    Some(ship_times)
+    Ok(ship_times)
 }
 
 pub(crate) fn fulfil(state: &State, fulfil: &Fulfil) -> Result<Decision, EngineError> {
     check_line_count(fulfil.lines.len())?;
-    let at = happened_at(state, fulfil.happened_at)?;
+    check_happened(state, fulfil.happened_at)?;
     for line in &fulfil.lines {
         if let Some(location) = line.location {
             check_location(state, location)?;
@@ -176,27 +188,28 @@ pub(crate) fn fulfil(state: &State, fulfil: &Fulfil) -> Result<Decision, EngineE
             None => promised,
             Some(location) => draft.position(state, state.position(promised).item(), location)?,
         };
+        let moved = movement(
+            state,
+            (from, StockStatus::Unrestricted),
+            -line.quantity.balance(),
+            MoveKind::Fulfilled,
+            fulfil.happened_at,
+            Some(fulfil.reservation),
+        );
         match left.iter_mut().find(|(position, _)| *position == from) {
-            Some((_, units)) => *units += line.quantity.balance(),
-            None => left.push((from, line.quantity.balance())),
+            Some((_, units)) => *units += moved.units,
+            None => left.push((from, moved.units)),
         }
         draft.events.push(Event::Fulfilled(
             fulfil.reservation,
             line.line,
             line.quantity,
         ));
-        draft.events.push(Event::Moved {
-            position: from,
-            status: StockStatus::Unrestricted,
-            delta: -line.quantity.balance(),
-            kind: MoveKind::Fulfilled,
-            at,
-            reservation: Some(fulfil.reservation),
-        });
+        draft.events.push(moved.event);
     }
     for (position, units) in left {
         let (on_hand, _) = current(state, position, StockStatus::Unrestricted);
-        check_on_hand(on_hand, -units)?;
+        check_on_hand(on_hand, units)?;
     }
     let after = state_after(reservation, &asked, ReservationState::Fulfilled);
     Ok(Decision {
@@ -243,13 +256,13 @@ pub(crate) fn release(state: &State, release: &Release) -> Result<Decision, Engi
 }
 
 fn check_line_count(lines: usize) -> Result<(), EngineError> {
-    if lines <= MAX_LINES {
+    if lines <= MAX_PARTS {
         return Ok(());
     }
     Err(EngineError::InvalidArgument {
         field: "lines",
         value: format!("{lines} lines"),
-        rule: "at most 256 are allowed",
+        rule: "at most 1024 are allowed: a reservation has no more",
     })
 }
 

@@ -1,11 +1,13 @@
 //! A position at its limit of planned movements, which tests lower so that they can reach it.
 
-use crate::catalog_types::{Item, Location, LocationKind, ReceiptKind, StockStatus};
+use crate::catalog_types::{
+    Item, Location, LocationKind, ReceiptKind, RuleScope, StockStatus, SupplyRule,
+};
 use crate::command::*;
 use crate::ids::{ItemId, LocationId, Units, UtcMillis};
-use crate::limits::{MAX_ENTRIES_PER_POSITION, MAX_LINES};
-use crate::refusal::Refusal;
-use crate::reply::{Outcome, Reply};
+use crate::limits::{MAX_ENTRIES_PER_POSITION, MAX_LINES, MAX_RULES};
+use crate::refusal::{EngineError, Refusal};
+use crate::reply::{HoldReply, Outcome, Reply, ReservationState};
 use crate::state::{Settings, State};
 
 const NOW: UtcMillis = UtcMillis::new(1_000);
@@ -134,6 +136,128 @@ fn a_position_with_room_for_one_takes_one() {
     };
     let refusals: Vec<_> = hold.lines.iter().map(|line| line.refusal).collect();
     assert_eq!(refusals, [None, Some(Refusal::Limit)]);
+}
+
+fn rule(item: u32, hours: usize) -> Command {
+    let rule = SupplyRule {
+        horizon_ms: (hours as i64 + 1) * 3_600_000,
+        ..SupplyRule::default()
+    };
+    Command::PutRule(RuleScope::Position(ItemId(item), LOCATION), rule)
+}
+
+/// The table of rules is full of those that are followed, not of those that once were.
+#[test]
+fn a_rule_that_nobody_follows_makes_room() {
+    let mut state = State::new(Settings::default());
+    for n in 0..=MAX_RULES {
+        say(
+            &mut state,
+            &Command::PutItem(Item {
+                name: format!("item-{n}").into(),
+                base_unit: "each".into(),
+                units: vec![],
+            }),
+        );
+    }
+    say(
+        &mut state,
+        &Command::PutLocation(Location {
+            name: "ams1".into(),
+            time_zone: "".into(),
+            day_offsets: vec![],
+            kind: LocationKind::Dc,
+        }),
+    );
+    // One position that changes its mind for ever needs one place.
+    for n in 0..3 * MAX_RULES {
+        say(&mut state, &rule(0, n));
+    }
+    assert!(state.position_rules.len() <= MAX_RULES + 1);
+    for n in 1..MAX_RULES {
+        say(&mut state, &rule(n as u32, 1_000 + n));
+    }
+    let another = rule(MAX_RULES as u32, 9_000);
+    let refused = state.step(Meta::default(), &another, NOW, &mut |_| {});
+    assert!(
+        matches!(refused, Err(EngineError::Full { .. })),
+        "{refused:?}"
+    );
+    // Every position still follows its own.
+    for n in 1..MAX_RULES {
+        let position = state.position(
+            state
+                .position_id(ItemId(n as u32), LOCATION)
+                .expect("it has a rule"),
+        );
+        let hours = state.rule_of(position).horizon_ms / 3_600_000;
+        assert_eq!(hours, 1_001 + n as i64);
+    }
+    // A rule that is there can be followed, and one's own can be replaced.
+    say(&mut state, &rule(MAX_RULES as u32, 1_001));
+    say(&mut state, &rule(2, 9_000));
+    assert_eq!(state.reconcile(), []);
+}
+
+/// What others planned while a hold was out leaves no room for it, though its stock is there.
+#[test]
+fn a_full_position_takes_no_expired_hold_again() {
+    let mut state = full();
+    let release = |state: &mut State, line: u32| {
+        let reply = say(
+            state,
+            &Command::Release(Release {
+                reservation: crate::ids::ReservationId(1),
+                lines: [(line, units(1))].into_iter().collect(),
+            }),
+        );
+        assert!(matches!(reply, Reply::Step(step) if step.refusal.is_none()));
+    };
+    release(&mut state, 0);
+    let hold = Command::Reserve(Reserve {
+        lines: [ReserveLine {
+            item: ITEM,
+            location: LOCATION,
+            quantity: units(1),
+            ship_time: None,
+            latest: None,
+        }]
+        .into_iter()
+        .collect(),
+        terms: HoldTerms {
+            expires_in_ms: Some(1),
+            ..HoldTerms::default()
+        },
+    });
+    let Reply::Hold(HoldReply {
+        reservation: Some(id),
+        ..
+    }) = say(&mut state, &hold)
+    else {
+        panic!("not held");
+    };
+    let later = NOW.plus(1);
+    state.advance(later, &mut |_| {});
+    let at_later = |state: &mut State, command: &Command| {
+        let answer = state.step(Meta::default(), command, later, &mut |_| {});
+        answer.expect("the command makes sense").reply
+    };
+    let Reply::Hold(other) = at_later(&mut state, &reserve(1..2, FillPolicy::AllOrNone)) else {
+        panic!("not a hold");
+    };
+    assert_eq!(other.outcome, Outcome::Full);
+    let confirm = Command::Confirm(id);
+    let Reply::Step(step) = at_later(&mut state, &confirm) else {
+        panic!("not a step");
+    };
+    assert_eq!(step.refusal, Some(Refusal::Limit));
+    assert_eq!(step.state, ReservationState::Expired);
+    release(&mut state, 1);
+    let Reply::Step(step) = at_later(&mut state, &confirm) else {
+        panic!("not a step");
+    };
+    assert_eq!((step.refusal, step.reacquired), (None, true));
+    assert_eq!(state.reconcile(), []);
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Receipts: planned, changed, come, cancelled.
 
-use super::supply::{check_on_hand, check_quantity, no_room, refused, reply};
-use super::{Decision, Draft, check_future, check_name, happened_at};
+use super::supply::{check_on_hand, check_quantity, movement, no_room, refused, reply};
+use super::{Decision, Draft, check_future, check_happened, check_name};
 use crate::command::{ArrivalSpread, CancelReceipt, ChangeReceipt, Due, Receive, ScheduleReceipt};
 use crate::event::{Event, MoveKind, ReceiptPlan, ShockCause};
-use crate::ids::{LocationId, ReceiptNo, Units, UtcMillis};
+use crate::ids::{ItemId, LocationId, ReceiptNo, Units, UtcMillis};
 use crate::receipts::Receipt;
 use crate::refusal::{EngineError, Refusal};
 use crate::reply::{Reply, SupplyReply};
@@ -44,6 +44,18 @@ fn spread_of(
     Ok((spread.late, spread.yield_ppm))
 }
 
+/// What follows at once from a plan whose time and grace have passed: it counts for nothing, and so mends nothing.
+pub(super) fn overdue_at_once(
+    state: &State,
+    no: ReceiptNo,
+    (item, location): (ItemId, LocationId),
+    plan: &ReceiptPlan,
+) -> Option<Event> {
+    let grace = state.rule_at(item, location).late_grace;
+    let overdue_at = state.overdue_at(location, plan.counts_from, grace);
+    (overdue_at <= state.now()).then_some(Event::ReceiptOverdue(no))
+}
+
 pub(crate) fn schedule(state: &State, receipt: &ScheduleReceipt) -> Result<Decision, EngineError> {
     check_name("receipt_id", &receipt.receipt)?;
     check_quantity(receipt.quantity)?;
@@ -68,18 +80,23 @@ pub(crate) fn schedule(state: &State, receipt: &ScheduleReceipt) -> Result<Decis
     if let Some(refused) = no_room(state, id, on_hand, version)? {
         return Ok(refused);
     }
+    let no = ReceiptNo(state.receipts.next_no);
+    let plan = ReceiptPlan {
+        open: receipt.quantity,
+        due,
+        counts_from,
+        yield_ppm,
+    };
+    let place = (receipt.item, receipt.location);
+    let overdue = overdue_at_once(state, no, place, &plan);
     draft.events.push(Event::ReceiptScheduled {
-        no: ReceiptNo(state.receipts.next_no),
+        no,
         name: receipt.receipt.clone(),
         position: id,
         kind: receipt.kind,
-        plan: ReceiptPlan {
-            open: receipt.quantity,
-            due,
-            counts_from,
-            yield_ppm,
-        },
+        plan,
     });
+    draft.events.extend(overdue);
     let reply = SupplyReply {
         receipt_revision: 1,
         receipt_open: receipt.quantity,
@@ -151,15 +168,23 @@ pub(crate) fn change(state: &State, change: &ChangeReceipt) -> Result<Decision, 
         ShockCause::ReceiptCut
     };
     let reply = receipt_reply(state, receipt, receipt.revision + 1, plan.open);
+    let position = state.position(receipt.position);
+    let place = (position.item(), position.location());
+    // One that stays where it was stays what it was: overdue or not yet.
+    let moved = plan.counts_from != receipt.counts_from;
+    let overdue = moved.then(|| overdue_at_once(state, no, place, &plan));
     Ok(Decision {
-        events: [Event::ReceiptChanged(no, plan)].into_iter().collect(),
+        events: [Event::ReceiptChanged(no, plan)]
+            .into_iter()
+            .chain(overdue.flatten())
+            .collect(),
         reply: Reply::Supply(reply),
         shock_cause: Some(cause),
     })
 }
 
 pub(crate) fn receive(state: &State, receive: &Receive) -> Result<Decision, EngineError> {
-    let at = happened_at(state, receive.happened_at)?;
+    check_happened(state, receive.happened_at)?;
     let (no, receipt) = find(state, &receive.receipt)?;
     // Nothing may come at last: then the receipt is only closed.
     if !(receive.quantity.is_zero() && receive.last) {
@@ -167,21 +192,22 @@ pub(crate) fn receive(state: &State, receive: &Receive) -> Result<Decision, Engi
     }
     let position = state.position(receipt.position);
     let on_hand = position.on_hand(receive.status);
-    let after = check_on_hand(on_hand, receive.quantity.balance())?;
+    let moved = movement(
+        state,
+        (receipt.position, receive.status),
+        receive.quantity.balance(),
+        MoveKind::Received,
+        receive.happened_at,
+        None,
+    );
+    let after = check_on_hand(on_hand, moved.units)?;
     let open = receipt.open.saturating_sub(receive.quantity);
     let closed = receive.last || open.is_zero();
     let mut draft = Draft::default();
     let mut version = position.version();
     if !receive.quantity.is_zero() {
-        draft.events.push(Event::Moved {
-            position: receipt.position,
-            status: receive.status,
-            delta: receive.quantity.balance(),
-            kind: MoveKind::Received,
-            at,
-            reservation: None,
-        });
-        version += 1;
+        version += moved.versions;
+        draft.events.push(moved.event);
     }
     let open = if closed { Units::ZERO } else { open };
     draft.events.push(if closed {

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::hold::{Found, Part, Wanted};
+use super::split::Split;
 use super::{Lens, Scratch, time_refusal};
 use crate::command::SourcingPolicy;
 use crate::ids::{LocationId, Units, UtcMillis};
@@ -148,21 +149,26 @@ fn source_line(
     let offers = offers(request, candidates, scratch, line);
     let open = |offer: &&Offer| used.len() < max_packages || used.contains(&offer.part.location);
     let allowed: SmallVec<[Offer; 8]> = offers.iter().filter(open).copied().collect();
-    let packages_left = max_packages.saturating_sub(used.len());
+    let split = request.min_split.map(|least| Split {
+        offers: &allowed,
+        used,
+        packages: max_packages.saturating_sub(used.len()),
+        smallest: least.get().max(1),
+    });
     let mut parts = whole_line(request, scratch, &allowed, line);
-    let whole = !parts.is_empty();
-    if !whole && let Some(min_split) = request.min_split {
-        parts = split_line(&allowed, used, packages_left, line.quantity, min_split);
+    if parts.is_empty()
+        && let Some(split) = &split
+    {
+        parts = split.whole(line.quantity);
     }
-    let held: u64 = parts.iter().map(|part| part.quantity.get()).sum();
-    if !whole && held < line.quantity.get() {
-        if let Some(later) = later_line(request, scratch, &allowed, line) {
-            parts = SmallVec::from_buf([later]);
-        } else if !request.partial {
-            parts.clear();
-        } else if request.min_split.is_none() {
-            parts = best_offer(&allowed).into_iter().collect();
-        }
+    if parts.is_empty() {
+        let later = later_line(request, scratch, &allowed, line);
+        parts = match (later, &split) {
+            (Some(later), _) => SmallVec::from_buf([later]),
+            (None, _) if !request.partial => SmallVec::new(),
+            (None, Some(split)) => split.most(line.quantity),
+            (None, None) => best_offer(&allowed).into_iter().collect(),
+        };
     }
     let held: u64 = parts.iter().map(|part| part.quantity.get()).sum();
     let short = held < line.quantity.get();
@@ -175,8 +181,8 @@ fn source_line(
 
 /// What one location could give to a line at its wanted time.
 #[derive(Clone, Copy)]
-struct Offer {
-    part: Part,
+pub(super) struct Offer {
+    pub part: Part,
 }
 
 fn offers(
@@ -255,43 +261,6 @@ fn dated(request: &Request<'_>, scratch: &Scratch, offer: &Offer, line: &Wanted)
             ship_time: at,
             ..offer.part
         })
-}
-
-/// Parts of at least `min_split` from several locations in order; what is left over is never a smaller part.
-fn split_line(
-    allowed: &[Offer],
-    used: &[LocationId],
-    packages_left: usize,
-    quantity: Units,
-    min_split: Units,
-) -> SmallVec<[Part; 1]> {
-    let smallest = min_split.get().max(1);
-    let mut left = quantity.get();
-    let mut packages = packages_left;
-    let mut parts = SmallVec::new();
-    for offer in allowed {
-        let new_package = !used.contains(&offer.part.location);
-        if left == 0 || (new_package && packages == 0) {
-            continue;
-        }
-        let mut take = offer.part.quantity.get().min(left);
-        if left > take && left - take < smallest {
-            take = left - smallest.min(left);
-        }
-        if take < smallest {
-            continue;
-        }
-        let Some(units) = Units::new(take) else {
-            continue;
-        };
-        parts.push(Part {
-            quantity: units,
-            ..offer.part
-        });
-        left -= take;
-        packages -= usize::from(new_package);
-    }
-    parts
 }
 
 /// The location that can give most; the first of equals.

@@ -1,10 +1,11 @@
 //! Facts about stock on hand. Never refused for balance.
 
-use super::{Decision, Draft, check_future, check_name, happened_at};
+use super::receipts::overdue_at_once;
+use super::{Decision, Draft, check_future, check_happened, check_name};
 use crate::catalog_types::{ReceiptKind, StockStatus};
 use crate::command::{AdjustOnHand, AdjustReason, MoveStatus, Return, SetOnHand, Transfer};
 use crate::event::{Event, MoveKind, ReceiptPlan, ShockCause};
-use crate::ids::{PositionId, ReceiptNo, Units, UtcMillis};
+use crate::ids::{PositionId, ReceiptNo, ReservationId, Units, UtcMillis};
 use crate::limits::{
     COUNT_LOOKBACK_MS, MAX_ENTRIES_PER_POSITION, MAX_ON_HAND, MAX_QUANTITY, MAX_RECEIPTS,
 };
@@ -39,14 +40,56 @@ pub(super) fn refused(on_hand: i64, version: u64, refusal: Refusal) -> Decision 
     }))
 }
 
-fn moved(id: PositionId, status: StockStatus, delta: i64, kind: MoveKind, at: UtcMillis) -> Event {
-    Event::Moved {
-        position: id,
-        status,
-        delta,
-        kind,
-        at,
-        reservation: None,
+/// A movement of stock as it is to be journaled, and what it does to the stock that is known.
+pub(super) struct Movement {
+    pub event: Event,
+    /// Units by which it changes what is on hand.
+    pub units: i64,
+    /// How far the position's version rises.
+    pub versions: u64,
+}
+
+/// What happened at or before the last count of its status is in the count already and changes nothing. A movement
+/// told without a time (`told`) happens now, after every count.
+pub(super) fn movement(
+    state: &State,
+    (position, status): (PositionId, StockStatus),
+    delta: i64,
+    kind: MoveKind,
+    told: Option<UtcMillis>,
+    reservation: Option<ReservationId>,
+) -> Movement {
+    let at = told.unwrap_or(state.now());
+    let counted = told.is_some_and(|at| {
+        let last = state.counts.last(position, status);
+        last.is_some_and(|last| at <= last)
+    });
+    if counted {
+        let event = Event::MovedBeforeCount {
+            position,
+            status,
+            delta,
+            kind,
+            at,
+            reservation,
+        };
+        return Movement {
+            event,
+            units: 0,
+            versions: 0,
+        };
+    }
+    Movement {
+        event: Event::Moved {
+            position,
+            status,
+            delta,
+            kind,
+            at,
+            reservation,
+        },
+        units: delta,
+        versions: 1,
     }
 }
 
@@ -83,6 +126,14 @@ pub(crate) fn set_on_hand(state: &State, count: &SetOnHand) -> Result<Decision, 
     if counted_at < oldest {
         return Err(too_old(oldest));
     }
+    if let Some(newer) = state.counts.last(id, count.status)
+        && counted_at < newer
+    {
+        return Err(EngineError::CountOvertaken {
+            counted_at_ms: counted_at.get(),
+            newer_ms: newer.get(),
+        });
+    }
     let conflict = count
         .expected_on_hand
         .is_some_and(|expected| expected != on_hand)
@@ -97,7 +148,7 @@ pub(crate) fn set_on_hand(state: &State, count: &SetOnHand) -> Result<Decision, 
         .since(id, count.status, counted_at)
         .map_err(too_old)?;
     let after = check_on_hand(count.quantity.balance(), since)?;
-    draft.events.push(Event::Counted {
+    draft.events.push(Event::CountTaken {
         position: id,
         status: count.status,
         counted: count.quantity,
@@ -115,7 +166,7 @@ pub(crate) fn adjust_on_hand(
     state: &State,
     adjust: &AdjustOnHand,
 ) -> Result<Decision, EngineError> {
-    let at = happened_at(state, adjust.happened_at)?;
+    check_happened(state, adjust.happened_at)?;
     if adjust.delta == 0 || adjust.delta.unsigned_abs() > MAX_QUANTITY {
         return Err(EngineError::InvalidArgument {
             field: "delta",
@@ -137,7 +188,6 @@ pub(crate) fn adjust_on_hand(
     let mut draft = Draft::default();
     let id = draft.position(state, adjust.item, adjust.location)?;
     let (on_hand, version) = current(state, id, adjust.status);
-    let after = check_on_hand(on_hand, adjust.delta)?;
     let kind = match adjust.reason {
         AdjustReason::Sale => MoveKind::Sale,
         AdjustReason::Loss => MoveKind::Loss,
@@ -145,18 +195,19 @@ pub(crate) fn adjust_on_hand(
         AdjustReason::Found => MoveKind::Found,
         AdjustReason::Correction => MoveKind::Correction,
     };
-    draft
-        .events
-        .push(moved(id, adjust.status, adjust.delta, kind, at));
+    let told = adjust.happened_at;
+    let moved = movement(state, (id, adjust.status), adjust.delta, kind, told, None);
+    let after = check_on_hand(on_hand, moved.units)?;
+    draft.events.push(moved.event);
     Ok(Decision {
         events: draft.events,
-        reply: Reply::Supply(reply(after, version + 1)),
+        reply: Reply::Supply(reply(after, version + moved.versions)),
         shock_cause: Some(ShockCause::Issue),
     })
 }
 
 pub(crate) fn move_status(state: &State, change: &MoveStatus) -> Result<Decision, EngineError> {
-    let at = happened_at(state, change.happened_at)?;
+    check_happened(state, change.happened_at)?;
     check_quantity(change.quantity)?;
     if change.from == change.to {
         return Err(EngineError::InvalidArgument {
@@ -170,23 +221,23 @@ pub(crate) fn move_status(state: &State, change: &MoveStatus) -> Result<Decision
     let (from, version) = current(state, id, change.from);
     let (to, _) = current(state, id, change.to);
     let units = change.quantity.balance();
-    check_on_hand(from, -units)?;
-    let after = check_on_hand(to, units)?;
-    draft
-        .events
-        .push(moved(id, change.from, -units, MoveKind::StatusChange, at));
-    draft
-        .events
-        .push(moved(id, change.to, units, MoveKind::StatusChange, at));
+    let (kind, told) = (MoveKind::StatusChange, change.happened_at);
+    let out = movement(state, (id, change.from), -units, kind, told, None);
+    let back = movement(state, (id, change.to), units, kind, told, None);
+    check_on_hand(from, out.units)?;
+    let after = check_on_hand(to, back.units)?;
+    draft.events.push(out.event);
+    draft.events.push(back.event);
+    let version = version + out.versions + back.versions;
     Ok(Decision {
         events: draft.events,
-        reply: Reply::Supply(reply(after, version + 2)),
+        reply: Reply::Supply(reply(after, version)),
         shock_cause: Some(ShockCause::Status),
     })
 }
 
 pub(crate) fn return_stock(state: &State, back: &Return) -> Result<Decision, EngineError> {
-    let at = happened_at(state, back.happened_at)?;
+    check_happened(state, back.happened_at)?;
     check_quantity(back.quantity)?;
     if let Some(id) = back.reservation.filter(|id| !state.was_made(*id)) {
         return Err(EngineError::UnknownReservation(id.0));
@@ -194,24 +245,25 @@ pub(crate) fn return_stock(state: &State, back: &Return) -> Result<Decision, Eng
     let mut draft = Draft::default();
     let id = draft.position(state, back.item, back.location)?;
     let (on_hand, version) = current(state, id, back.status);
-    let after = check_on_hand(on_hand, back.quantity.balance())?;
-    draft.events.push(Event::Moved {
-        position: id,
-        status: back.status,
-        delta: back.quantity.balance(),
-        kind: MoveKind::Returned,
-        at,
-        reservation: back.reservation,
-    });
+    let moved = movement(
+        state,
+        (id, back.status),
+        back.quantity.balance(),
+        MoveKind::Returned,
+        back.happened_at,
+        back.reservation,
+    );
+    let after = check_on_hand(on_hand, moved.units)?;
+    draft.events.push(moved.event);
     Ok(Decision {
         events: draft.events,
-        reply: Reply::Supply(reply(after, version + 1)),
+        reply: Reply::Supply(reply(after, version + moved.versions)),
         shock_cause: Some(ShockCause::Count),
     })
 }
 
 pub(crate) fn transfer(state: &State, transfer: &Transfer) -> Result<Decision, EngineError> {
-    let at = happened_at(state, transfer.happened_at)?;
+    check_happened(state, transfer.happened_at)?;
     check_quantity(transfer.quantity)?;
     check_name("receipt_id", &transfer.receipt)?;
     check_future(state, "due_time_ms", transfer.due)?;
@@ -236,31 +288,36 @@ pub(crate) fn transfer(state: &State, transfer: &Transfer) -> Result<Decision, E
     if let Some(refused) = no_room(state, to, on_hand, version)? {
         return Ok(refused);
     }
-    let after = check_on_hand(on_hand, -transfer.quantity.balance())?;
-    let delta = -transfer.quantity.balance();
-    draft.events.push(moved(
-        from,
-        StockStatus::Unrestricted,
-        delta,
+    let moved = movement(
+        state,
+        (from, StockStatus::Unrestricted),
+        -transfer.quantity.balance(),
         MoveKind::Transferred,
-        at,
-    ));
+        transfer.happened_at,
+        None,
+    );
+    let after = check_on_hand(on_hand, moved.units)?;
+    draft.events.push(moved.event);
+    let no = ReceiptNo(state.receipts.next_no);
+    let plan = ReceiptPlan {
+        open: transfer.quantity,
+        due: transfer.due,
+        counts_from: transfer.due,
+        yield_ppm: 1_000_000,
+    };
+    let overdue = overdue_at_once(state, no, (transfer.item, transfer.to), &plan);
     draft.events.push(Event::ReceiptScheduled {
-        no: ReceiptNo(state.receipts.next_no),
+        no,
         name: transfer.receipt.clone(),
         position: to,
         kind: ReceiptKind::Transfer,
-        plan: ReceiptPlan {
-            open: transfer.quantity,
-            due: transfer.due,
-            counts_from: transfer.due,
-            yield_ppm: 1_000_000,
-        },
+        plan,
     });
+    draft.events.extend(overdue);
     let reply = SupplyReply {
         receipt_revision: 1,
         receipt_open: transfer.quantity,
-        ..reply(after, version + 1)
+        ..reply(after, version + moved.versions)
     };
     Ok(Decision {
         events: draft.events,

@@ -54,6 +54,7 @@ pub(crate) fn wanted_line(
     if ship_time > state.now() {
         check_future(state, "ship_time_ms", ship_time)?;
     }
+    let names_latest = latest.is_some();
     let latest = latest.unwrap_or(ship_time);
     if latest < ship_time {
         return Err(EngineError::InvalidArgument {
@@ -68,6 +69,7 @@ pub(crate) fn wanted_line(
         quantity,
         ship_time,
         latest,
+        names_latest,
     })
 }
 

@@ -33,6 +33,10 @@ fn error(error: &EngineError) -> String {
             let since = UtcMillis::new(*kept_since_ms);
             format!("error COUNT_TOO_OLD since {}", time_text(since))
         }
+        EngineError::CountOvertaken { newer_ms, .. } => {
+            let newer = UtcMillis::new(*newer_ms);
+            format!("error COUNT_TOO_OLD after {}", time_text(newer))
+        }
         other => format!("error {}", other.code()),
     }
 }
@@ -54,11 +58,23 @@ impl World {
     }
 
     pub fn answer(&self, answer: &Answer) -> String {
-        let again = if answer.replayed { "again " } else { "" };
+        let duplicate = answer.reply == Reply::Duplicate;
+        assert!(
+            !duplicate || answer.replayed,
+            "a duplicate has been there before"
+        );
+        let again = match answer.replayed && !duplicate {
+            true => "again ",
+            false => "",
+        };
         again.to_owned()
             + &match &answer.reply {
                 Reply::Hold(hold) => self.hold(hold),
                 Reply::Step(step) => step_text(step),
+                Reply::StepWithShocks(step, shocks) => {
+                    let shocks = shocks.iter().map(|shock| format!(" shock s{}", shock.0));
+                    step_text(step) + &shocks.collect::<String>()
+                }
                 Reply::Supply(supply) => supply_text(supply),
                 Reply::Catalog => "ok".to_owned(),
                 Reply::Duplicate => "duplicate".to_owned(),
@@ -208,7 +224,7 @@ impl World {
         let text = events.map(|(at, event)| {
             let what = match event {
                 Event::Expired(id) => format!("expired r{}", id.0),
-                Event::Forgotten(id) => format!("forgotten r{}", id.0),
+                Event::Lapsed(id) => format!("forgotten r{}", id.0),
                 Event::ReceiptOverdue(no) => format!("overdue receipt {}", no.0),
                 Event::ShockRaised {
                     shock, shortfall, ..
@@ -345,7 +361,12 @@ impl World {
 
 fn step_text(step: &StepReply) -> String {
     if let Some(why) = step.refusal {
-        return format!("refused {}", refusal(why));
+        let finished = step.state == ReservationState::Finished;
+        return format!(
+            "refused {}{}",
+            refusal(why),
+            if finished { " (finished)" } else { "" }
+        );
     }
     let mut text = format!("{:?}", step.state).to_lowercase();
     if step.state == ReservationState::Held {

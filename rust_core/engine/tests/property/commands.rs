@@ -81,7 +81,7 @@ pub enum Action {
     Reserve {
         lines: Vec<((u32, u32), u64, i64)>,
         fill: FillPolicy,
-        latest_ms: i64,
+        latest_ms: Option<i64>,
         life_ms: Option<i64>,
         customer: bool,
         confirm: bool,
@@ -90,7 +90,7 @@ pub enum Action {
         lines: Vec<(u32, u64, i64)>,
         fill: FillPolicy,
         sourcing: SourcingPolicy,
-        latest_ms: i64,
+        latest_ms: Option<i64>,
         split: Option<u64>,
         packages: Option<u32>,
     },
@@ -209,9 +209,9 @@ fn promises() -> impl Strategy<Value = Action> {
     let part = || prop::option::of((0..3u32, 1..9u64));
     let life = prop::option::of(prop_oneof![4 => 1..90 * 60 * 1_000i64, 1 => 0..9 * 24 * HOUR_MS]);
     prop_oneof![
-        6 => (prop::collection::vec((at(), quantity(), ahead()), 1..4), fill(), ahead(), life, any::<bool>(), prop::bool::weighted(0.3))
+        6 => (prop::collection::vec((at(), quantity(), ahead()), 1..4), fill(), prop::option::of(ahead()), life, any::<bool>(), prop::bool::weighted(0.3))
             .prop_map(|(lines, fill, latest_ms, life_ms, customer, confirm)| Action::Reserve { lines, fill, latest_ms, life_ms, customer, confirm }),
-        4 => (prop::collection::vec((0..ITEMS, quantity(), ahead()), 1..4), fill(), sourcing(), ahead(), prop::option::of(1..5u64), prop::option::of(0..4u32))
+        4 => (prop::collection::vec((0..ITEMS, quantity(), ahead()), 1..4), fill(), sourcing(), prop::option::of(ahead()), prop::option::of(1..5u64), prop::option::of(0..4u32))
             .prop_map(|(lines, fill, sourcing, latest_ms, split, packages)| Action::Promise { lines, fill, sourcing, latest_ms, split, packages }),
         1 => (0..5u64, 1..9 * HOUR_MS).prop_map(|(back, life_ms)| Action::Extend { back, life_ms }),
         4 => (0..5u64).prop_map(|back| Action::Confirm { back }),
@@ -403,7 +403,7 @@ impl Action {
                         location,
                         quantity: units(quantity),
                         ship_time: Some(ship),
-                        latest: (latest_ms > 0).then(|| ship.plus(latest_ms)),
+                        latest: latest_ms.map(|ms| ship.plus(ms)),
                     }
                 };
                 Command::Reserve(Reserve {
@@ -431,7 +431,7 @@ impl Action {
                         item: ItemId(item),
                         quantity: units(quantity),
                         ship_time: Some(ship),
-                        latest: (latest_ms > 0).then(|| ship.plus(latest_ms)),
+                        latest: latest_ms.map(|ms| ship.plus(ms)),
                     }
                 };
                 Command::promise(Promise {

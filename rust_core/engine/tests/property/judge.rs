@@ -18,7 +18,7 @@ pub fn answer(oracle: &Oracle, settings: &Settings, command: &Command, answer: &
         (Command::Extend(extend), Reply::Step(step)) => {
             judge_extend(oracle, settings, extend, step)
         }
-        (Command::Fulfil(fulfil), Reply::Step(step)) => {
+        (Command::Fulfil(fulfil), Reply::Step(step) | Reply::StepWithShocks(step, _)) => {
             let lines: Vec<_> = fulfil
                 .lines
                 .iter()
@@ -26,7 +26,8 @@ pub fn answer(oracle: &Oracle, settings: &Settings, command: &Command, answer: &
                 .collect();
             let hold = oracle.holds.get(&fulfil.reservation);
             let good = |hold: &Hold| hold.state == ReservationState::Confirmed;
-            judge_taking(hold, &lines, good, step)
+            let gone = finished(oracle, fulfil.reservation);
+            judge_taking(hold.ok_or(gone), &lines, good, step)
         }
         (Command::Release(release), Reply::Step(step)) => {
             let lines: Vec<_> = release
@@ -35,7 +36,8 @@ pub fn answer(oracle: &Oracle, settings: &Settings, command: &Command, answer: &
                 .map(|(line, units)| (*line, units.get()))
                 .collect();
             let hold = oracle.holds.get(&release.reservation);
-            judge_taking(hold, &lines, binds, step)
+            let gone = finished(oracle, release.reservation);
+            judge_taking(hold.ok_or(gone), &lines, binds, step)
         }
         (_, Reply::Supply(supply)) => {
             prop_assert_eq!(supply.refusal, None, "facts are not refused: {:?}", command);
@@ -45,6 +47,14 @@ pub fn answer(oracle: &Oracle, settings: &Settings, command: &Command, answer: &
         other => Err(TestCaseError::fail(format!(
             "an answer of another kind: {other:?}"
         ))),
+    }
+}
+
+/// Why nothing can be done with a reservation that has left memory.
+fn finished(oracle: &Oracle, id: ReservationId) -> Refusal {
+    match oracle.lapsed.contains(&id) {
+        true => Refusal::Expired,
+        false => Refusal::WrongState,
     }
 }
 
@@ -87,9 +97,11 @@ pub fn error(oracle: &Oracle, settings: &Settings, command: &Command, clock: Utc
         // names of receipts that are open or not, and quantities of zero.
         Command::Promise(_) | Command::PutBuffer(..) | Command::PutRule(..) => true,
         Command::Return(_) => true,
-        Command::SetOnHand(count) => count
-            .counted_at
-            .is_none_or(|at| at <= oracle.now && clock <= oracle.now),
+        Command::SetOnHand(count) => count.counted_at.is_none_or(|at| {
+            let last = oracle.find(count.item, count.location);
+            let last = last.and_then(|place| oracle.last_count(place, count.status));
+            at <= oracle.now && clock <= oracle.now && last.is_none_or(|last| last <= at)
+        }),
         _ => false,
     };
     prop_assert!(!sensible, "refused as an error: {:?}", command);
@@ -352,6 +364,19 @@ fn judge_promise(oracle: &Oracle, promise: &Promise, hold: &HoldReply) -> Check 
     if promise.terms.fill == FillPolicy::ShipComplete {
         prop_assert!(dates.windows(2).all(|pair| pair[0] == pair[1]));
     }
+    if let ([line], [reply]) = (&promise.lines[..], &hold.lines[..]) {
+        let held: u64 = reply.parts.iter().map(|part| part.quantity.get()).sum();
+        let (most, asked) = (most_at_once(oracle, promise, line), line.quantity.get());
+        prop_assert!(
+            held == asked || most < asked,
+            "{} could be had of {:?}",
+            most,
+            reply
+        );
+        if promise.terms.fill == FillPolicy::Partial {
+            prop_assert!(held >= most, "{} could be had of {:?}", most, reply);
+        }
+    }
     if hold.outcome == Outcome::Refused
         && promise.lines.len() == 1
         && promise.max_packages != Some(0)
@@ -377,9 +402,39 @@ fn judge_promise(oracle: &Oracle, promise: &Promise, hold: &HoldReply) -> Check 
     Ok(())
 }
 
+/// The most of a line that can ship at its wanted time, over all sets of locations.
+fn most_at_once(oracle: &Oracle, promise: &Promise, line: &PromiseLine) -> u64 {
+    let ship = line.ship_time.expect("it is set");
+    let (smallest, locations) = match promise.min_split {
+        Some(least) => (least.get(), oracle.places.len()),
+        None => (1, 1),
+    };
+    let packages = promise.max_packages.map_or(locations, |most| most as usize);
+    let places = (0..oracle.places.len()).filter(|place| oracle.places[*place].0 == line.item);
+    let offers: Vec<u64> = places
+        .filter(|place| {
+            let rule = oracle.rule(Some(*place), oracle.places[*place].1);
+            ship >= oracle.now && ship <= oracle.now.plus(rule.horizon_ms)
+        })
+        .map(|place| oracle.available(place, ship, &[]))
+        .collect();
+    let of_set = |set: u32| {
+        let chosen = (0..offers.len()).filter(|n| set & (1 << n) != 0);
+        let chosen: Vec<u64> = chosen.map(|n| offers[n]).collect();
+        let least = smallest * chosen.len() as u64;
+        let whole = chosen.len() == 1 && chosen[0] >= line.quantity.get();
+        let fits = least <= line.quantity.get() && chosen.iter().all(|offer| *offer >= smallest);
+        match (whole || fits) && chosen.len() <= packages.min(locations) {
+            true => line.quantity.get().min(chosen.iter().sum()),
+            false => 0,
+        }
+    };
+    (0..1 << offers.len()).map(of_set).max().unwrap_or(0)
+}
+
 fn judge_confirm(oracle: &Oracle, id: ReservationId, step: &StepReply) -> Check {
     let (refusal, reacquired) = match oracle.holds.get(&id) {
-        None => (Some(Refusal::WrongState), false),
+        None => (Some(finished(oracle, id)), false),
         Some(hold) => match hold.state {
             ReservationState::Held => (None, false),
             ReservationState::Expired => {
@@ -411,17 +466,19 @@ fn judge_extend(oracle: &Oracle, settings: &Settings, extend: &Extend, step: &St
             (expires > last).then_some(Refusal::HoldLife)
         }
         Some((ReservationState::Expired, _)) => Some(Refusal::Expired),
-        _ => Some(Refusal::WrongState),
+        Some(_) => Some(Refusal::WrongState),
+        None => Some(finished(oracle, extend.reservation)),
     };
     prop_assert_eq!(step.refusal, refusal);
     if refusal.is_none() {
-        prop_assert_eq!(step.expires_at, expires);
+        let before = oracle.holds[&extend.reservation].expires_at;
+        prop_assert_eq!(step.expires_at, expires.max(before));
     }
     Ok(())
 }
 
 fn judge_taking(
-    hold: Option<&Hold>,
+    hold: Result<&Hold, Refusal>,
     lines: &[(u32, u64)],
     good: impl Fn(&Hold) -> bool,
     step: &StepReply,
@@ -432,10 +489,10 @@ fn judge_taking(
             .any(|(line, units)| *units > hold.lines[*line as usize].open)
     };
     let refusal = match hold {
-        None => Some(Refusal::WrongState),
-        Some(hold) if hold.state == ReservationState::Expired => Some(Refusal::Expired),
-        Some(hold) if !good(hold) => Some(Refusal::WrongState),
-        Some(hold) => over(hold).then_some(Refusal::OverOpenQuantity),
+        Err(gone) => Some(gone),
+        Ok(hold) if hold.state == ReservationState::Expired => Some(Refusal::Expired),
+        Ok(hold) if !good(hold) => Some(Refusal::WrongState),
+        Ok(hold) => over(hold).then_some(Refusal::OverOpenQuantity),
     };
     prop_assert_eq!(step.refusal, refusal);
     Ok(())

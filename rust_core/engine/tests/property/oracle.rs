@@ -1,6 +1,6 @@
 //! What must be true, worked out anew from the list of events by plain loops over definitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bespeak_engine::limits::DAY_MS;
 use bespeak_engine::*;
@@ -53,8 +53,11 @@ pub struct Oracle {
     pub receipts: BTreeMap<ReceiptNo, Receipt>,
     pub holds: BTreeMap<ReservationId, Hold>,
     moves: Vec<Movement>,
+    counts: BTreeMap<(usize, u8), UtcMillis>,
     pub shocks: BTreeMap<ShockId, usize>,
     pub made: u64,
+    /// Holds that ran out and can no longer be taken again.
+    pub lapsed: BTreeSet<ReservationId>,
 }
 
 impl Oracle {
@@ -91,13 +94,19 @@ impl Oracle {
                 let place = self.find(*item, *location).ok_or("no such position")?;
                 self.position_rules.insert(place, *rule);
             }
-            Event::Counted {
+            Event::CountTaken {
                 position,
                 status,
                 counted,
                 counted_at,
                 on_hand,
             } => {
+                let place = (position.index(), *status as u8);
+                let newer = self.counts.insert(place, *counted_at);
+                expect(
+                    newer.is_none_or(|newer| newer <= *counted_at),
+                    "a newer count was told before",
+                )?;
                 let later = self.moves.iter().filter(|one| {
                     one.position == position.index()
                         && one.status == *status
@@ -118,6 +127,12 @@ impl Oracle {
                 at,
                 ..
             } => {
+                // What is told of now comes after a count of now; what is told late may not lie before it.
+                expect(
+                    self.last_count(position.index(), *status)
+                        .is_none_or(|count| *at >= count),
+                    "the last count has it already",
+                )?;
                 *self
                     .stock
                     .entry((position.index(), *status as u8))
@@ -129,6 +144,16 @@ impl Oracle {
                     delta: *delta,
                 });
             }
+            Event::MovedBeforeCount {
+                position,
+                status,
+                at,
+                ..
+            } => expect(
+                self.last_count(position.index(), *status)
+                    .is_some_and(|count| *at <= count),
+                "no count has it",
+            )?,
             Event::ReceiptScheduled {
                 no,
                 position,
@@ -161,13 +186,28 @@ impl Oracle {
                 )?;
                 receipt.open = open.get();
             }
+            Event::ReceiptsJudged(scope) => {
+                for no in self.receipts.keys().copied().collect::<Vec<_>>() {
+                    let (item, location) = self.places[self.receipts[&no].position];
+                    let meant = match *scope {
+                        RuleScope::Location(at) => location == at,
+                        RuleScope::Position(of, at) => (item, location) == (of, at),
+                    };
+                    let overdue = self.overdue_at(&self.receipts[&no]) <= record.time;
+                    if let Some(receipt) = self.receipts.get_mut(&no).filter(|_| meant) {
+                        receipt.overdue = overdue;
+                    }
+                }
+            }
             Event::ReceiptClosed(no) => {
                 self.receipts.remove(no).ok_or("no such receipt")?;
             }
             Event::ReceiptOverdue(no) => {
                 let due = self.overdue_at(&self.receipts[no]);
+                // Planned for a time that has passed, it is overdue at once; time alone brings it exactly then.
+                let told = record.reply.is_some() && due <= record.time;
                 expect(
-                    record.time == due.max(self.now),
+                    told || record.time == due.max(self.now),
                     "it is overdue at another time",
                 )?;
                 self.receipts.get_mut(no).ok_or("no such receipt")?.overdue = true;
@@ -248,7 +288,8 @@ impl Oracle {
                 )?;
                 hold.state = ReservationState::Expired;
             }
-            Event::Forgotten(id) => {
+            Event::Lapsed(id) => {
+                self.lapsed.insert(*id);
                 let hold = self.holds.remove(id).ok_or("no such reservation")?;
                 expect(
                     hold.state == ReservationState::Expired,
@@ -288,6 +329,10 @@ impl Oracle {
 
     pub fn on_hand(&self, place: usize, status: StockStatus) -> i64 {
         self.stock.get(&(place, status as u8)).copied().unwrap_or(0)
+    }
+
+    pub fn last_count(&self, place: usize, status: StockStatus) -> Option<UtcMillis> {
+        self.counts.get(&(place, status as u8)).copied()
     }
 
     fn buffer(&self, place: usize) -> i64 {

@@ -135,9 +135,15 @@ impl Story {
     /// Everything that can be read, against the list of events.
     fn compare(&mut self) -> Check {
         let now = self.state.now();
+        let before = self.journal.len();
         let journal = &mut self.journal;
         self.state
             .advance(now, &mut |record| journal.push(record.clone()));
+        prop_assert_eq!(
+            self.journal.len(),
+            before,
+            "an answer left something that was due"
+        );
         let mut oracle = self.oracle()?;
         oracle.now = now;
         prop_assert_eq!(self.state.position_count(), oracle.places.len());
@@ -161,9 +167,10 @@ impl Story {
         }
         for (no, receipt) in &oracle.receipts {
             let late = oracle.overdue_at(receipt) <= now;
-            prop_assert!(
-                receipt.overdue || !late,
-                "{:?} is overdue and still counts",
+            prop_assert_eq!(
+                receipt.overdue,
+                late,
+                "{:?} counts when it should not, or not when it should",
                 no
             );
         }

@@ -209,3 +209,28 @@ fn days_follow_the_calendar_of_the_location() {
     assert_eq!(due("po-3"), "d3+22h59m59s999ms");
     world.verify();
 }
+
+/// The grace of a receipt ends with the day, so another calendar is another end.
+#[test]
+fn another_calendar_judges_receipts_anew() {
+    let mut world = World::new(Settings::default());
+    world.say("receipt po-1 5 tea ams1 due=d1+23h");
+    world.say("reserve 4 tea ams1 ship=d2 ; confirm");
+    let mut put = |at: &str, offset_s: i32| {
+        let due = world.say(&format!("advance {at}"));
+        let moved = world.step(Meta::default(), &location("ams1", &[(0, offset_s)]));
+        assert!(moved.is_ok(), "{moved:?}");
+        (due, world.say("shocks"), world.say("advance"))
+    };
+    let (nothing, none) = ("nothing".to_owned(), "none".to_owned());
+    // Two hours east, where that instant is the day after, it counts for a day more.
+    let late = "overdue receipt 1 at d2, shock s1 of 4 at d2".to_owned();
+    assert_eq!(put("d2+1h", 7_200), (late, none, nothing.clone()));
+    let short = "s2 Rule tea@ams1 short 4 until never risks [r1:0 of 4]".to_owned();
+    assert_eq!(
+        put("d2+2h", 0),
+        (nothing.clone(), short.clone(), nothing.clone())
+    );
+    assert_eq!(put("d2+3h", 0), (nothing.clone(), short, nothing));
+    world.verify();
+}

@@ -1,6 +1,8 @@
 //! A reservation's life: extend, confirm, fulfil, release.
 
-use crate::language::specify;
+use bespeak_engine::*;
+
+use crate::language::{World, specify};
 
 #[test]
 fn extend() {
@@ -17,11 +19,20 @@ at d0+15m
 check 9 tea ams1                          -> yes, available 9 by supply
 extend r1 10m                             -> refused EXPIRED
 
+== extending never shortens a hold
+count 9 tea ams1
+reserve 9 tea ams1 ; life=1h
+extend r1 10m                             -> held until d0+1h
+at d0+55m
+extend r1 5m                              -> held until d0+1h
+extend r1 5m1ms                           -> held until d0+1h1ms
+
 == its whole life is limited to 7 days
 count 9 tea ams1
 reserve 9 tea ams1 ; life=1d
 at d0+12h
 extend r1 6d12h                           -> held until d7
+extend r1 1h                              -> held until d7
 extend r1 6d12h1ms                        -> refused HOLD_LIFE
 extend r1 7d                              -> refused HOLD_LIFE
 at d7-1ms
@@ -35,7 +46,7 @@ reserve 3 tea ams1
 release r2
 extend r1 1m                              -> refused WRONG_STATE
 extend r1 7d                              -> refused WRONG_STATE
-extend r2 1m                              -> refused WRONG_STATE
+extend r2 1m                              -> refused WRONG_STATE (finished)
 extend r3 1m                              -> error UNKNOWN_RESERVATION
 extend r1 0ms                             -> error INVALID_ARGUMENT expires_in_ms
 extend r1 7d1ms                           -> error INVALID_ARGUMENT expires_in_ms
@@ -95,8 +106,25 @@ reserve 4 tea ams1
 at d0+1h15m-1ms
 confirm r1                                -> confirmed reacquired
 at d0+1h15m
-confirm r2                                -> refused WRONG_STATE
+confirm r2                                -> refused EXPIRED
 advance                                   -> nothing
+
+== a hold that ran out is known as expired for good, one that was fulfilled or released as finished
+count 9 tea ams1
+reserve 1 tea ams1
+reserve 2 tea ams1 ; confirm
+reserve 3 tea ams1
+fulfil r2
+release r3
+advance d9                                -> expired r1 at d0+15m, forgotten r1 at d0+1h15m
+extend r1 1m                              -> refused EXPIRED
+confirm r1                                -> refused EXPIRED
+fulfil r1                                 -> refused EXPIRED
+release r1                                -> refused EXPIRED
+extend r2 1m                              -> refused WRONG_STATE (finished)
+confirm r2                                -> refused WRONG_STATE (finished)
+fulfil r3                                 -> refused WRONG_STATE (finished)
+release r3                                -> refused WRONG_STATE (finished)
 
 == no reservation of this number was made
 confirm r1                                -> error UNKNOWN_RESERVATION
@@ -116,7 +144,7 @@ fulfil r1                                 -> fulfilled
 reservation r1                            -> finished
 position tea ams1                         -> 2/0/0 v3 held 0 confirmed 0 receipts 0
 check 2 tea ams1                          -> yes, available 2 by supply
-fulfil r1                                 -> refused WRONG_STATE
+fulfil r1                                 -> refused WRONG_STATE (finished)
 
 == in parts
 count 9 tea ams1
@@ -137,7 +165,7 @@ check 4 tea rot1                          -> yes, available 4 by supply
 == from a location where nothing is known of the item: a fact is never refused for balance
 count 9 tea ams1
 reserve 5 tea ams1 ; confirm
-fulfil r1 0:5@rot1                        -> fulfilled
+fulfil r1 0:5@rot1                        -> fulfilled shock s1
 position tea rot1                         -> -5/0/0 v1 held 0 confirmed 0 receipts 0
 shocks                                    -> s1 Fulfilment tea@rot1 short 5 until never risks []
 
@@ -174,10 +202,43 @@ count 5 tea ams1
 receipt po-1 5 tea ams1 due=d3
 reserve 5 tea ams1 ship=d4 ; confirm
 reserve 5 tea ams1 ship=d1 ; confirm
-fulfil r1                                 -> fulfilled
+fulfil r1                                 -> fulfilled shock s1
 shocks                                    -> s1 Fulfilment tea@ams1 short 5 until d3 risks [r2:0 of 5]
 ",
     );
+}
+
+/// A reservation whose lines were split may have 1,024 of them, and each can be named.
+#[test]
+fn as_many_lines_as_a_reservation_has() {
+    let mut world = World::new(Settings::default());
+    world.say("count 9 tea ams1");
+    world.say("reserve 9 tea ams1 ; confirm");
+    let one = FulfilLine {
+        line: 0,
+        quantity: Units::new(1).expect("small"),
+        location: None,
+    };
+    for (lines, field) in [(1_024, None), (1_025, Some("lines"))] {
+        let fulfil = Command::Fulfil(Fulfil {
+            reservation: ReservationId(1),
+            lines: std::iter::repeat_n(one, lines).collect(),
+            happened_at: None,
+        });
+        let release = Command::Release(Release {
+            reservation: ReservationId(1),
+            lines: std::iter::repeat_n((0, one.quantity), lines).collect(),
+        });
+        for command in [fulfil, release] {
+            let answer = world.step(Meta::default(), &command);
+            let refused = answer.as_ref().err().map(|error| match error {
+                EngineError::InvalidArgument { field, .. } => *field,
+                other => panic!("another error: {other}"),
+            });
+            assert_eq!(refused, field, "{lines} lines: {answer:?}");
+        }
+    }
+    world.verify();
 }
 
 #[test]
@@ -191,7 +252,7 @@ reserve 4 tea ams1 ; confirm
 release r1                                -> released
 release r2                                -> released
 check 9 tea ams1                          -> yes, available 9 by supply
-release r1                                -> refused WRONG_STATE
+release r1                                -> refused WRONG_STATE (finished)
 
 == in parts
 count 9 tea ams1

@@ -115,6 +115,35 @@ count 8 tea ams1
 count 8 tea rot1
 promise 10 tea from ams1 rot1 ; split=4   -> held r1 until d0+15m: 6@ams1 d0 + 4@rot1 d0
 
+== earlier parts are made smaller so that all of it can be had
+count 4 tea ams1
+count 3 tea rot1
+count 3 tea utr1
+promise 9 tea from ams1 rot1 utr1 ; split=3 -> held r1 until d0+15m: 3@ams1 d0 + 3@rot1 d0 + 3@utr1 d0
+release r1
+promise 10 tea from ams1 rot1 utr1 ; split=4 -> refused: SPLIT_LIMIT available 10
+promise 7 tea from rot1 utr1 ams1 ; split=3 packages=2 -> held r2 until d0+15m: 3@rot1 d0 + 4@ams1 d0
+
+== a small location first does not use up the packages
+count 4 tea ams1
+count 9 tea rot1
+count 8 tea utr1
+promise 17 tea from ams1 rot1 utr1 ; split=4 packages=2 -> held r1 until d0+15m: 9@rot1 d0 + 8@utr1 d0
+
+== partial: as much as parts that are large enough can hold
+count 8 tea ams1
+promise 10 tea from ams1 rot1 ; split=4 partial
+    -> partial held r1 until d0+15m: 8@ams1 d0 INSUFFICIENT_STOCK available 8
+release r1
+adjust -4 tea ams1 correction
+count 4 tea rot1
+promise 9 tea from ams1 rot1 ; split=4 partial
+    -> partial held r2 until d0+15m: 4@ams1 d0 + 4@rot1 d0 INSUFFICIENT_STOCK available 8
+release r2
+count 9 tea rot1
+promise 14 tea from ams1 rot1 ; split=4 partial packages=1
+    -> partial held r3 until d0+15m: 9@rot1 d0 INSUFFICIENT_STOCK available 13
+
 == no more packages than allowed, for the whole order
 count 5 tea ams1
 count 8 tea rot1
@@ -176,6 +205,14 @@ count 1 milk ams1
 receipt po-1 5 tea ams1 due=d4
 promise 1 milk latest=d2 | 5 tea latest=d9 from ams1 ; complete
     -> refused: OTHER_LINE | INSUFFICIENT_STOCK available 0 earliest d4
+
+== ship complete: a latest time is kept where it is the ship time itself
+count 1 milk ams1
+count 5 tea ams1
+promise 1 milk ship=d1 latest=d1 | 5 tea ship=d2 latest=d5 from ams1 ; complete
+    -> refused: INSUFFICIENT_STOCK available 1 earliest d2 | OTHER_LINE
+promise 1 milk ship=d1 | 5 tea ship=d2 latest=d5 from ams1 ; complete
+    -> held r1 until d0+15m: 1@ams1 d2 | 5@ams1 d2
 ",
     );
 }

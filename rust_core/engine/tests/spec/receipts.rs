@@ -163,6 +163,26 @@ check 10 milk ams1 ship=d6                -> yes, available 10 by supply
 change po-1 quantity=8
 check 10 tea ams1 ship=d9                 -> no, available 4 by supply
 
+== one that is given another time that has passed is overdue at once, and mends nothing
+receipt po-1 10 tea ams1 due=d1
+reserve 8 tea ams1 ship=d1 ; confirm
+advance d5                                -> overdue receipt 1 at d2, shock s1 of 8 at d2
+change po-1 due=d3                        -> on hand 0 v0 receipt 2 open 10
+receipt? po-1                             -> open 10 received 0 due d3 counts d3 revision 2 overdue
+shocks                                    -> s1 ReceiptLate tea@ams1 short 8 until never risks [r1:0 of 8]
+change po-1 due=d5                        -> on hand 0 v0 receipt 3 open 10
+shocks                                    -> none
+change po-1 due=d3                        -> on hand 0 v0 receipt 4 open 10 shock s2
+advance                                   -> nothing
+
+== so is one that is planned for a time that has passed
+at d5
+receipt po-1 10 tea ams1 due=d3           -> on hand 0 v0 receipt 1 open 10
+receipt? po-1                             -> open 10 received 0 due d3 counts d3 revision 1 overdue
+transfer 4 milk ams1>rot1 as=tr-1 due=d3  -> on hand -4 v1 receipt 1 open 4 shock s1
+receipt? tr-1                             -> open 4 received 0 due d3 counts d3 revision 1 overdue
+advance                                   -> nothing
+
 == receipts fall overdue in order, before the holds of the same instant
 receipt po-1 10 tea ams1 due=d1
 receipt po-2 10 tea ams1 due=d1

@@ -110,6 +110,7 @@ fn event_sources() {
 src=erp:5 adjust 3 tea ams1 found         -> on hand 3 v1
 src=erp:5 adjust 3 tea ams1 found         -> duplicate
 src=erp:5 adjust 9 milk ams1 found        -> duplicate
+src=erp:5 buffer 1 tea ams1               -> duplicate
 src=pos:5 adjust 3 tea ams1 found         -> on hand 6 v2
 sources                                   -> erp to 5 gaps 0, pos to 5 gaps 0
 
@@ -135,6 +136,17 @@ src=erp:5 adjust 1 ?9 ams1 found          -> error UNKNOWN_ITEM
 src=erp:5 adjust 1 tea ams1 found         -> on hand 1 v1
 src=erp:6 count 5 tea ams1 expect=0       -> refused CONFLICT: on hand 1 v1
 src=erp:6 count 5 tea ams1 expect=1       -> on hand 5 v2
+
+== nor has a request that was refused for stock, though what was not met is counted
+count 5 tea ams1
+src=shop:4 reserve 9 tea ams1             -> refused: INSUFFICIENT_STOCK available 5
+id=7 src=shop:5 promise 9 tea from ams1   -> refused: INSUFFICIENT_STOCK available 5
+unmet                                     -> d0 tea@ams1: 18 in 2
+sources                                   ->
+count 9 tea ams1
+id=7 src=shop:5 promise 9 tea from ams1   -> held r1 until d0+15m: 9@ams1 d0
+sources                                   -> shop to 5 gaps 0
+src=shop:5 reserve 1 tea ams1             -> duplicate
 
 == a retry of an event under its request id gets the first answer again
 id=7 src=erp:5 adjust 3 tea ams1 found    -> on hand 3 v1

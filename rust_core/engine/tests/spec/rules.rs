@@ -48,7 +48,28 @@ receipt po-1 5 tea ams1 due=d1
 rule ams1 grace=5d
 advance d6                                -> nothing
 rule ams1 grace=1h
-advance                                   -> overdue receipt 1 at d6
+receipt? po-1                             -> open 5 received 0 due d1 counts d1 revision 1 overdue
+advance                                   -> nothing
+
+== a longer grace lets a receipt count again that was overdue
+receipt po-1 5 tea ams1 due=d1
+receipt po-2 5 milk ams1 due=d1
+reserve 4 tea ams1 ship=d1 | 4 milk ams1 ship=d1 ; confirm
+advance d3 -> overdue receipt 1 at d2, shock s1 of 4 at d2, overdue receipt 2 at d2, shock s2 of 4 at d2
+rule tea@ams1 grace=5d
+check 1 tea ams1                          -> yes, available 1 by supply
+check 1 milk ams1                         -> no, available 0 by supply
+shocks                                    -> s2 ReceiptLate milk@ams1 short 4 until never risks [r1:1 of 4]
+advance d6+1ms                            -> overdue receipt 1 at d6+1ms, shock s3 of 4 at d6+1ms
+
+== a shorter one that breaks promises is a shock of the same write
+receipt po-1 5 tea ams1 due=d1
+reserve 4 tea ams1 ship=d1 ; confirm
+rule ams1 grace=5d
+at d5
+rule ams1 grace=1d
+shocks                                    -> s1 Rule tea@ams1 short 4 until never risks [r1:0 of 4]
+advance                                   -> nothing
 
 == a stricter rule can break promises
 count 5 tea ams1

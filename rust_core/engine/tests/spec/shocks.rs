@@ -20,10 +20,64 @@ shocks                                    -> none
 count 10 tea ams1
 reserve 8 tea ams1 ; confirm
 adjust -4 tea ams1 loss                   -> on hand 6 v2 shock s1
-adjust -2 tea ams1 loss                   -> on hand 4 v3
+adjust -2 tea ams1 loss                   -> on hand 4 v3 shock s1
 shocks                                    -> s1 Issue tea@ams1 short 4 until never risks [r1:0 of 8]
 adjust 4 tea ams1 found                   -> on hand 8 v4
 adjust -4 tea ams1 loss                   -> on hand 4 v5 shock s2
+
+== a fact names it when it makes it worse, and on a retry again
+count 10 tea ams1
+receipt po-1 5 tea ams1 due=d1
+receipt po-2 5 tea ams1 due=d3
+reserve 10 tea ams1 ; confirm
+id=1 adjust -4 tea ams1 loss              -> on hand 6 v2 shock s1
+id=2 adjust -2 tea ams1 loss              -> on hand 4 v3 shock s1
+cancel po-2                               -> on hand 4 v3 receipt 2 open 0
+adjust 1 tea ams1 found                   -> on hand 5 v4
+move 1 tea ams1 quality>unrestricted      -> on hand 6 v6
+move 1 tea ams1 unrestricted>blocked      -> on hand 1 v8 shock s1
+adjust 6 tea ams1 found                   -> on hand 11 v9
+shocks                                    -> none
+id=1 adjust -4 tea ams1 loss              -> again on hand 6 v2 shock s1
+id=2 adjust -2 tea ams1 loss              -> again on hand 4 v3 shock s1
+
+== one that time has healed ends before the next break is told
+count 10 tea ams1
+receipt po-1 20 tea ams1 due=d3
+reserve 10 tea ams1 ; confirm
+adjust -4 tea ams1 loss                   -> on hand 6 v2 shock s1
+advance d3                                -> nothing
+shocks                                    -> s1 Issue tea@ams1 short 0 until d3 risks []
+adjust -20 tea ams1 loss                  -> on hand -14 v3 shock s2
+shocks                                    -> s2 Issue tea@ams1 short 4 until never risks [r1:0 of 10]
+
+== one that time has healed, and a receipt that falls overdue
+count 10 tea ams1
+receipt po-1 20 tea ams1 due=d3
+reserve 10 tea ams1 ; confirm
+adjust -4 tea ams1 loss                   -> on hand 6 v2 shock s1
+advance d9 -> resolved s1 at d4, overdue receipt 1 at d4, shock s2 of 4 at d4
+
+== a stricter rule at a location whose positions are short, healed or neither
+count 10 tea ams1
+count 10 milk ams1
+count 10 salt ams1
+receipt po-1 20 milk ams1 due=d3
+reserve 10 tea ams1 | 10 milk ams1 | 10 salt ams1 ; confirm
+adjust -4 tea ams1 loss                   -> on hand 6 v2 shock s1
+adjust -4 milk ams1 loss                  -> on hand 6 v2 shock s2
+at d3
+rule ams1 statuses=quality                -> ok
+shocks -> s1 Issue tea@ams1 short 10 until never risks [r1:0 of 10];
+       & s3 Rule salt@ams1 short 10 until never risks [r1:2 of 10]
+
+== a fulfilment names every shock that it raises or makes worse
+count 10 tea ams1
+reserve 4 tea ams1 | 3 tea ams1 | 3 tea ams1 ; confirm
+id=1 fulfil r1 0:1@rot1 1:1@utr1          -> confirmed shock s1 shock s2
+fulfil r1 0:1@rot1                        -> confirmed shock s1
+fulfil r1 0:2                             -> confirmed
+id=1 fulfil r1 0:1@rot1 1:1@utr1          -> again confirmed shock s1 shock s2
 
 == planned supply tells when it is over
 count 10 tea ams1
@@ -78,7 +132,7 @@ adjust -4 tea ams1 loss                   -> on hand 2 v3 shock s2
 release r1 0:3
 shocks                                    -> none
 adjust -1 tea ams1 loss                   -> on hand 1 v4 shock s3
-fulfil r1 0:2@rot1
+fulfil r1 0:2@rot1                        -> fulfilled shock s4
 shocks                                    -> s4 Fulfilment tea@rot1 short 2 until never risks []
 ",
     );

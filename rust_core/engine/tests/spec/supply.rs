@@ -27,8 +27,8 @@ adjust -3 tea ams1 sale                   -> on hand 17 v2
 at d0+2h
 adjust -1 tea ams1 damage                 -> on hand 16 v3
 at d0+3h
-count 19 tea ams1 counted=d0+1h           -> on hand 18 v4
-count 19 tea ams1 counted=d0+59m59s999ms  -> on hand 15 v5
+count 19 tea ams1 counted=d0+59m59s999ms  -> on hand 15 v4
+count 19 tea ams1 counted=d0+1h           -> on hand 18 v5
 count 19 tea ams1 counted=d0+2h           -> on hand 19 v6
 
 == every kind of movement is applied again, those of other statuses are not
@@ -54,12 +54,48 @@ count 19 tea ams1 counted=d0+2h           -> on hand 19 v3
 adjust -4 tea ams1 sale happened=d0+3h    -> on hand 15 v4
 count 19 tea ams1 counted=d0+2h           -> on hand 15 v5
 
-== a movement that is told after a count is applied to it, whenever it happened
+== a count ends what came before: goods that it has seen are not added again
+receipt po-1 50 tea ams1 due=d1
+at d0+10h
+count 50 tea ams1                         -> on hand 50 v1
+at d0+11h
+receive 50 po-1 happened=d0+9h            -> on hand 50 v1 receipt 2 open 0
+check 51 tea ams1 ship=d1                 -> no, available 50 by supply
+return 1 tea ams1 happened=d0+10h         -> on hand 50 v1
+adjust -2 tea ams1 sale happened=d0+9h    -> on hand 50 v1
+adjust -2 tea ams1 sale happened=d0+10h+1ms -> on hand 48 v2
+transfer 4 tea ams1>rot1 as=tr-1 due=d2 happened=d0+9h -> on hand 48 v2 receipt 1 open 4
+
+== what is told without a time happens after every count
+count 50 tea ams1
+adjust -2 tea ams1 sale                   -> on hand 48 v2
+adjust -2 tea ams1 sale happened=now      -> on hand 48 v2
+
+== a fulfilment that the count has seen ends its promise and takes nothing more
+count 9 tea ams1
+reserve 5 tea ams1 ; confirm
+at d0+2h
+count 4 tea ams1                          -> on hand 4 v2 shock s1
+fulfil r1 happened=d0+1h                  -> fulfilled
+shocks                                    -> none
+position tea ams1                         -> 4/0/0 v2 held 0 confirmed 0 receipts 0
+
+== each status is ended by its own counts
 count 20 tea ams1
-at d0+5h
-count 18 tea ams1                         -> on hand 18 v2
-adjust -2 tea ams1 sale happened=d0+4h    -> on hand 16 v3
-count 18 tea ams1 counted=d0+5h           -> on hand 18 v4
+at d0+2h
+count 20 tea ams1
+move 5 tea ams1 unrestricted>quality happened=d0+1h -> on hand 5 v3
+position tea ams1                         -> 20/5/0 v3 held 0 confirmed 0 receipts 0
+return 3 tea ams1 status=quality happened=d0+1h -> on hand 8 v4
+
+== an older count does not override a newer one of the same status
+count 100 tea ams1
+at d0+11h
+count 80 tea ams1 counted=d0+10h          -> on hand 80 v2
+count 100 tea ams1 counted=d0+9h          -> error COUNT_TOO_OLD after d0+10h
+count 100 tea ams1 counted=d0+9h expect=7 -> error COUNT_TOO_OLD after d0+10h
+count 7 tea ams1 counted=d0+9h status=quality -> on hand 7 v3
+count 81 tea ams1 counted=d0+10h          -> on hand 81 v4
 
 == a count reaches back 7 days, and not into the future
 at d9

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use bespeak_engine::{
     Event, Line, MoveKind, PositionId, Record, ReservationId, ReservationState, State, StockStatus,
+    UtcMillis,
 };
 
 const STATUSES: [StockStatus; 3] = [
@@ -19,6 +20,8 @@ struct Stock {
     on_hand: [i64; 3],
     /// Status, time and size of each movement seen.
     moves: Vec<(StockStatus, i64, i64)>,
+    /// When each status was last counted; what happened up to then is in the count.
+    counted_at: [Option<i64>; 3],
 }
 
 /// A reservation's open lines.
@@ -50,9 +53,10 @@ pub(super) struct Mismatch {
 impl Tally {
     /// Starts from a state that is taken as given.
     pub(super) fn from_state(state: &State) -> Self {
-        let stock = state.positions().map(|(_, position)| Stock {
+        let stock = state.positions().map(|(id, position)| Stock {
             on_hand: STATUSES.map(|status| position.on_hand(status)),
             moves: Vec::new(),
+            counted_at: STATUSES.map(|status| state.last_count(id, status).map(UtcMillis::get)),
         });
         let open = |lines: &[Line]| {
             lines
@@ -95,6 +99,11 @@ impl Tally {
                     delta,
                     kind: MoveKind::Fulfilled,
                     ..
+                }
+                | Event::MovedBeforeCount {
+                    delta,
+                    kind: MoveKind::Fulfilled,
+                    ..
                 } => moved_out -= delta,
                 _ => {}
             }
@@ -112,9 +121,17 @@ impl Tally {
     }
 
     fn add_event(&mut self, event: &Event, mismatch: &mut dyn FnMut(Mismatch)) {
+        self.check_times(event, mismatch);
         match event {
             Event::PositionCreated(..) => self.stock.push(Stock::default()),
             Event::Counted {
+                position,
+                status,
+                counted,
+                counted_at,
+                on_hand,
+            }
+            | Event::CountTaken {
                 position,
                 status,
                 counted,
@@ -203,10 +220,64 @@ impl Tally {
                     promised.binds = false;
                 }
             }
-            Event::Forgotten(id) => {
+            Event::Forgotten(id) | Event::Lapsed(id) => {
                 self.promised.remove(id);
             }
             _ => {}
+        }
+    }
+
+    /// A count ends what came before it: an older one may not follow it, a movement up to its time may not change the
+    /// stock, and a later one must. Counts of the first form did not say so.
+    fn check_times(&mut self, event: &Event, mismatch: &mut dyn FnMut(Mismatch)) {
+        let (position, status, at) = match event {
+            Event::CountTaken {
+                position,
+                status,
+                counted_at: at,
+                ..
+            }
+            | Event::Moved {
+                position,
+                status,
+                at,
+                ..
+            }
+            | Event::MovedBeforeCount {
+                position,
+                status,
+                at,
+                ..
+            } => (*position, *status as usize, at.get()),
+            _ => return,
+        };
+        let Some(stock) = self.stock.get_mut(position.index()) else {
+            return;
+        };
+        let last = stock.counted_at[status];
+        let (what, holds) = match event {
+            Event::CountTaken { .. } => {
+                stock.counted_at[status] = Some(at);
+                let what = "a count is older than the one before it";
+                (what, last.is_none_or(|last| at >= last))
+            }
+            // What is told of now comes after a count of the same millisecond.
+            Event::Moved { .. } => {
+                let what = "a movement before the last count was added to it";
+                (what, last.is_none_or(|last| at >= last))
+            }
+            _ => {
+                let what = "a movement after the last count was not added to it";
+                (what, last.is_some_and(|last| at <= last))
+            }
+        };
+        if !holds {
+            mismatch(Mismatch {
+                position: Some(position),
+                what,
+                expected: last.unwrap_or(0),
+                found: at,
+            });
         }
     }
 

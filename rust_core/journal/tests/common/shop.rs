@@ -175,7 +175,7 @@ pub fn any_command(dice: &mut Dice, now: i64) -> Command {
 pub fn is_remembered(answer: &Answer) -> bool {
     match &answer.reply {
         Reply::Hold(hold) => hold.outcome != Outcome::Refused,
-        Reply::Step(step) => step.refusal.is_none(),
+        Reply::Step(step) | Reply::StepWithShocks(step, _) => step.refusal.is_none(),
         Reply::Supply(supply) => supply.refusal.is_none(),
         Reply::Catalog | Reply::Duplicate => true,
     }

@@ -277,7 +277,7 @@ class PromiseMethods(Caller):
     def confirm(self, reservation_id: int, *, request_id: str | uuid.UUID | None = None) -> ConfirmResult:
         """Makes a hold a promise without an end. After expiry it takes the stock again if it is still there.
 
-        Refused: EXPIRED, WRONG_STATE.
+        Refused: EXPIRED, WRONG_STATE, LIMIT.
 
         Raises:
             NotFound: no such reservation was ever made.

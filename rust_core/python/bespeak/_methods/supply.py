@@ -55,7 +55,8 @@ class SupplyMethods(Caller):
             quantity: units counted.
             unit: their unit; "" is the base unit.
             status: which stock.
-            counted_at_ms: when; movements that happened later are applied again on top. 0 is now.
+            counted_at_ms: when; movements that happened later are applied again on top, earlier ones are in it
+                whenever they are told. A count older than the newest is refused. 0 is now.
             expected_on_hand: refused with CONFLICT unless this is the current value, base units.
             expected_version: refused with CONFLICT unless this is the position's current version.
             request_id: under which the answer is remembered.

@@ -7,10 +7,17 @@ from bespeak.requests import Location, SupplyRule
 
 @dataclass(frozen=True, slots=True)
 class CatalogResult:
-    """Answer to a write of master data."""
+    """Answer to a write of master data.
+
+    Attributes:
+        revision: journal position.
+        replayed: given before under this request id, or a duplicate.
+        duplicate: the source event had been seen before and was ignored.
+    """
 
     revision: int
     replayed: bool
+    duplicate: bool
 
 
 @dataclass(frozen=True, slots=True)

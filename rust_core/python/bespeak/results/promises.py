@@ -85,12 +85,21 @@ class ConfirmResult:
 
 @dataclass(frozen=True, slots=True)
 class FulfilResult:
-    """Answer to `fulfil`, with the state after it."""
+    """Answer to `fulfil`, with the state after it.
+
+    Attributes:
+        refusal: why not; None when it was taken.
+        state: of the reservation afterwards.
+        revision: journal position.
+        replayed: given before under this request id.
+        shock_ids: supply shocks that this step raised or made worse; `list_shocks` tells what they mean.
+    """
 
     refusal: Refusal | None
     state: ReservationState | None
     revision: int
     replayed: bool
+    shock_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,10 +50,12 @@ class SupplyResult:
         refusal: CONFLICT or LIMIT; None when it was taken.
         on_hand: units on hand of the status touched, after the write.
         version: changes with every movement of the position; for compare-and-set.
-        shock: set when this write broke promises.
+        shock: set when this write broke promises or made a shortage worse, as it stands when this is answered:
+            a retry does not have it when it is over by then.
         revision: journal position.
-        replayed: given before under this request id.
+        replayed: given before under this request id, or a duplicate.
         duplicate: the source event had been seen before and was ignored.
+        shock_id: id of the shock, the same in a retry; 0 when there was none.
     """
 
     refusal: Refusal | None
@@ -63,6 +65,7 @@ class SupplyResult:
     revision: int
     replayed: bool
     duplicate: bool
+    shock_id: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1056,10 +1056,15 @@ class FulfilResponse(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    SHOCK_IDS_FIELD_NUMBER: _builtins.int
     refusal: _common_pb2.Refusal.ValueType
     state: _common_pb2.ReservationState.ValueType
     revision: _builtins.int
     replayed: _builtins.bool
+    @_builtins.property
+    def shock_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Supply shocks that this step raised or made worse: ListShocks tells what they mean. The same in a retry."""
+
     def __init__(
         self,
         *,
@@ -1067,10 +1072,11 @@ class FulfilResponse(_message.Message):
         state: _common_pb2.ReservationState.ValueType = ...,
         revision: _builtins.int = ...,
         replayed: _builtins.bool = ...,
+        shock_ids: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "replayed", b"replayed", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "replayed", b"replayed", "revision", b"revision", "shock_ids", b"shock_ids", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -83,6 +83,7 @@ class SupplyResult(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     DUPLICATE_FIELD_NUMBER: _builtins.int
+    SHOCK_ID_FIELD_NUMBER: _builtins.int
     refusal: _common_pb2.Refusal.ValueType
     on_hand: _builtins.int
     """On hand of the status touched, after the write."""
@@ -91,10 +92,14 @@ class SupplyResult(_message.Message):
     revision: _builtins.int
     replayed: _builtins.bool
     duplicate: _builtins.bool
-    """The source event had been seen before and was ignored."""
+    """The source event had been seen before and was ignored; `replayed` is set too."""
+    shock_id: _builtins.int
+    """Id of the shock, the same in a retry; 0 when there was none."""
     @_builtins.property
     def shock(self) -> Global___Shock:
-        """Set when this write broke promises."""
+        """Set when this write broke promises or made a shortage worse, as it stands when this is answered: a retry does not
+        have it when it is over by then.
+        """
 
     def __init__(
         self,
@@ -106,10 +111,11 @@ class SupplyResult(_message.Message):
         revision: _builtins.int = ...,
         replayed: _builtins.bool = ...,
         duplicate: _builtins.bool = ...,
+        shock_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["shock", b"shock"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate", b"duplicate", "on_hand", b"on_hand", "refusal", b"refusal", "replayed", b"replayed", "revision", b"revision", "shock", b"shock", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate", b"duplicate", "on_hand", b"on_hand", "refusal", b"refusal", "replayed", b"replayed", "revision", b"revision", "shock", b"shock", "shock_id", b"shock_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -212,7 +218,9 @@ class SetOnHandRequest(_message.Message):
     quantity: _builtins.int
     unit: _builtins.str
     counted_at_ms: _builtins.int
-    """When it was counted; later movements are applied again on top. 0 is now."""
+    """When it was counted; later movements are applied again on top, earlier ones are in it whenever they are told.
+    A count older than the newest one is refused. 0 is now.
+    """
     expected_on_hand: _builtins.int
     expected_version: _builtins.int
     @_builtins.property

@@ -20,8 +20,14 @@ impl Api {
         meta: Result<Meta, ApiError>,
         command: impl FnOnce(&State) -> Result<Command, ApiError>,
     ) -> Seen<pb::CatalogResult> {
-        self.store
-            .write(meta, command, |_, answer| Ok(reply::catalog(&answer)))
+        let source = meta.as_ref().ok().and_then(|meta| meta.source.clone());
+        self.store.write(meta, command, |_, answer| {
+            let result = reply::catalog(&answer);
+            if let Some((source, _)) = source.filter(|_| result.duplicate) {
+                self.metrics.duplicate(&source);
+            }
+            Ok(result)
+        })
     }
 
     /// Adds an item or replaces its definition.

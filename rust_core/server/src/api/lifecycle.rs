@@ -70,6 +70,7 @@ impl Api {
                     state: reply::state(step.state).into(),
                     revision: answer.revision,
                     replayed: answer.replayed,
+                    shock_ids: reply::step_shocks(&answer),
                 })
             },
         )

@@ -36,6 +36,7 @@ pub fn state(state: ReservationState) -> pb::ReservationState {
         ReservationState::Fulfilled => pb::ReservationState::Fulfilled,
         ReservationState::Released => pb::ReservationState::Released,
         ReservationState::Expired => pb::ReservationState::Expired,
+        ReservationState::Finished => pb::ReservationState::Unspecified,
     }
 }
 
@@ -143,8 +144,16 @@ pub fn hold(answer: &Answer) -> Result<&HoldReply, ApiError> {
 /// `Internal` for an answer of another kind.
 pub fn step(answer: &Answer) -> Result<StepReply, ApiError> {
     match &answer.reply {
-        Reply::Step(step) => Ok(*step),
+        Reply::Step(step) | Reply::StepWithShocks(step, _) => Ok(*step),
         other => Err(unexpected(other)),
+    }
+}
+
+/// Ids of the shocks that a step raised or made worse.
+pub fn step_shocks(answer: &Answer) -> Vec<u64> {
+    match &answer.reply {
+        Reply::StepWithShocks(_, shocks) => shocks.iter().map(|shock| shock.0).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -173,6 +182,8 @@ pub fn supply(state: &State, answer: &Answer) -> Result<(pb::SupplyResult, Suppl
         refusal: refusal(reply.refusal).into(),
         on_hand: reply.on_hand,
         version: reply.version,
+        // The id is the first answer's for good; what it means now is told while it lasts.
+        shock_id: reply.shock.map_or(0, |id| id.0),
         shock: reply
             .shock
             .and_then(|id| state.shock(id))
@@ -198,6 +209,7 @@ pub fn catalog(answer: &Answer) -> pb::CatalogResult {
     pb::CatalogResult {
         revision: answer.revision,
         replayed: answer.replayed,
+        duplicate: answer.reply == Reply::Duplicate,
     }
 }
 

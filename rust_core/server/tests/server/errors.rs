@@ -238,8 +238,10 @@ async fn a_source_event_counts_once() {
             .expect("answered")
             .into_inner();
         assert_eq!(
-            answer.result.map(|result| result.duplicate),
-            Some(duplicate),
+            answer
+                .result
+                .map(|result| (result.duplicate, result.replayed)),
+            Some((duplicate, duplicate)),
             "event {sequence}"
         );
         assert_eq!(
@@ -248,6 +250,18 @@ async fn a_source_event_counts_once() {
             "event {sequence}"
         );
     }
+    // A write of master data under a number seen before is ignored like any other, and says so.
+    let buffer = pb::PutBufferRequest {
+        context: event(2).context,
+        item: "tea".into(),
+        location: "ams1".into(),
+        quantity: 9,
+        ..Default::default()
+    };
+    let answer = world.catalog.put_buffer(buffer).await.expect("answered");
+    let result = answer.into_inner().result.expect("a result");
+    assert!(result.duplicate && result.replayed);
+    assert_eq!(world.available("tea", "ams1").await, 15);
     let stats = world
         .admin
         .get_stats(pb::GetStatsRequest::default())
@@ -257,6 +271,6 @@ async fn a_source_event_counts_once() {
     let source = &stats.sources[0];
     assert_eq!(
         (source.highest_sequence, source.gaps, source.duplicates),
-        (3, 0, 1)
+        (3, 0, 2)
     );
 }
