@@ -1,5 +1,6 @@
 //! RPC errors: their codes, and which comes first.
 
+use bespeak_engine::limits::MAX_SOURCES;
 use bespeak_proto::v1 as pb;
 use tonic::Code;
 
@@ -294,4 +295,35 @@ async fn a_source_event_counts_once() {
         (source.highest_sequence, source.gaps, source.duplicates),
         (3, 0, 1)
     );
+}
+
+/// The limit of feeds is the one of the tables' that is soon reached; each table's own is tested in the engine.
+#[tokio::test]
+async fn a_table_that_is_full_is_told_as_such() {
+    let mut world = World::new().await;
+    world.put(&["tea"], &["ams1"]).await;
+    let event = |feed: usize, sequence| pb::AdjustOnHandRequest {
+        context: Some(pb::RequestContext {
+            source: Some(pb::SourceSequence {
+                source: format!("feed-{feed}"),
+                sequence,
+            }),
+            ..ctx().expect("a context")
+        }),
+        item: "tea".into(),
+        location: "ams1".into(),
+        delta: 1,
+        reason: pb::AdjustReason::Found.into(),
+        ..Default::default()
+    };
+    for feed in 0..MAX_SOURCES {
+        let told = world.supply.adjust_on_hand(event(feed, 1)).await;
+        told.expect("there is room");
+    }
+    let full = code(Code::ResourceExhausted, "FULL");
+    let told = world.supply.adjust_on_hand(event(MAX_SOURCES, 1)).await;
+    assert_eq!(why(told), full);
+    assert_eq!(world.available("tea", "ams1").await, MAX_SOURCES as u64);
+    let told = world.supply.adjust_on_hand(event(0, 2)).await;
+    told.expect("a feed that is known goes on");
 }
