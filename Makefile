@@ -50,7 +50,7 @@ fmt: $(VENV)/.dev ## Format Rust, Python and proto
 	buf format --write proto
 
 bench: $(VENV)/.compute $(VENV)/.dev native-release ## Measure against the targets, JSON lines out
-	loadtests/run $(ARGS)
+	$(PY) -m loadtests.measure $(ARGS)
 
 proto: $(VENV)/.dev ## Regenerate the Python code (BASELINE=1 also accepts breaking changes)
 	.ci/proto generate $(PROTO_OUT)

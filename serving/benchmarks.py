@@ -107,16 +107,20 @@ def _best(act: Callable[[], object], rows: int, seconds: float) -> float:
     return statistics.median(rates)
 
 
+MEASUREMENTS = {"engine_check": check, "check_table": check_table, "reserve_table": reserve_table}
+
+
 def main() -> None:
     """Fills an engine and measures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--positions", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("--only", choices=MEASUREMENTS, help="this measurement alone")
     options = parser.parse_args()
     started = time.perf_counter()
     engine, items = filled(options.positions)
     setting = {"positions": options.positions, "fill_s": round(time.perf_counter() - started, 1)}
-    for measure in (check, check_table, reserve_table):
+    for measure in [MEASUREMENTS[options.only]] if options.only else MEASUREMENTS.values():
         sys.stdout.write(json.dumps(measure(engine, items, options.seconds) | setting) + "\n")
         sys.stdout.flush()
 

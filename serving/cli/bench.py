@@ -1,17 +1,19 @@
-"""`bench`: measures against the targets with the load generator of the tree."""
+"""`bench`: measures against the targets with the programs of the tree."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import typer
 
 from serving.cli.output import Failure
 
-LOADTESTS = Path(__file__).resolve().parents[2] / "loadtests" / "run"
+REPO = Path(__file__).resolve().parents[2]
 
 
 def bench(context: typer.Context) -> None:
-    """Measure the service and its peers; JSON lines out. --help lists the load generator's options."""
-    if not LOADTESTS.is_file():
-        raise Failure(f"{LOADTESTS} is not there: run this from a checkout of the tree, not from an image")
-    raise typer.Exit(subprocess.run([LOADTESTS, *context.args], check=False).returncode)
+    """Measure the engine, the service and its peers; JSON lines out. --help lists what can be chosen."""
+    if not (REPO / "loadtests/measure.py").is_file():
+        raise Failure(f"{REPO / 'loadtests'} is not there: run this from a checkout of the tree, not from an image")
+    command = [sys.executable, "-m", "loadtests.measure", *context.args]
+    raise typer.Exit(subprocess.run(command, cwd=REPO, check=False).returncode)

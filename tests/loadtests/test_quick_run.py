@@ -1,14 +1,20 @@
-"""The load generator runs every row against real servers, and its accounts add up."""
+"""One command measures every row of the table, those over gRPC against real servers, and the accounts add up."""
 
 import json
 import os
 import shutil
 import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
+WITHOUT_PEERS = {
+    *("check-100k", "batch-1m", "reserve-confirm", "memory-1m"),
+    *("python-engine-check", "python-check-table", "python-reserve-table", "recovery"),
+    *("check-cpu", "reserve-batch"),
+}
 OURS = {
     "bespeak-flight",
     "bespeak-session",
@@ -23,7 +29,7 @@ def lines(repo, tmp_path_factory):
     """One quick run: its lines by kind, and the table."""
     out = tmp_path_factory.mktemp("bench") / "lines.jsonl"
     done = subprocess.run(
-        [repo / "loadtests/run", "--quick", "--out", out],
+        [sys.executable, "-m", "loadtests.measure", "--quick", "--out", out],
         cwd=repo,
         env={**os.environ, "BENCH_PROFILE": "ci"},
         capture_output=True,
@@ -65,13 +71,35 @@ def test_every_account_adds_up(lines):
 )
 def test_a_peer_is_measured_or_its_absence_told(lines, server, program):
     installed = shutil.which(program) or Path(program).is_dir()
-    skipped = [line["why"] for line in lines["skipped"] if line["server"] == server]
+    skipped = [line["why"] for line in lines["skipped"] if line.get("server") == server]
     if installed:
         assert skipped == []
         assert any(line["system"].startswith(server) for line in lines["round"])
     else:
         assert "apt-get install" in skipped[0]
         assert "NOT COMPARED" in lines["table"]
+
+
+def test_every_row_has_one_shape(lines):
+    rows = {line["row"]: line for line in lines["row"]}
+    skipped = {line["row"]: line["why"] for line in lines["skipped"] if "row" in line}
+    assert rows.keys() >= WITHOUT_PEERS
+    assert all("--quick" in skipped[row] for row in ("check-10m", "memory-10m"))
+    assert len({tuple(line) for line in lines["row"]}) == 1
+    for row in lines["row"]:
+        if row["bound"] is None:
+            assert row["met"] is None, "nothing was asked"
+            continue
+        better = row["median"] <= row["bound"] if row["sense"] == "at_most" else row["median"] >= row["bound"]
+        assert row["met"] is better, row
+
+
+def test_instructions_are_counted_or_their_absence_told(lines):
+    counted = {line["row"] for line in lines["row"] if line["metric"] == "instructions"}
+    if shutil.which("valgrind"):
+        assert counted == {"instructions-check", "instructions-reserve", "instructions-reserve-confirm"}
+    else:
+        assert [line["part"] for line in lines["skipped"] if "part" in line] == ["instructions"]
 
 
 def test_the_table_judges_every_target(lines):

@@ -65,3 +65,14 @@ def test_index_lists_the_refusals_in_their_precedence(repo):
     precedence = re.findall(r"REFUSAL_(\w+) = [1-9]", body)
     index = (repo / "docs/errors/README.md").read_text()
     assert re.findall(r"^\| \[(\w+)\]\(\w+\.md\) \| [^|]+ \|$", index, re.MULTILINE) == precedence
+
+
+def test_the_page_of_what_is_not_in_this_version_names_all_of_it(repo):
+    marked = re.compile(r"// Later round.*\n(?:\s*//.*\n)*\s*(?:optional |repeated )?(?:rpc|\w+) (\w+)")
+    found = {
+        name for proto in (repo / "proto/bespeak/v1").glob("*.proto") for name in marked.findall(proto.read_text())
+    }
+    page = (repo / "docs/errors/NOT_IN_THIS_VERSION.md").read_text()
+    table = [line for line in page.splitlines() if line.startswith("|")]
+    named = set(re.findall(r"`(\w+)`", " ".join(table))) - {"Check", "Promise", "Reserve"}
+    assert named == found

@@ -14,7 +14,7 @@ from bespeak.v1 import admin_pb2, catalog_pb2, common_pb2, promise_pb2, supply_p
 
 FILES = (common_pb2, promise_pb2, supply_pb2, catalog_pb2, admin_pb2)
 # A later round, or a stream.
-NOT_CALLED = {"Repromise", "Session", "WatchAvailability"}
+NOT_CALLED = {"Repromise", "PutQuota", "PutProtection", "PutCapacity", "Session", "WatchAvailability"}
 # Fields of a response that carries the class in a field of its own.
 AROUND = {"revision", "receipt_revision", "open_quantity"}
 MESSAGE_OF = {
@@ -35,7 +35,9 @@ MESSAGE_OF = {
     "AvailabilityReport": "ReportAvailabilityResponse",
 }
 LATER = {
-    "Item": {"kit_components", "substitutes"},
+    "Item": {"kit_components", "substitutes", "shelf_life_ms"},
+    "Location": {"calendar", "cut_off_ms", "processing_ms"},
+    "SupplyRule": {"supply_fence_ms"},
 }
 
 

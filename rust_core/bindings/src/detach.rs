@@ -11,7 +11,7 @@ const DATA_LOSS: i32 = 15;
 
 /// Runs `act` without the interpreter, and gives its answer once what it saw is durable.
 ///
-/// Other Python threads run meanwhile: the partition's lock is never waited for with the interpreter held.
+/// Other Python threads run meanwhile, also while this one waits for the partition's lock.
 pub fn detached<T: Send>(
     py: Python<'_>,
     store: &Store,
@@ -24,8 +24,10 @@ pub fn detached<T: Send>(
     answer.map_err(|error| raised(py, &error))
 }
 
-/// Gives the answer of a call that took about a microsecond, for which letting go of the interpreter would cost
-/// more than it gives; a wait for the disk lets go.
+/// Gives the answer of a call that took about a microsecond, which kept the interpreter: letting go of it is work of
+/// the same order. Such a call may wait for the partition's lock with the interpreter held, for as long as one
+/// command or one slice of a table of another thread takes; whoever holds the lock never waits for the interpreter,
+/// so this wait ends. A wait for the disk lets go.
 pub fn attached<T: Send>(py: Python<'_>, store: &Store, seen: Seen<T>) -> PyResult<T> {
     if store.gate().durable() < seen.revision {
         let revision = seen.revision;

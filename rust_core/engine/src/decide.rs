@@ -2,6 +2,8 @@
 
 mod catalog;
 mod complete;
+#[cfg(test)]
+mod full_tests;
 pub(crate) mod hold;
 mod lens;
 mod lifecycle;

@@ -86,8 +86,13 @@ fn published_tables_of_the_file() {
         clippy::disallowed_methods,
         reason = "the test reads a file, the engine does not"
     )]
-    let Ok(text) = std::fs::read_to_string(path) else {
-        return;
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            // `published_tables` has the same tables within it, so that nothing but the copying goes unproved.
+            eprintln!("not compared with the file: {path}: {error}");
+            return;
+        }
     };
     let mut told = 0;
     for vector in text.split("\"source\"").skip(1) {

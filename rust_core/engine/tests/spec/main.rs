@@ -7,6 +7,7 @@ mod catalog;
 mod golden;
 mod hold;
 mod lifecycle;
+mod limits;
 mod promise;
 mod reads;
 mod receipts;

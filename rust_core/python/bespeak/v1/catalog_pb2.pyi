@@ -103,8 +103,11 @@ class Item(_message.Message):
     UNITS_FIELD_NUMBER: _builtins.int
     KIT_COMPONENTS_FIELD_NUMBER: _builtins.int
     SUBSTITUTES_FIELD_NUMBER: _builtins.int
+    SHELF_LIFE_MS_FIELD_NUMBER: _builtins.int
     item: _builtins.str
     base_unit: _builtins.str
+    shelf_life_ms: _builtins.int
+    """Later round: must be 0. How long it may be sold after it came in."""
     @_builtins.property
     def units(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnitOfMeasure]: ...
     @_builtins.property
@@ -123,10 +126,11 @@ class Item(_message.Message):
         units: _abc.Iterable[Global___UnitOfMeasure] | None = ...,
         kit_components: _abc.Iterable[_builtins.str] | None = ...,
         substitutes: _abc.Iterable[_builtins.str] | None = ...,
+        shelf_life_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_unit", b"base_unit", "item", b"item", "kit_components", b"kit_components", "substitutes", b"substitutes", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_unit", b"base_unit", "item", b"item", "kit_components", b"kit_components", "shelf_life_ms", b"shelf_life_ms", "substitutes", b"substitutes", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -139,22 +143,36 @@ class Location(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    CALENDAR_FIELD_NUMBER: _builtins.int
+    CUT_OFF_MS_FIELD_NUMBER: _builtins.int
+    PROCESSING_MS_FIELD_NUMBER: _builtins.int
     location: _builtins.str
     time_zone: _builtins.str
     """IANA name; "" is UTC. Days of this location begin and end by it."""
     kind: Global___LocationKind.ValueType
+    calendar: _builtins.str
+    """Later round: must be empty. Name of the calendar of its working days."""
+    cut_off_ms: _builtins.int
+    """Later round: must be unset. After the start of the day: what is promised later leaves on the next working day."""
+    processing_ms: _builtins.int
+    """Later round: must be 0. From the promise until the goods can leave."""
     def __init__(
         self,
         *,
         location: _builtins.str = ...,
         time_zone: _builtins.str = ...,
         kind: Global___LocationKind.ValueType = ...,
+        calendar: _builtins.str = ...,
+        cut_off_ms: _builtins.int | None = ...,
+        processing_ms: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cut_off_ms", b"_cut_off_ms", "cut_off_ms", b"cut_off_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "location", b"location", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cut_off_ms", b"_cut_off_ms", "calendar", b"calendar", "cut_off_ms", b"cut_off_ms", "kind", b"kind", "location", b"location", "processing_ms", b"processing_ms", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__cut_off_ms: _TypeAlias = _typing.Literal["cut_off_ms"]  # noqa: Y015
+    _WhichOneofArgType__cut_off_ms: _TypeAlias = _typing.Literal["_cut_off_ms", b"_cut_off_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cut_off_ms) -> _WhichOneofReturnType__cut_off_ms | None: ...
 
 Global___Location: _TypeAlias = Location  # noqa: Y015
 
@@ -280,10 +298,13 @@ class SupplyRule(_message.Message):
     RECEIPT_KINDS_FIELD_NUMBER: _builtins.int
     LATE_GRACE_MS_FIELD_NUMBER: _builtins.int
     HORIZON_MS_FIELD_NUMBER: _builtins.int
+    SUPPLY_FENCE_MS_FIELD_NUMBER: _builtins.int
     late_grace_ms: _builtins.int
     """How long after its due time a receipt still counts. Unset is until the end of the location's day."""
     horizon_ms: _builtins.int
     """Nothing is promised for shipping later than this from now; 0 is the engine's own limit."""
+    supply_fence_ms: _builtins.int
+    """Later round: must be 0. Replenishment lead time (RLT): further from now than this, promises are made by lead time."""
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_common_pb2.StockStatus.ValueType]:
         """Which stock counts; empty is unrestricted only."""
@@ -299,10 +320,11 @@ class SupplyRule(_message.Message):
         receipt_kinds: _abc.Iterable[_common_pb2.ReceiptKind.ValueType] | None = ...,
         late_grace_ms: _builtins.int | None = ...,
         horizon_ms: _builtins.int = ...,
+        supply_fence_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_late_grace_ms", b"_late_grace_ms", "late_grace_ms", b"late_grace_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_late_grace_ms", b"_late_grace_ms", "horizon_ms", b"horizon_ms", "late_grace_ms", b"late_grace_ms", "receipt_kinds", b"receipt_kinds", "statuses", b"statuses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_late_grace_ms", b"_late_grace_ms", "horizon_ms", b"horizon_ms", "late_grace_ms", b"late_grace_ms", "receipt_kinds", b"receipt_kinds", "statuses", b"statuses", "supply_fence_ms", b"supply_fence_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__late_grace_ms: _TypeAlias = _typing.Literal["late_grace_ms"]  # noqa: Y015
     _WhichOneofArgType__late_grace_ms: _TypeAlias = _typing.Literal["_late_grace_ms", b"_late_grace_ms"]  # noqa: Y015
@@ -588,6 +610,173 @@ class PutBufferResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PutBufferResponse: _TypeAlias = PutBufferResponse  # noqa: Y015
+
+@_typing.final
+class PutQuotaRequest(_message.Message):
+    """A limit for a segment over a period, of one item or all, in one region or all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    FROM_TIME_MS_FIELD_NUMBER: _builtins.int
+    TO_TIME_MS_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    segment: _builtins.str
+    item: _builtins.str
+    region: _builtins.str
+    from_time_ms: _builtins.int
+    to_time_ms: _builtins.int
+    quantity: _builtins.int
+    @_builtins.property
+    def context(self) -> _common_pb2.RequestContext: ...
+    def __init__(
+        self,
+        *,
+        context: _common_pb2.RequestContext | None = ...,
+        segment: _builtins.str = ...,
+        item: _builtins.str = ...,
+        region: _builtins.str = ...,
+        from_time_ms: _builtins.int = ...,
+        to_time_ms: _builtins.int = ...,
+        quantity: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "from_time_ms", b"from_time_ms", "item", b"item", "quantity", b"quantity", "region", b"region", "segment", b"segment", "to_time_ms", b"to_time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutQuotaRequest: _TypeAlias = PutQuotaRequest  # noqa: Y015
+
+@_typing.final
+class PutQuotaResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___CatalogResult: ...
+    def __init__(
+        self,
+        *,
+        result: Global___CatalogResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutQuotaResponse: _TypeAlias = PutQuotaResponse  # noqa: Y015
+
+@_typing.final
+class PutProtectionRequest(_message.Message):
+    """Base units of a position that only tiers up to `tier` may take until `to_time_ms`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    TO_TIME_MS_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    item: _builtins.str
+    location: _builtins.str
+    tier: _builtins.int
+    to_time_ms: _builtins.int
+    quantity: _builtins.int
+    @_builtins.property
+    def context(self) -> _common_pb2.RequestContext: ...
+    def __init__(
+        self,
+        *,
+        context: _common_pb2.RequestContext | None = ...,
+        item: _builtins.str = ...,
+        location: _builtins.str = ...,
+        tier: _builtins.int = ...,
+        to_time_ms: _builtins.int = ...,
+        quantity: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "item", b"item", "location", b"location", "quantity", b"quantity", "tier", b"tier", "to_time_ms", b"to_time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutProtectionRequest: _TypeAlias = PutProtectionRequest  # noqa: Y015
+
+@_typing.final
+class PutProtectionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___CatalogResult: ...
+    def __init__(
+        self,
+        *,
+        result: Global___CatalogResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutProtectionResponse: _TypeAlias = PutProtectionResponse  # noqa: Y015
+
+@_typing.final
+class PutCapacityRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    location: _builtins.str
+    date: _builtins.str
+    """YYYY-MM-DD in the location's calendar; "" is every day."""
+    units: _builtins.int
+    @_builtins.property
+    def context(self) -> _common_pb2.RequestContext: ...
+    def __init__(
+        self,
+        *,
+        context: _common_pb2.RequestContext | None = ...,
+        location: _builtins.str = ...,
+        date: _builtins.str = ...,
+        units: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "date", b"date", "location", b"location", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutCapacityRequest: _TypeAlias = PutCapacityRequest  # noqa: Y015
+
+@_typing.final
+class PutCapacityResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___CatalogResult: ...
+    def __init__(
+        self,
+        *,
+        result: Global___CatalogResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutCapacityResponse: _TypeAlias = PutCapacityResponse  # noqa: Y015
 
 @_typing.final
 class GetItemRequest(_message.Message):

@@ -64,6 +64,21 @@ class CatalogServiceStub:
                 request_serializer=bespeak_dot_v1_dot_catalog__pb2.PutBufferRequest.SerializeToString,
                 response_deserializer=bespeak_dot_v1_dot_catalog__pb2.PutBufferResponse.FromString,
                 _registered_method=True)
+        self.PutQuota = channel.unary_unary(
+                '/bespeak.v1.CatalogService/PutQuota',
+                request_serializer=bespeak_dot_v1_dot_catalog__pb2.PutQuotaRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_catalog__pb2.PutQuotaResponse.FromString,
+                _registered_method=True)
+        self.PutProtection = channel.unary_unary(
+                '/bespeak.v1.CatalogService/PutProtection',
+                request_serializer=bespeak_dot_v1_dot_catalog__pb2.PutProtectionRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_catalog__pb2.PutProtectionResponse.FromString,
+                _registered_method=True)
+        self.PutCapacity = channel.unary_unary(
+                '/bespeak.v1.CatalogService/PutCapacity',
+                request_serializer=bespeak_dot_v1_dot_catalog__pb2.PutCapacityRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_catalog__pb2.PutCapacityResponse.FromString,
+                _registered_method=True)
         self.GetItem = channel.unary_unary(
                 '/bespeak.v1.CatalogService/GetItem',
                 request_serializer=bespeak_dot_v1_dot_catalog__pb2.GetItemRequest.SerializeToString,
@@ -137,6 +152,27 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutQuota(self, request, context):
+        """Later round: what a segment may take.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutProtection(self, request, context):
+        """Later round: what is kept for the tiers above.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutCapacity(self, request, context):
+        """Later round: what a location can ship in a day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetItem(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -205,6 +241,21 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.PutBuffer,
                     request_deserializer=bespeak_dot_v1_dot_catalog__pb2.PutBufferRequest.FromString,
                     response_serializer=bespeak_dot_v1_dot_catalog__pb2.PutBufferResponse.SerializeToString,
+            ),
+            'PutQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutQuota,
+                    request_deserializer=bespeak_dot_v1_dot_catalog__pb2.PutQuotaRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_catalog__pb2.PutQuotaResponse.SerializeToString,
+            ),
+            'PutProtection': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutProtection,
+                    request_deserializer=bespeak_dot_v1_dot_catalog__pb2.PutProtectionRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_catalog__pb2.PutProtectionResponse.SerializeToString,
+            ),
+            'PutCapacity': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutCapacity,
+                    request_deserializer=bespeak_dot_v1_dot_catalog__pb2.PutCapacityRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_catalog__pb2.PutCapacityResponse.SerializeToString,
             ),
             'GetItem': grpc.unary_unary_rpc_method_handler(
                     servicer.GetItem,
@@ -399,6 +450,87 @@ class CatalogService:
             '/bespeak.v1.CatalogService/PutBuffer',
             bespeak_dot_v1_dot_catalog__pb2.PutBufferRequest.SerializeToString,
             bespeak_dot_v1_dot_catalog__pb2.PutBufferResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.CatalogService/PutQuota',
+            bespeak_dot_v1_dot_catalog__pb2.PutQuotaRequest.SerializeToString,
+            bespeak_dot_v1_dot_catalog__pb2.PutQuotaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutProtection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.CatalogService/PutProtection',
+            bespeak_dot_v1_dot_catalog__pb2.PutProtectionRequest.SerializeToString,
+            bespeak_dot_v1_dot_catalog__pb2.PutProtectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutCapacity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.CatalogService/PutCapacity',
+            bespeak_dot_v1_dot_catalog__pb2.PutCapacityRequest.SerializeToString,
+            bespeak_dot_v1_dot_catalog__pb2.PutCapacityResponse.FromString,
             options,
             channel_credentials,
             insecure,

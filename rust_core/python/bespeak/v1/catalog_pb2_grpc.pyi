@@ -39,6 +39,12 @@ class CatalogServiceStub:
     """Supply rule of a location or of one position."""
     PutBuffer: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.PutBufferRequest, _catalog_pb2.PutBufferResponse]
     """Static buffer (safety stock) of a position."""
+    PutQuota: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.PutQuotaRequest, _catalog_pb2.PutQuotaResponse]
+    """Later round: what a segment may take."""
+    PutProtection: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.PutProtectionRequest, _catalog_pb2.PutProtectionResponse]
+    """Later round: what is kept for the tiers above."""
+    PutCapacity: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.PutCapacityRequest, _catalog_pb2.PutCapacityResponse]
+    """Later round: what a location can ship in a day."""
     GetItem: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetItemRequest, _catalog_pb2.GetItemResponse]
     GetLocation: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetLocationRequest, _catalog_pb2.GetLocationResponse]
     ListItems: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListItemsRequest, _catalog_pb2.ListItemsResponse]
@@ -57,6 +63,12 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Supply rule of a location or of one position."""
     PutBuffer: _aio.UnaryUnaryMultiCallable[_catalog_pb2.PutBufferRequest, _catalog_pb2.PutBufferResponse]  # type: ignore[assignment]
     """Static buffer (safety stock) of a position."""
+    PutQuota: _aio.UnaryUnaryMultiCallable[_catalog_pb2.PutQuotaRequest, _catalog_pb2.PutQuotaResponse]  # type: ignore[assignment]
+    """Later round: what a segment may take."""
+    PutProtection: _aio.UnaryUnaryMultiCallable[_catalog_pb2.PutProtectionRequest, _catalog_pb2.PutProtectionResponse]  # type: ignore[assignment]
+    """Later round: what is kept for the tiers above."""
+    PutCapacity: _aio.UnaryUnaryMultiCallable[_catalog_pb2.PutCapacityRequest, _catalog_pb2.PutCapacityResponse]  # type: ignore[assignment]
+    """Later round: what a location can ship in a day."""
     GetItem: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetItemRequest, _catalog_pb2.GetItemResponse]  # type: ignore[assignment]
     GetLocation: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetLocationRequest, _catalog_pb2.GetLocationResponse]  # type: ignore[assignment]
     ListItems: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListItemsRequest, _catalog_pb2.ListItemsResponse]  # type: ignore[assignment]
@@ -108,6 +120,30 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.PutBufferResponse, _abc.Awaitable[_catalog_pb2.PutBufferResponse]]:
         """Static buffer (safety stock) of a position."""
+
+    @_abc_1.abstractmethod
+    def PutQuota(
+        self,
+        request: _catalog_pb2.PutQuotaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.PutQuotaResponse, _abc.Awaitable[_catalog_pb2.PutQuotaResponse]]:
+        """Later round: what a segment may take."""
+
+    @_abc_1.abstractmethod
+    def PutProtection(
+        self,
+        request: _catalog_pb2.PutProtectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.PutProtectionResponse, _abc.Awaitable[_catalog_pb2.PutProtectionResponse]]:
+        """Later round: what is kept for the tiers above."""
+
+    @_abc_1.abstractmethod
+    def PutCapacity(
+        self,
+        request: _catalog_pb2.PutCapacityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.PutCapacityResponse, _abc.Awaitable[_catalog_pb2.PutCapacityResponse]]:
+        """Later round: what a location can ship in a day."""
 
     @_abc_1.abstractmethod
     def GetItem(

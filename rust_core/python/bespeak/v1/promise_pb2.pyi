@@ -112,11 +112,14 @@ class CheckRequest(_message.Message):
     RULE_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     SEGMENT_FIELD_NUMBER: _builtins.int
+    CAPABLE_TO_PROMISE_FIELD_NUMBER: _builtins.int
     with_staircase: _builtins.bool
     confidence: _builtins.float
     """Later round: must be 0."""
     segment: _builtins.str
     """Later round: must be empty."""
+    capable_to_promise: _builtins.bool
+    """Later round: must be false. Counts what could still be made or bought in time (CTP)."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckLine]: ...
     @_builtins.property
@@ -129,10 +132,11 @@ class CheckRequest(_message.Message):
         rule: _common_pb2.RuleOverride | None = ...,
         confidence: _builtins.float = ...,
         segment: _builtins.str = ...,
+        capable_to_promise: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "lines", b"lines", "rule", b"rule", "segment", b"segment", "with_staircase", b"with_staircase"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capable_to_promise", b"capable_to_promise", "confidence", b"confidence", "lines", b"lines", "rule", b"rule", "segment", b"segment", "with_staircase", b"with_staircase"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -579,6 +583,7 @@ class PromiseRequest(_message.Message):
     CONFIRM_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     DESTINATION_FIELD_NUMBER: _builtins.int
+    CAPABLE_TO_PROMISE_FIELD_NUMBER: _builtins.int
     region: _builtins.str
     sourcing: _common_pb2.SourcingPolicy.ValueType
     fill: _common_pb2.FillPolicy.ValueType
@@ -599,6 +604,8 @@ class PromiseRequest(_message.Message):
     """Later round: must be 0."""
     destination: _builtins.str
     """Later round: must be empty."""
+    capable_to_promise: _builtins.bool
+    """Later round: must be false. Counts what could still be made or bought in time (CTP)."""
     @_builtins.property
     def context(self) -> _common_pb2.RequestContext: ...
     @_builtins.property
@@ -629,10 +636,11 @@ class PromiseRequest(_message.Message):
         confirm: _builtins.bool = ...,
         confidence: _builtins.float = ...,
         destination: _builtins.str = ...,
+        capable_to_promise: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "rule", b"rule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "confirm", b"confirm", "context", b"context", "customer", b"customer", "destination", b"destination", "expires_in_ms", b"expires_in_ms", "fill", b"fill", "lines", b"lines", "locations", b"locations", "max_packages", b"max_packages", "min_split_quantity", b"min_split_quantity", "order_ref", b"order_ref", "region", b"region", "rule", b"rule", "segment", b"segment", "sourcing", b"sourcing", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capable_to_promise", b"capable_to_promise", "confidence", b"confidence", "confirm", b"confirm", "context", b"context", "customer", b"customer", "destination", b"destination", "expires_in_ms", b"expires_in_ms", "fill", b"fill", "lines", b"lines", "locations", b"locations", "max_packages", b"max_packages", "min_split_quantity", b"min_split_quantity", "order_ref", b"order_ref", "region", b"region", "rule", b"rule", "segment", b"segment", "sourcing", b"sourcing", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

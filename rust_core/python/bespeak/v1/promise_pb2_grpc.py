@@ -182,7 +182,7 @@ class PromiseServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Repromise(self, request, context):
-        """New dates for open promises when supply changes. Answers UNIMPLEMENTED in this version.
+        """Later round: new dates for open promises when supply changes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -49,7 +49,7 @@ class PromiseServiceStub:
     Release: _grpc.UnaryUnaryMultiCallable[_promise_pb2.ReleaseRequest, _promise_pb2.ReleaseResponse]
     GetReservation: _grpc.UnaryUnaryMultiCallable[_promise_pb2.GetReservationRequest, _promise_pb2.GetReservationResponse]
     Repromise: _grpc.UnaryUnaryMultiCallable[_promise_pb2.RepromiseRequest, _promise_pb2.RepromiseResponse]
-    """New dates for open promises when supply changes. Answers UNIMPLEMENTED in this version."""
+    """Later round: new dates for open promises when supply changes."""
     WatchAvailability: _grpc.UnaryStreamMultiCallable[_promise_pb2.WatchAvailabilityRequest, _promise_pb2.WatchAvailabilityResponse]
     """Every change of what can be promised, as it becomes durable."""
     Session: _grpc.StreamStreamMultiCallable[_promise_pb2.SessionRequest, _promise_pb2.SessionResponse]
@@ -78,7 +78,7 @@ class PromiseServiceAsyncStub(PromiseServiceStub):
     Release: _aio.UnaryUnaryMultiCallable[_promise_pb2.ReleaseRequest, _promise_pb2.ReleaseResponse]  # type: ignore[assignment]
     GetReservation: _aio.UnaryUnaryMultiCallable[_promise_pb2.GetReservationRequest, _promise_pb2.GetReservationResponse]  # type: ignore[assignment]
     Repromise: _aio.UnaryUnaryMultiCallable[_promise_pb2.RepromiseRequest, _promise_pb2.RepromiseResponse]  # type: ignore[assignment]
-    """New dates for open promises when supply changes. Answers UNIMPLEMENTED in this version."""
+    """Later round: new dates for open promises when supply changes."""
     WatchAvailability: _aio.UnaryStreamMultiCallable[_promise_pb2.WatchAvailabilityRequest, _promise_pb2.WatchAvailabilityResponse]  # type: ignore[assignment]
     """Every change of what can be promised, as it becomes durable."""
     Session: _aio.StreamStreamMultiCallable[_promise_pb2.SessionRequest, _promise_pb2.SessionResponse]  # type: ignore[assignment]
@@ -176,7 +176,7 @@ class PromiseServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _promise_pb2.RepromiseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_promise_pb2.RepromiseResponse, _abc.Awaitable[_promise_pb2.RepromiseResponse]]:
-        """New dates for open promises when supply changes. Answers UNIMPLEMENTED in this version."""
+        """Later round: new dates for open promises when supply changes."""
 
     @_abc_1.abstractmethod
     def WatchAvailability(

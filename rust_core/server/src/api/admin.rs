@@ -14,11 +14,6 @@ use crate::store::Seen;
 const ROWS_MAX: usize = 50_000;
 
 impl Api {
-    /// A method of a later version.
-    pub fn repromise(&self, _request: &pb::RepromiseRequest) -> Seen<pb::RepromiseResponse> {
-        Seen::failed(ApiError::NotInThisVersion("Repromise"))
-    }
-
     /// How much the partition holds. Answers while the clock is suspect, too.
     pub fn get_stats(&self, request: &pb::GetStatsRequest) -> Seen<pb::GetStatsResponse> {
         let partition = self.store.partition();

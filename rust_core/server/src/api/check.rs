@@ -33,6 +33,7 @@ impl Api {
     ) -> Result<Option<bespeak_engine::RuleOverride>, ApiError> {
         fields::later("confidence", request.confidence != 0.0)?;
         fields::later("segment", !request.segment.is_empty())?;
+        fields::later("capable_to_promise", request.capable_to_promise)?;
         line_count(request.lines.len())?;
         hold::rule(request.rule.as_ref())
     }

@@ -22,11 +22,12 @@ fn given<T>(field: &'static str, value: Option<T>) -> Result<T> {
 /// Makes a `PutItem`.
 ///
 /// # Errors
-/// Those of the fields; `NotInThisVersion` for kits and substitutes.
+/// Those of the fields; `NotInThisVersion` for kits, substitutes and shelf life.
 pub fn put_item(request: &mut pb::PutItemRequest) -> Result<Command> {
     let mut item = given("item", request.item.take())?;
     fields::later("item.kit_components", !item.kit_components.is_empty())?;
     fields::later("item.substitutes", !item.substitutes.is_empty())?;
+    fields::later("item.shelf_life_ms", item.shelf_life_ms != 0)?;
     let name = fields::take_required("item.item", &mut item.item)?;
     let mut base_unit = fields::take_name("item.base_unit", &mut item.base_unit)?;
     if base_unit.is_empty() {
@@ -80,9 +81,12 @@ fn unit_of_measure(mut unit: pb::UnitOfMeasure) -> Result<UnitOfMeasure> {
 /// Makes a `PutLocation`, with the offsets of its time zone.
 ///
 /// # Errors
-/// Those of the fields.
+/// Those of the fields; `NotInThisVersion` for calendar, cut-off and processing time.
 pub fn put_location(request: &mut pb::PutLocationRequest) -> Result<Command> {
     let mut location = given("location", request.location.take())?;
+    fields::later("location.calendar", !location.calendar.is_empty())?;
+    fields::later("location.cut_off_ms", location.cut_off_ms.is_some())?;
+    fields::later("location.processing_ms", location.processing_ms != 0)?;
     let kind = match fields::known::<pb::LocationKind>("location.kind", location.kind)? {
         pb::LocationKind::Unspecified => LocationKind::Other,
         pb::LocationKind::Dc => LocationKind::Dc,
@@ -225,8 +229,10 @@ fn weight_break(mut step: pb::WeightBreak) -> Result<WeightBreak> {
 /// Makes a `PutRule`.
 ///
 /// # Errors
-/// Those of the fields; `UnknownLocation`, `UnknownItem`.
+/// Those of the fields; `UnknownLocation`, `UnknownItem`; `NotInThisVersion` for the supply fence.
 pub fn put_rule(catalog: &Catalog, request: &pb::PutRuleRequest) -> Result<Command> {
+    let fence = request.rule.as_ref().map_or(0, |rule| rule.supply_fence_ms);
+    fields::later("rule.supply_fence_ms", fence != 0)?;
     let location = location(catalog, &request.location)?;
     let scope = match request.item.as_str() {
         "" => RuleScope::Location(location),
@@ -284,8 +290,7 @@ pub fn item_out(item: &Item) -> pb::Item {
         item: item.name.to_string(),
         base_unit: item.base_unit.to_string(),
         units: units.collect(),
-        kit_components: Vec::new(),
-        substitutes: Vec::new(),
+        ..pb::Item::default()
     }
 }
 
@@ -302,6 +307,7 @@ pub fn location_out(location: &Location) -> pb::Location {
         location: location.name.to_string(),
         time_zone: location.time_zone.to_string(),
         kind: kind.into(),
+        ..pb::Location::default()
     }
 }
 
@@ -369,5 +375,6 @@ pub fn rule_out(rule: &SupplyRule) -> pb::SupplyRule {
             LateGrace::Millis(ms) => Some(ms),
         },
         horizon_ms: rule.horizon_ms,
+        ..pb::SupplyRule::default()
     }
 }

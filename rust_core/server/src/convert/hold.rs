@@ -64,6 +64,7 @@ pub fn promise(catalog: &Catalog, request: &mut pb::PromiseRequest) -> Result<Co
 pub fn promise_body(catalog: &Catalog, request: &mut pb::PromiseRequest) -> Result<Promise> {
     fields::later("confidence", request.confidence != 0.0)?;
     fields::later("destination", !request.destination.is_empty())?;
+    fields::later("capable_to_promise", request.capable_to_promise)?;
     line_count(request.lines.len())?;
     let terms = HoldTerms {
         fill: fill(request.fill)?,

@@ -69,7 +69,9 @@ pub(crate) fn run(api: &Api, call: &Call, message: Bytes) -> Encoded {
         Method::Explain => answer(call, message, |request| api.explain(request)),
         Method::CheckRegion => answer(call, message, |request| api.check_region(&request)),
         Method::AsOf => answer(call, message, |request| api.as_of(request)),
-        Method::Repromise => answer(call, message, |request| api.repromise(&request)),
+        Method::Repromise => answer(call, message, |_: pb::RepromiseRequest| {
+            later::<pb::RepromiseResponse>("Repromise")
+        }),
         Method::SetOnHand => answer(call, message, |request| api.set_on_hand(request, trace)),
         Method::AdjustOnHand => answer(call, message, |request| api.adjust_on_hand(request, trace)),
         Method::MoveStatus => answer(call, message, |request| api.move_status(request, trace)),
@@ -100,6 +102,15 @@ fn run_rest(api: &Api, call: &Call, message: Bytes) -> Encoded {
         Method::PutLane => answer(call, message, |request| api.put_lane(request, trace)),
         Method::PutRule => answer(call, message, |request| api.put_rule(request, trace)),
         Method::PutBuffer => answer(call, message, |request| api.put_buffer(request, trace)),
+        Method::PutQuota => answer(call, message, |_: pb::PutQuotaRequest| {
+            later::<pb::PutQuotaResponse>("PutQuota")
+        }),
+        Method::PutProtection => answer(call, message, |_: pb::PutProtectionRequest| {
+            later::<pb::PutProtectionResponse>("PutProtection")
+        }),
+        Method::PutCapacity => answer(call, message, |_: pb::PutCapacityRequest| {
+            later::<pb::PutCapacityResponse>("PutCapacity")
+        }),
         Method::GetItem => answer(call, message, |request| api.get_item(&request)),
         Method::GetLocation => answer(call, message, |request| api.get_location(&request)),
         Method::ListItems => answer(call, message, |request| api.list_items(&request)),
@@ -117,6 +128,11 @@ fn run_rest(api: &Api, call: &Call, message: Bytes) -> Encoded {
         Method::GetUnmetDemand => answer(call, message, |request| api.unmet_demand(&request)),
         other => Encoded::failed(ApiError::UnknownMethod(other.name().to_owned())),
     }
+}
+
+/// The answer of a method of a later version.
+fn later<T>(method: &'static str) -> Seen<T> {
+    Seen::failed(ApiError::NotInThisVersion(method))
 }
 
 /// Runs a method that asks the compute worker.

@@ -1,5 +1,6 @@
 //! RPC errors: their codes, and which comes first.
 
+use bespeak_engine::limits::MAX_SOURCES;
 use bespeak_proto::v1 as pb;
 use tonic::Code;
 
@@ -88,46 +89,81 @@ async fn what_comes_in_a_later_version_is_unimplemented() {
     let mut world = World::new().await;
     world.put(&["tea"], &["ams1"]).await;
     let later = code(Code::Unimplemented, "NOT_IN_THIS_VERSION");
-    let call = world
-        .promise
-        .repromise(pb::RepromiseRequest::default())
-        .await;
-    assert_eq!(why(call), later);
-    let confident = pb::CheckRequest {
-        confidence: 0.9,
-        ..check("tea", "ams1", 1)
+    macro_rules! method {
+        ($service:ident.$method:ident($request:ty)) => {
+            let call = world.$service.$method(<$request>::default()).await;
+            assert_eq!(why(call), later, stringify!($method));
+        };
+    }
+    method!(promise.repromise(pb::RepromiseRequest));
+    method!(catalog.put_quota(pb::PutQuotaRequest));
+    method!(catalog.put_protection(pb::PutProtectionRequest));
+    method!(catalog.put_capacity(pb::PutCapacityRequest));
+
+    /// Sends a message, whose other fields are sound, with one field set.
+    macro_rules! field {
+        ($service:ident.$method:ident($sound:expr), $([$part:ident])? $field:ident = $value:expr) => {{
+            let mut request = $sound;
+            request$(.$part.as_mut().expect("it is given"))?.$field = $value;
+            let told = world.$service.$method(request).await;
+            let message = told.as_ref().err().map_or("", |status| status.message()).to_owned();
+            assert_eq!(why(told), later, stringify!($field));
+            assert!(message.contains(stringify!($field)), "{message}");
+        }};
+    }
+    field!(promise.check(check("tea", "ams1", 1)), confidence = 0.9);
+    field!(
+        promise.check(check("tea", "ams1", 1)),
+        segment = "gold".into()
+    );
+    field!(
+        promise.check(check("tea", "ams1", 1)),
+        capable_to_promise = true
+    );
+    field!(promise.reserve(reserve("tea", "ams1", 1)), confidence = 0.9);
+    field!(
+        promise.promise(promise("tea", &["ams1"], 1)),
+        confidence = 0.9
+    );
+    field!(
+        promise.promise(promise("tea", &["ams1"], 1)),
+        destination = "10115".into()
+    );
+    field!(
+        promise.promise(promise("tea", &["ams1"], 1)),
+        capable_to_promise = true
+    );
+    let item = || pb::PutItemRequest {
+        context: ctx(),
+        item: Some(pb::Item {
+            item: "box".into(),
+            ..Default::default()
+        }),
     };
-    assert_eq!(why(world.promise.check(confident).await), later);
-    let segment = pb::CheckRequest {
-        segment: "gold".into(),
-        ..check("tea", "ams1", 1)
+    field!(catalog.put_item(item()), [item] kit_components = vec!["tea".into()]);
+    field!(catalog.put_item(item()), [item] substitutes = vec!["tea".into()]);
+    field!(catalog.put_item(item()), [item] shelf_life_ms = 1);
+    let location = || pb::PutLocationRequest {
+        context: ctx(),
+        location: Some(pb::Location {
+            location: "rtm1".into(),
+            ..Default::default()
+        }),
     };
-    assert_eq!(why(world.promise.check(segment).await), later);
-    let there = pb::PromiseRequest {
-        destination: "10115".into(),
-        ..promise("tea", &["ams1"], 1)
-    };
-    assert_eq!(why(world.promise.promise(there).await), later);
-    let kit = pb::Item {
-        item: "kit".into(),
-        kit_components: vec!["tea".into()],
+    field!(catalog.put_location(location()), [location] calendar = "nl".into());
+    field!(catalog.put_location(location()), [location] cut_off_ms = Some(0));
+    field!(catalog.put_location(location()), [location] processing_ms = 1);
+    let rule = || pb::PutRuleRequest {
+        context: ctx(),
+        location: "ams1".into(),
+        rule: Some(pb::SupplyRule::default()),
         ..Default::default()
     };
-    let kit = pb::PutItemRequest {
-        context: ctx(),
-        item: Some(kit),
-    };
-    assert_eq!(why(world.catalog.put_item(kit).await), later);
-    let or = pb::Item {
-        item: "or".into(),
-        substitutes: vec!["tea".into()],
-        ..Default::default()
-    };
-    let or = pb::PutItemRequest {
-        context: ctx(),
-        item: Some(or),
-    };
-    assert_eq!(why(world.catalog.put_item(or).await), later);
+    field!(catalog.put_rule(rule()), [rule] supply_fence_ms = 1);
+
+    assert!(world.catalog.put_item(item()).await.is_ok());
+    assert!(world.catalog.put_location(location()).await.is_ok());
+    assert!(world.catalog.put_rule(rule()).await.is_ok());
 }
 
 #[tokio::test]
@@ -273,4 +309,35 @@ async fn a_source_event_counts_once() {
         (source.highest_sequence, source.gaps, source.duplicates),
         (3, 0, 2)
     );
+}
+
+/// The limit of feeds is the one of the tables' that is soon reached; each table's own is tested in the engine.
+#[tokio::test]
+async fn a_table_that_is_full_is_told_as_such() {
+    let mut world = World::new().await;
+    world.put(&["tea"], &["ams1"]).await;
+    let event = |feed: usize, sequence| pb::AdjustOnHandRequest {
+        context: Some(pb::RequestContext {
+            source: Some(pb::SourceSequence {
+                source: format!("feed-{feed}"),
+                sequence,
+            }),
+            ..ctx().expect("a context")
+        }),
+        item: "tea".into(),
+        location: "ams1".into(),
+        delta: 1,
+        reason: pb::AdjustReason::Found.into(),
+        ..Default::default()
+    };
+    for feed in 0..MAX_SOURCES {
+        let told = world.supply.adjust_on_hand(event(feed, 1)).await;
+        told.expect("there is room");
+    }
+    let full = code(Code::ResourceExhausted, "FULL");
+    let told = world.supply.adjust_on_hand(event(MAX_SOURCES, 1)).await;
+    assert_eq!(why(told), full);
+    assert_eq!(world.available("tea", "ams1").await, MAX_SOURCES as u64);
+    let told = world.supply.adjust_on_hand(event(0, 2)).await;
+    told.expect("a feed that is known goes on");
 }
