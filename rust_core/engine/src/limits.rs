@@ -50,6 +50,10 @@ pub const REACQUIRE_MS: i64 = 60 * 60 * 1_000;
 pub const MAX_EXPIRED_KEPT: u64 = 1_000_000;
 /// Answers remembered in memory; older ones are rebuilt from the journal.
 pub const REMEMBERED_REQUESTS: usize = 131_072;
+/// Bytes that remembered answers may hold beside their entries; beyond it the oldest go first.
+pub const REMEMBERED_BYTES: usize = 256 << 20;
+/// Request ids kept of the answers that fell out of memory last.
+pub const FORGOTTEN_KEPT: usize = 1_024;
 /// Age at which a version 7 request id is refused.
 pub const REQUEST_WINDOW_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Refusals for stock told apart from retries.

@@ -171,7 +171,7 @@ fn snapshots_and_retention_run_in_the_background() {
             stats.rolls.load(std::sync::atomic::Ordering::Relaxed)
         };
         while rolls() < 3 * round {
-            clock.pass(20_000);
+            clock.pass(200_000);
             id += 1;
             let now = partition.peek(|state| state.now().get()).unwrap();
             let _ = partition.execute(meta(id), &any_command(&mut dice, now));
@@ -194,7 +194,8 @@ fn snapshots_and_retention_run_in_the_background() {
         partition.as_of(Moment::Time(UtcMillis::new(START_MS))),
         Err(PartitionError::OutOfRetention { .. })
     ));
-    let reached = clock_now(&partition).plus(-2 * HOUR_MS);
+    // A retention of less than the day for which answers are given again keeps the day.
+    let reached = clock_now(&partition).plus(-24 * HOUR_MS);
     partition.as_of(Moment::Time(reached)).unwrap();
     let report = partition.reconcile().unwrap();
     assert_eq!(
@@ -221,6 +222,7 @@ fn without_any_good_snapshot_a_shortened_journal_is_refused() {
     stock_up(&partition).unwrap();
     let mut dice = Dice(4);
     for _ in 0..4 {
+        clock.pass(24 * HOUR_MS);
         trade(&partition, &clock, &mut dice, 200);
         partition.snapshot().unwrap();
     }

@@ -37,7 +37,8 @@ pub struct PartitionConfig {
     pub seal_after: Duration,
     /// Time that only reads have used is journaled at this distance; default 1 s.
     pub tick_every_ms: i64,
-    /// How far back `as_of`, reconcile and restore to a point in time reach; default 7 days.
+    /// How far back `as_of`, reconcile and restore to a point in time reach; default 7 days. Less than 24 h keeps
+    /// 24 h, because answers are given again for so long.
     pub retention_ms: u64,
     /// A snapshot is made after so many bytes of finished segments; default 256 MiB. 0 for never.
     pub snapshot_every_bytes: u64,
