@@ -82,6 +82,8 @@ class JournalSection(Section):
     """How far back earlier states and reconcile reach; 0 is 7 days, less than 24 hours keeps 24 hours."""
     clock_jump_ms: int = 0
     """A jump of the clock beyond this stops promising; 0 is the journal's default."""
+    downtime_ms: int = 0
+    """A clock further ahead of the last record at the start stops promising until confirmed; 0 is 7 days."""
 
 
 class EngineSection(Section):

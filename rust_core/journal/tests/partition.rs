@@ -580,6 +580,34 @@ fn a_clock_that_jumps_stops_promises_until_confirmed() {
 }
 
 #[test]
+fn a_clock_far_ahead_at_the_start_expires_nothing_before_it_is_confirmed() {
+    let (disk, clock) = (SimStorage::new(1), clock());
+    let (partition, _) = open_at(&disk, &clock, config()).unwrap();
+    stock_up(&partition).unwrap();
+    let held = partition.execute(meta(1), &reserve(0, 0, 50)).unwrap();
+    assert_eq!(outcome(&held), Outcome::Full);
+    partition.close().unwrap();
+    drop(partition);
+    let years = 10 * 365 * 24 * HOUR_MS;
+    clock.jump(years);
+    let (partition, _) = open_at(&disk, &clock, config()).unwrap();
+    assert_eq!(partition.clock_suspect(), Some(years));
+    let read = partition.read(|_| Ok::<_, PartitionError>(())).result;
+    assert!(
+        matches!(read, Err(PartitionError::ClockSuspect { jump_ms }) if jump_ms == years),
+        "{read:?}"
+    );
+    let held = |partition: &Partition| partition.peek(|state| state.stats().held).unwrap();
+    assert_eq!(held(&partition), 1, "the hold is still there");
+    // The operator sets the clock right and confirms it: the hold was never gone.
+    clock.jump(-years);
+    partition.confirm_clock().unwrap();
+    let refused = partition.execute(meta(2), &reserve(0, 0, 1)).unwrap();
+    assert_eq!(outcome(&refused), Outcome::Refused);
+    assert_eq!(held(&partition), 1);
+}
+
+#[test]
 fn time_that_only_reads_used_is_kept() {
     let (disk, clock) = (SimStorage::new(1), clock());
     let (partition, _) = open_at(&disk, &clock, config()).unwrap();

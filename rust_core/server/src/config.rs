@@ -120,6 +120,9 @@ pub struct JournalSettings {
     pub retention_ms: u64,
     /// A jump of the clock beyond this stops promising, milliseconds; 0 is the journal's default.
     pub clock_jump_ms: u64,
+    /// A clock further ahead of the last record than this at the start stops promising, milliseconds; 0 is the
+    /// journal's default.
+    pub downtime_ms: u64,
 }
 
 impl JournalSettings {

@@ -170,7 +170,7 @@ impl Partition {
             let done = core.journaled(inner, |state, sink| match stored {
                 Some(first) if state.remembered(meta.request_id).is_none() => {
                     state.advance(now, sink);
-                    replay_answer(first, &command)
+                    replay_answer(first, State::fingerprint_of(&meta, &command))
                 }
                 _ => state.step(meta, &command, now, sink),
             })?;
@@ -436,8 +436,8 @@ fn lost_answer(state: &State, request_id: u128) -> Result<(), EngineError> {
 }
 
 /// The first answer again, or the error for another request under its id.
-fn replay_answer(first: Record, command: &Command) -> Result<Answer, EngineError> {
-    if first.fingerprint != State::fingerprint(command) {
+fn replay_answer(first: Record, fingerprint: u64) -> Result<Answer, EngineError> {
+    if first.fingerprint != fingerprint {
         return Err(EngineError::RequestIdReused(uuid_text(
             first.meta.request_id,
         )));
