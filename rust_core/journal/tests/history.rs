@@ -5,7 +5,9 @@ mod common;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use bespeak_engine::{Event, Meta, MoveKind, PositionId, Record, StockStatus, UtcMillis};
+use bespeak_engine::{
+    Event, Meta, MoveKind, PositionId, Record, ReservationId, StockStatus, UtcMillis,
+};
 use bespeak_journal::storage::{SimStorage, Storage};
 use bespeak_journal::{
     Batch, Hooks, JournalError, KIND_ENGINE_RECORD, Log, Moment, NO_REQUEST, Partition,
@@ -382,6 +384,51 @@ fn reconciling_counts_what_was_oversold() {
     let mut hold = last_hold.unwrap();
     hold.reservation.0 += 1;
     forge(&disk, vec![Event::Held(hold)]);
+    let (partition, _) = open_at(&disk, &clock, config()).unwrap();
+    assert_eq!(partition.reconcile().unwrap().oversold_units, 46);
+}
+
+#[test]
+fn reconciling_names_the_first_record_whose_promises_do_not_match() {
+    let (disk, clock) = (SimStorage::new(1), clock());
+    let (partition, _) = open_at(&disk, &clock, config()).unwrap();
+    stock_up(&partition).unwrap();
+    partition.execute(meta(1), &reserve(1, 1, 5)).unwrap();
+    clock.pass(HOUR_MS / 2);
+    clock_now(&partition);
+    partition.close().unwrap();
+    drop(partition);
+    // A hold that has run out is confirmed without its stock being taken again.
+    let wrong = forge(&disk, vec![Event::Confirmed(ReservationId(1))]);
+    forge(&disk, vec![Event::Ticked]);
+    let (partition, _) = open_at(&disk, &clock, config()).unwrap();
+    let report = partition.reconcile().unwrap();
+    let found = &report.discrepancies;
+    assert_eq!(
+        (report.discrepancy_count, found[0].revision),
+        (1, wrong),
+        "{report:?}"
+    );
+    assert_eq!(
+        (&*found[0].item, &*found[0].location, found[0].expected),
+        ("item-1", "store-1", 5)
+    );
+}
+
+#[test]
+fn reconciling_counts_what_was_oversold_when_taken_again() {
+    let (disk, clock) = (SimStorage::new(1), clock());
+    let (partition, _) = open_at(&disk, &clock, config()).unwrap();
+    stock_up(&partition).unwrap();
+    partition.execute(meta(1), &reserve(0, 0, 48)).unwrap();
+    clock.pass(HOUR_MS / 2);
+    partition.execute(meta(2), &reserve(0, 0, 48)).unwrap();
+    partition.close().unwrap();
+    drop(partition);
+    let times = [UtcMillis::new(START_MS + HOUR_MS / 2)]
+        .into_iter()
+        .collect();
+    forge(&disk, vec![Event::Reacquired(ReservationId(1), times)]);
     let (partition, _) = open_at(&disk, &clock, config()).unwrap();
     assert_eq!(partition.reconcile().unwrap().oversold_units, 46);
 }
