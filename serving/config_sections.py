@@ -79,9 +79,11 @@ class JournalSection(Section):
     snapshot_every_bytes: int = 0
     """A snapshot is made after so many bytes of finished segments; 0 is the journal's default."""
     retention_ms: int = 0
-    """How far back earlier states and reconcile reach; 0 is the journal's default."""
+    """How far back earlier states and reconcile reach; 0 is 7 days, less than 24 hours keeps 24 hours."""
     clock_jump_ms: int = 0
     """A jump of the clock beyond this stops promising; 0 is the journal's default."""
+    downtime_ms: int = 0
+    """A clock further ahead of the last record at the start stops promising until confirmed; 0 is 7 days."""
 
 
 class EngineSection(Section):
@@ -94,7 +96,7 @@ class EngineSection(Section):
     max_held_units_per_customer: int = 0
     """Units that one customer may have in holds that are not confirmed."""
     remembered_requests: int = 0
-    """Answers remembered in memory."""
+    """Answers remembered in memory; with a journal at least 131,072."""
 
 
 class ComputeSection(Section):

@@ -49,9 +49,6 @@ def serve(config: Config) -> int:
 
     log = structlog.get_logger()
     stop = _StopSignals()
-    journal = config.server.journal
-    if journal.mode != "memory" and journal.path is not None:
-        journal.path.mkdir(parents=True, exist_ok=True)
     running = Server(json.dumps(config.server.model_dump(mode="json")), log_filter=config.log.level)
     log.info("listening", address=running.address, metrics=running.metrics_address)
     failed: list[BespeakError] = []

@@ -21,6 +21,10 @@ pub struct Meta {
     pub trace_id: u128,
     /// Source and sequence number of an event feed.
     pub source: Option<(Box<str>, u64)>,
+    /// Fingerprint of the request as it was sent, where the command made of it depends on the state; 0 is that of the
+    /// command. Kept in the journal as the record's own.
+    #[serde(skip)]
+    pub sent: u64,
 }
 
 /// One write.

@@ -1,5 +1,6 @@
 //! Decides what a command makes happen. Reads the state and changes nothing.
 
+pub(crate) mod budget;
 mod catalog;
 mod complete;
 #[cfg(test)]

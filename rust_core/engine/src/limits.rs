@@ -54,6 +54,10 @@ pub const MAX_EXPIRED_KEPT: u64 = 1_000_000;
 pub const MAX_LAPSED_BLOCKS: usize = 1_024;
 /// Answers remembered in memory; older ones are rebuilt from the journal.
 pub const REMEMBERED_REQUESTS: usize = 131_072;
+/// Bytes that remembered answers may hold beside their entries; beyond it the oldest go first.
+pub const REMEMBERED_BYTES: usize = 256 << 20;
+/// Request ids kept of the answers that fell out of memory last.
+pub const FORGOTTEN_KEPT: usize = 1_024;
 /// Age at which a version 7 request id is refused.
 pub const REQUEST_WINDOW_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Refusals for stock told apart from retries.
@@ -78,8 +82,16 @@ pub const MAX_REGION_HOURS: usize = 168;
 pub const MAX_REGION_CELLS: usize = 1_000_000;
 /// Buckets of one availability report.
 pub const MAX_REPORT_BUCKETS: usize = 3_660;
-/// Planned movements that one `Explain` walks.
-pub const MAX_EXPLAIN_ENTRIES: usize = 4_000_000;
+/// Planned movements that one command walks, under a rule of its own or to explain: all else finds its way without.
+pub const MAX_WALKED_ENTRIES: usize = if cfg!(test) { 4_000 } else { 1_000_000 };
+/// Look-ups of one `Promise`: lines times locations times dates tried.
+pub const MAX_PROMISE_LOOKUPS: usize = 262_144;
+/// Dates that `ShipComplete` tries at most: the ends, and halves of what lies between two of them.
+pub const SHIP_COMPLETE_DATES: usize = 3 + (i64::BITS - MAX_HORIZON_MS.leading_zeros()) as usize;
+/// Positions with plans whose location's rule changes in one step; beyond it the record would be too long.
+pub const MAX_RULE_POSITIONS: usize = if cfg!(test) { 100 } else { 200_000 };
+/// Planned movements of a position up to which its promises at risk are worked out.
+pub const MAX_AT_RISK_ENTRIES: usize = if cfg!(test) { 500 } else { 100_000 };
 /// Discrepancies that one `Reconcile` lists.
 pub const MAX_DISCREPANCIES: usize = 1_000;
 /// Steps of one availability staircase.

@@ -7,3 +7,4 @@ pub(crate) mod filtered;
 pub mod reconcile;
 pub mod region;
 pub mod report;
+mod rise;

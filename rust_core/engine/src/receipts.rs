@@ -138,6 +138,10 @@ impl Receipts {
             .map(|(no, receipt)| (ReceiptNo(no), receipt))
     }
 
+    pub fn iter_from(&self, first: u64) -> impl Iterator<Item = (u64, &Receipt)> {
+        self.table.iter_from(first)
+    }
+
     pub fn find(&self, name: &str) -> Option<(ReceiptNo, &Receipt)> {
         let hash = std::hash::BuildHasher::hash_one(&self.hasher, name);
         let no = *self.by_name.find(hash, |no| self.name_of(*no) == name)?;

@@ -102,9 +102,9 @@ pub enum EngineError {
     /// The id was used for another body.
     #[error("request id {0} was used for a different request: use a new id for a new request")]
     RequestIdReused(String),
-    /// The id is older than the window in which answers are remembered.
+    /// The id is older than the answers that are remembered.
     #[error(
-        "request id {0} was made more than 24 h ago: its answer is no longer remembered, use a new id"
+        "request id {0} is older than the answers that are remembered: look whether it took effect, then use a new id"
     )]
     RequestIdTooOld(String),
     /// A source event below the window.

@@ -36,6 +36,35 @@ pub enum Reply {
     StepWithShocks(StepReply, SmallVec<[ShockId; 1]>),
 }
 
+impl Reply {
+    /// Bytes of the lines that do not lie in the reply itself.
+    #[inline]
+    pub(crate) fn bytes_beside(&self) -> usize {
+        match self {
+            Self::Hold(hold) if hold.lines.len() > 1 => hold.bytes_of_lines(),
+            Self::Hold(hold) => hold.lines.iter().map(LineReply::bytes_of_parts).sum(),
+            _ => 0,
+        }
+    }
+}
+
+impl HoldReply {
+    #[cold]
+    fn bytes_of_lines(&self) -> usize {
+        let parts: usize = self.lines.iter().map(LineReply::bytes_of_parts).sum();
+        self.lines.len() * size_of::<LineReply>() + parts
+    }
+}
+
+impl LineReply {
+    fn bytes_of_parts(&self) -> usize {
+        match self.parts.len() {
+            0 | 1 => 0,
+            parts => parts * size_of::<PartReply>(),
+        }
+    }
+}
+
 /// How much of the request was held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[repr(u8)]

@@ -8,6 +8,7 @@ use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::UtcMillis;
+use crate::limits::{FORGOTTEN_KEPT, REMEMBERED_BYTES};
 use crate::reply::Reply;
 
 /// An answer as it was first given.
@@ -36,6 +37,14 @@ pub(crate) struct Requests {
     hasher: foldhash::fast::FixedState,
     /// Revision of the newest answer that fell out; 0 is none.
     pub forgotten_revision: u64,
+    /// Engine time of the newest answer that fell out; not part of a snapshot.
+    pub forgotten_time: UtcMillis,
+    /// Bytes that the answers hold beside their entries.
+    bytes: usize,
+    /// Ids and revisions of the last answers that fell out, oldest first.
+    lately: VecDeque<(u128, u64)>,
+    /// Revision up to which those that fell out may be missing in `lately`.
+    lately_after: u64,
 }
 
 impl Requests {
@@ -47,6 +56,10 @@ impl Requests {
             index: HashTable::new(),
             hasher,
             forgotten_revision: 0,
+            forgotten_time: UtcMillis::ZERO,
+            bytes: 0,
+            lately: VecDeque::new(),
+            lately_after: 0,
         }
     }
 
@@ -74,6 +87,7 @@ impl Requests {
     }
 
     pub fn insert(&mut self, id: u128, answer: Remembered) {
+        let bytes = answer.reply.bytes_beside();
         let (answers, dropped, hasher) = (&mut self.answers, self.dropped, &self.hasher);
         let of = |number: &u32| Self::place(dropped, *number);
         let entry = self.index.entry(
@@ -82,13 +96,21 @@ impl Requests {
             |number| hasher.hash_one(answers[of(number)].0),
         );
         match entry {
-            Entry::Occupied(known) => answers[of(known.get())].1 = answer,
+            Entry::Occupied(known) => {
+                let first = &mut answers[of(known.get())].1;
+                self.bytes -= first.reply.bytes_beside();
+                *first = answer;
+            }
             Entry::Vacant(free) => {
                 free.insert(dropped.wrapping_add(answers.len() as u64) as u32);
                 answers.push_back((id, answer));
             }
         }
-        if self.answers.len() > self.limit {
+        self.bytes += bytes;
+        // The newest stays, however large.
+        while self.answers.len() > self.limit
+            || (self.bytes > REMEMBERED_BYTES && self.answers.len() > 1)
+        {
             self.drop_oldest();
         }
     }
@@ -103,7 +125,28 @@ impl Requests {
             entry.remove();
         }
         self.dropped += 1;
+        self.bytes -= answer.reply.bytes_beside();
         self.forgotten_revision = self.forgotten_revision.max(answer.revision);
+        self.forgotten_time = self.forgotten_time.max(answer.time);
+        if self.lately.len() >= FORGOTTEN_KEPT
+            && let Some((_, revision)) = self.lately.pop_front()
+        {
+            self.lately_after = revision;
+        }
+        self.lately.push_back((oldest, answer.revision));
+    }
+
+    /// Whether the answer to `id` may have fallen out after that of `since` did.
+    #[inline]
+    pub fn forgot_since(&self, id: u128, since: u64) -> bool {
+        self.forgotten_revision > since
+            && (self.lately_after > since
+                || self
+                    .lately
+                    .iter()
+                    .rev()
+                    .take_while(|(_, revision)| *revision > since)
+                    .any(|(forgotten, _)| *forgotten == id))
     }
 
     /// Oldest first.
@@ -171,5 +214,76 @@ mod tests {
             }
             assert!(requests.iter().map(|(id, _)| id).eq(order.iter().copied()));
         }
+    }
+
+    #[test]
+    fn what_fell_out_lately_is_told_by_name() {
+        let mut requests = Requests::new(10, foldhash::fast::FixedState::default());
+        for revision in 1..=20 {
+            requests.insert(u128::from(revision), answer(revision));
+        }
+        assert_eq!(requests.forgotten_revision, 10);
+        for (id, since, told) in [
+            (10, 9, true),
+            (10, 10, false),
+            (9, 8, true),
+            (9, 9, false),
+            (15, 0, false),
+            (99, 0, false),
+        ] {
+            assert_eq!(requests.forgot_since(id, since), told, "{id} since {since}");
+        }
+        // Of what lies further back than is kept, anything may have fallen out.
+        let last = 20 + FORGOTTEN_KEPT as u64;
+        for revision in 21..=last {
+            requests.insert(u128::from(revision), answer(revision));
+        }
+        assert!(requests.forgot_since(5_000, 9));
+        assert!(!requests.forgot_since(5_000, 10));
+    }
+
+    #[test]
+    fn large_answers_are_bounded_by_their_bytes() {
+        use crate::ids::{ItemId, LocationId, Units};
+        use crate::reply::{HoldReply, LineReply, Outcome, PartReply, ReservationState};
+        let part = PartReply {
+            location: LocationId(0),
+            quantity: Units::ZERO,
+            ship_time: UtcMillis::ZERO,
+            line: 0,
+        };
+        let line = LineReply {
+            item: ItemId(0),
+            requested: Units::ZERO,
+            parts: std::iter::repeat_n(part, 4).collect(),
+            refusal: None,
+            available: Units::ZERO,
+            earliest: None,
+        };
+        let reply = Reply::Hold(HoldReply {
+            outcome: Outcome::Full,
+            reservation: None,
+            state: ReservationState::Held,
+            expires_at: UtcMillis::ZERO,
+            lines: std::iter::repeat_n(line, crate::limits::MAX_LINES).collect(),
+        });
+        let one = reply.bytes_beside();
+        assert!(one > 256 * 4 * size_of::<PartReply>());
+        let fit = REMEMBERED_BYTES / one;
+        let mut requests = Requests::new(usize::MAX, foldhash::fast::FixedState::default());
+        for revision in 1..=fit as u64 + 10 {
+            let reply = reply.clone();
+            let answer = Remembered {
+                reply,
+                ..answer(revision)
+            };
+            requests.insert(u128::from(revision), answer);
+        }
+        assert_eq!((requests.len(), requests.forgotten_revision), (fit, 10));
+        // Small ones take no room of theirs.
+        for revision in 1..1_000 {
+            requests.insert(1 << 64 | u128::from(revision), answer(revision));
+        }
+        assert_eq!(requests.len(), fit + 999);
     }
 }

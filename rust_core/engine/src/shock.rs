@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::ShockCause;
 use crate::ids::{PositionId, ReservationId, ShockId, Units, UtcMillis};
-use crate::limits::MAX_AT_RISK;
+use crate::limits::{MAX_AT_RISK, MAX_AT_RISK_ENTRIES};
 use crate::state::State;
 use crate::timeline::{Entry, EntryRef};
 
@@ -62,8 +62,10 @@ pub struct ShockView {
     pub shortfall: Units,
     /// From when planned supply covers all promises; `None` when it does not.
     pub recovery: Option<UtcMillis>,
-    /// In order of tier, ship time and revision.
+    /// In order of tier, ship time and revision: the first of them.
     pub at_risk: Vec<AtRisk>,
+    /// How many there are; `None` where too much is planned at the position to work them out.
+    pub at_risk_total: Option<usize>,
 }
 
 impl State {
@@ -80,25 +82,44 @@ impl State {
             .map(|(id, shock)| (*id, shock))
     }
 
+    /// Planned movements at the position of a shock: what [`State::shock`] walks.
+    pub fn shock_entries(&self, id: ShockId) -> usize {
+        let open = self.shocks.open.get(&id);
+        let planned = open.map_or(0, |open| self.position(open.position).timeline.len());
+        if planned > MAX_AT_RISK_ENTRIES {
+            0
+        } else {
+            planned
+        }
+    }
+
     /// A shock with its promises at risk as they are now.
     pub fn shock(&self, id: ShockId) -> Option<ShockView> {
         let shock = *self.shocks.open.get(&id)?;
         let position = self.position(shock.position);
         let level = -(position.base + position.buffer.balance());
         let shortfall = Units::from_balance(-position.lowest_balance(self.now));
+        let at_risk = self.at_risk(shock.position);
+        let at_risk_total = at_risk.as_ref().map(Vec::len);
+        let mut at_risk = at_risk.unwrap_or_default();
+        at_risk.truncate(MAX_AT_RISK);
         Some(ShockView {
             id,
             shock,
             shortfall,
             recovery: position.timeline.earliest_at_least(self.now, level),
-            at_risk: self.at_risk(shock.position),
+            at_risk,
+            at_risk_total,
         })
     }
 
     /// The promises that fall short when stock goes to the best tier, earliest ship time and lowest revision
     /// first, and nobody's stock is taken before all of a better promise is covered.
-    fn at_risk(&self, id: PositionId) -> Vec<AtRisk> {
+    fn at_risk(&self, id: PositionId) -> Option<Vec<AtRisk>> {
         let position = self.position(id);
+        if position.timeline.len() > MAX_AT_RISK_ENTRIES {
+            return None;
+        }
         let stock = position.base + position.buffer.balance();
         let mut supply: Vec<Entry> = Vec::new();
         let mut wanted: Vec<(u8, UtcMillis, u64, AtRisk)> = Vec::new();
@@ -136,10 +157,10 @@ impl State {
                     key: crate::timeline::EntryKey::commitment(risk.reservation, risk.line as u16),
                     quantity: -risk.quantity.balance(),
                 });
-            } else if at_risk.len() < MAX_AT_RISK {
+            } else {
                 at_risk.push(risk);
             }
         }
-        at_risk
+        Some(at_risk)
     }
 }

@@ -237,6 +237,17 @@ impl State {
         self.requests.forgotten_revision
     }
 
+    /// Engine time of the newest answer that this process no longer remembers; zero while none fell out.
+    pub fn forgotten_time(&self) -> UtcMillis {
+        self.requests.forgotten_time
+    }
+
+    /// Whether the answer to a request id may have fallen out of memory since `forgotten_revision` was `since`.
+    #[inline]
+    pub fn forgot_since(&self, request_id: u128, since: u64) -> bool {
+        self.requests.forgot_since(request_id, since)
+    }
+
     /// The rule that a position follows.
     #[inline]
     pub fn rule_of(&self, position: &Position) -> &SupplyRule {
@@ -254,7 +265,7 @@ impl State {
     }
 
     /// The rule of an item at a location, whether or not anything was ever said of it there.
-    pub(crate) fn rule_at(&self, item: ItemId, location: LocationId) -> SupplyRule {
+    pub(crate) fn rule_at(&self, item: ItemId, location: LocationId) -> &SupplyRule {
         match self.position_id(item, location) {
             Some(id) => self.rule_of(self.position(id)),
             None => self.location_rule(location),

@@ -25,6 +25,20 @@ impl State {
         fingerprint::of(command)
     }
 
+    /// Fingerprint of a request as it was sent, for [`Meta::sent`].
+    pub fn fingerprint_sent(bytes: &[u8]) -> u64 {
+        fingerprint::of(&bytes).max(1)
+    }
+
+    /// What a retry of a request must agree in.
+    #[inline]
+    pub fn fingerprint_of(meta: &Meta, command: &Command) -> u64 {
+        match meta.sent {
+            0 => Self::fingerprint(command),
+            sent => sent,
+        }
+    }
+
     /// Earliest transition that time brings: a hold that runs out, a receipt that falls overdue.
     #[inline]
     pub fn next_due(&self) -> Option<UtcMillis> {
@@ -71,7 +85,7 @@ impl State {
         self.run_due(now, sink);
         let mut fingerprint = 0;
         if meta.request_id != 0 {
-            fingerprint = Self::fingerprint(command);
+            fingerprint = Self::fingerprint_of(&meta, command);
             if let Some(first) = self.requests.get(meta.request_id) {
                 if first.fingerprint != fingerprint {
                     return Err(EngineError::RequestIdReused(uuid_text(meta.request_id)));

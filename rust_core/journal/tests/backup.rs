@@ -252,7 +252,7 @@ fn a_moment_before_the_oldest_state_is_refused() {
     stock_up(&partition).unwrap();
     let mut dice = Dice(8);
     for id in 1..1_500_u128 {
-        clock.pass(1_000);
+        clock.pass(200_000);
         let now = partition.peek(|state| state.now().get()).unwrap();
         let _ = partition.execute(meta(id), &any_command(&mut dice, now));
         if id % 400 == 0 {

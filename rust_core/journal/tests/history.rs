@@ -5,7 +5,9 @@ mod common;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use bespeak_engine::{Event, Meta, MoveKind, PositionId, Record, StockStatus, UtcMillis};
+use bespeak_engine::{
+    Event, Meta, MoveKind, PositionId, Record, ReservationId, StockStatus, UtcMillis,
+};
 use bespeak_journal::storage::{SimStorage, Storage};
 use bespeak_journal::{
     Batch, Hooks, JournalError, KIND_ENGINE_RECORD, Log, Moment, NO_REQUEST, Partition,
@@ -171,7 +173,7 @@ fn snapshots_and_retention_run_in_the_background() {
             stats.rolls.load(std::sync::atomic::Ordering::Relaxed)
         };
         while rolls() < 3 * round {
-            clock.pass(20_000);
+            clock.pass(200_000);
             id += 1;
             let now = partition.peek(|state| state.now().get()).unwrap();
             let _ = partition.execute(meta(id), &any_command(&mut dice, now));
@@ -194,7 +196,8 @@ fn snapshots_and_retention_run_in_the_background() {
         partition.as_of(Moment::Time(UtcMillis::new(START_MS))),
         Err(PartitionError::OutOfRetention { .. })
     ));
-    let reached = clock_now(&partition).plus(-2 * HOUR_MS);
+    // A retention of less than the day for which answers are given again keeps the day.
+    let reached = clock_now(&partition).plus(-24 * HOUR_MS);
     partition.as_of(Moment::Time(reached)).unwrap();
     let report = partition.reconcile().unwrap();
     assert_eq!(
@@ -221,6 +224,7 @@ fn without_any_good_snapshot_a_shortened_journal_is_refused() {
     stock_up(&partition).unwrap();
     let mut dice = Dice(4);
     for _ in 0..4 {
+        clock.pass(24 * HOUR_MS);
         trade(&partition, &clock, &mut dice, 200);
         partition.snapshot().unwrap();
     }
@@ -403,6 +407,51 @@ fn reconciling_counts_what_was_oversold() {
     let mut hold = last_hold.unwrap();
     hold.reservation.0 += 1;
     forge(&disk, vec![Event::Held(hold)]);
+    let (partition, _) = open_at(&disk, &clock, config()).unwrap();
+    assert_eq!(partition.reconcile().unwrap().oversold_units, 46);
+}
+
+#[test]
+fn reconciling_names_the_first_record_whose_promises_do_not_match() {
+    let (disk, clock) = (SimStorage::new(1), clock());
+    let (partition, _) = open_at(&disk, &clock, config()).unwrap();
+    stock_up(&partition).unwrap();
+    partition.execute(meta(1), &reserve(1, 1, 5)).unwrap();
+    clock.pass(HOUR_MS / 2);
+    clock_now(&partition);
+    partition.close().unwrap();
+    drop(partition);
+    // A hold that has run out is confirmed without its stock being taken again.
+    let wrong = forge(&disk, vec![Event::Confirmed(ReservationId(1))]);
+    forge(&disk, vec![Event::Ticked]);
+    let (partition, _) = open_at(&disk, &clock, config()).unwrap();
+    let report = partition.reconcile().unwrap();
+    let found = &report.discrepancies;
+    assert_eq!(
+        (report.discrepancy_count, found[0].revision),
+        (1, wrong),
+        "{report:?}"
+    );
+    assert_eq!(
+        (&*found[0].item, &*found[0].location, found[0].expected),
+        ("item-1", "store-1", 5)
+    );
+}
+
+#[test]
+fn reconciling_counts_what_was_oversold_when_taken_again() {
+    let (disk, clock) = (SimStorage::new(1), clock());
+    let (partition, _) = open_at(&disk, &clock, config()).unwrap();
+    stock_up(&partition).unwrap();
+    partition.execute(meta(1), &reserve(0, 0, 48)).unwrap();
+    clock.pass(HOUR_MS / 2);
+    partition.execute(meta(2), &reserve(0, 0, 48)).unwrap();
+    partition.close().unwrap();
+    drop(partition);
+    let times = [UtcMillis::new(START_MS + HOUR_MS / 2)]
+        .into_iter()
+        .collect();
+    forge(&disk, vec![Event::Reacquired(ReservationId(1), times)]);
     let (partition, _) = open_at(&disk, &clock, config()).unwrap();
     assert_eq!(partition.reconcile().unwrap().oversold_units, 46);
 }

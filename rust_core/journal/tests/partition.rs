@@ -5,15 +5,15 @@ mod common;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bespeak_engine::{Answer, Command, EngineError, Meta, Outcome, Reply, Settings};
+use bespeak_engine::{Answer, Meta, Outcome, Reply};
 use bespeak_journal::storage::{CrashMode, Fault, FaultRule, FsStorage, OpKind, SimStorage};
 use bespeak_journal::{
     Hooks, LogConfig, Partition, PartitionConfig, PartitionError, SyncBy, SystemClock,
 };
 use common::Dice;
 use common::shop::{
-    HOUR_MS, START_MS, any_command, clock, config, count, is_remembered, meta, open_at, open_with,
-    reserve, stock_up,
+    HOUR_MS, START_MS, any_command, clock, config, count, meta, open_at, open_with, reserve,
+    stock_up,
 };
 
 fn outcome(answer: &Answer) -> Outcome {
@@ -114,79 +114,6 @@ fn an_answer_must_wait_for_what_it_saw() {
     partition.wait_durable(check.revision).unwrap();
     assert_eq!(partition.durable_revision(), durable + 1);
     assert_eq!(partition.pending(), (0, 0));
-}
-
-#[test]
-fn the_first_answer_comes_back_from_memory_disk_and_another_life() {
-    let (disk, clock) = (SimStorage::new(1), clock());
-    let few = PartitionConfig {
-        settings: Settings {
-            remembered_requests: 4,
-            ..Settings::default()
-        },
-        ..config()
-    };
-    let (partition, _) = open_at(&disk, &clock, few.clone()).unwrap();
-    stock_up(&partition).unwrap();
-    let mut first = Vec::new();
-    for id in 1..=300_u128 {
-        clock.pass(10);
-        let command = match id % 3 {
-            0 => count(1, 1, id as u64),
-            _ => reserve((id % 2) as u32, 0, 1 + (id % 7) as u64),
-        };
-        let answer = partition.execute(meta(id), &command).unwrap();
-        assert!(!answer.replayed);
-        first.push((id, command, answer));
-    }
-    let check = |partition: &Partition, id: u128, command: &Command, first: &Answer| {
-        let before = partition.peek(|state| state.revision()).unwrap();
-        let again = partition.execute(meta(id), command).unwrap();
-        if is_remembered(first) {
-            assert_eq!(
-                again,
-                Answer {
-                    replayed: true,
-                    ..first.clone()
-                }
-            );
-            assert_eq!(partition.peek(|state| state.revision()).unwrap(), before);
-            let other = partition.execute(meta(id), &count(2, 1, 77));
-            assert!(
-                matches!(
-                    other,
-                    Err(PartitionError::Engine(EngineError::RequestIdReused(_)))
-                ),
-                "{other:?}"
-            );
-        } else {
-            assert!(!again.replayed, "a refusal for stock is judged afresh");
-        }
-    };
-    assert!(first.iter().any(|(_, _, answer)| !is_remembered(answer)));
-    for (id, command, answer) in &first {
-        check(&partition, *id, command, answer);
-    }
-    // A refusal, then stock, then the same id again: accepted, and from then on remembered.
-    let (id, command, _) = first
-        .iter()
-        .find(|(_, _, answer)| !is_remembered(answer))
-        .cloned()
-        .unwrap();
-    partition.execute(meta(0), &count(0, 0, 10_000)).unwrap();
-    partition.execute(meta(0), &count(1, 0, 10_000)).unwrap();
-    let accepted = partition.execute(meta(id), &command).unwrap();
-    assert_eq!(outcome(&accepted), Outcome::Full);
-    for filler in 1_001..1_010 {
-        partition.execute(meta(filler), &count(2, 0, 5)).unwrap();
-    }
-    check(&partition, id, &command, &accepted);
-    drop(partition);
-    let (partition, _) = open_at(&disk, &clock, few).unwrap();
-    check(&partition, id, &command, &accepted);
-    for (id, command, answer) in first.iter().filter(|(_, _, answer)| is_remembered(answer)) {
-        check(&partition, *id, command, answer);
-    }
 }
 
 #[test]
@@ -354,6 +281,34 @@ fn a_clock_that_jumps_stops_promises_until_confirmed() {
         START_MS + 48 * HOUR_MS,
         "engine time never falls"
     );
+}
+
+#[test]
+fn a_clock_far_ahead_at_the_start_expires_nothing_before_it_is_confirmed() {
+    let (disk, clock) = (SimStorage::new(1), clock());
+    let (partition, _) = open_at(&disk, &clock, config()).unwrap();
+    stock_up(&partition).unwrap();
+    let held = partition.execute(meta(1), &reserve(0, 0, 50)).unwrap();
+    assert_eq!(outcome(&held), Outcome::Full);
+    partition.close().unwrap();
+    drop(partition);
+    let years = 10 * 365 * 24 * HOUR_MS;
+    clock.jump(years);
+    let (partition, _) = open_at(&disk, &clock, config()).unwrap();
+    assert_eq!(partition.clock_suspect(), Some(years));
+    let read = partition.read(|_| Ok::<_, PartitionError>(())).result;
+    assert!(
+        matches!(read, Err(PartitionError::ClockSuspect { jump_ms }) if jump_ms == years),
+        "{read:?}"
+    );
+    let held = |partition: &Partition| partition.peek(|state| state.stats().held).unwrap();
+    assert_eq!(held(&partition), 1, "the hold is still there");
+    // The operator sets the clock right and confirms it: the hold was never gone.
+    clock.jump(-years);
+    partition.confirm_clock().unwrap();
+    let refused = partition.execute(meta(2), &reserve(0, 0, 1)).unwrap();
+    assert_eq!(outcome(&refused), Outcome::Refused);
+    assert_eq!(held(&partition), 1);
 }
 
 #[test]

@@ -51,7 +51,8 @@ class Engine(EmbeddedEngine, Methods):
             max_hold_life_ms: a hold's total life, extensions included; 0 is 7 days.
             max_held_units_per_customer: units that one customer may have in holds that are not confirmed;
                 0 is 1,000,000,000.
-            remembered_requests: answers remembered in memory; 0 is 131,072.
+            remembered_requests: answers remembered in memory; 0 is 131,072. With a journal fewer make writes wait
+                for the disk.
             tenant: who the caller works for; kept in the journal with each write.
             actor: who or what writes; kept in the journal with each write.
 

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Fewest answers that a journal goes with: twice as many records as may wait for the disk, since as many again may be
+/// on their way there. With fewer, a request would wait until the answers that fell out of memory are on the disk.
+const REMEMBERED_MIN: usize = 131_072;
+
 /// How a server is run. Every field has a default; unknown fields are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -111,10 +115,14 @@ pub struct JournalSettings {
     pub segment_bytes: u64,
     /// A snapshot is made after so many bytes of finished segments; 0 is the journal's default.
     pub snapshot_every_bytes: u64,
-    /// How far back `AsOf` and reconcile reach, milliseconds; 0 is the journal's default.
+    /// How far back `AsOf` and reconcile reach, milliseconds; 0 is the journal's default, and less than 24 h keeps
+    /// 24 h.
     pub retention_ms: u64,
     /// A jump of the clock beyond this stops promising, milliseconds; 0 is the journal's default.
     pub clock_jump_ms: u64,
+    /// A clock further ahead of the last record than this at the start stops promising, milliseconds; 0 is the
+    /// journal's default.
+    pub downtime_ms: u64,
 }
 
 impl JournalSettings {
@@ -361,6 +369,11 @@ impl ServerConfig {
         if self.journal.mode() == JournalMode::Group && self.journal.path.is_none() {
             return wrong("journal.path", &"missing", "mode group needs a directory");
         }
+        let remembered = self.engine.remembered_requests;
+        if self.journal.mode() == JournalMode::Group && (1..REMEMBERED_MIN).contains(&remembered) {
+            let rule = "with a journal it must be 0 or at least 131072: an answer is remembered until it is durable";
+            return wrong("engine.remembered_requests", &remembered, rule);
+        }
         if let Some(traces) = &self.traces
             && !(0.0..=1.0).contains(&traces.sample_ratio)
         {
@@ -389,6 +402,26 @@ mod tests {
         config.validate().expect("defaults work");
         let text = serde_json::to_string(&config).expect("plain values");
         assert_eq!(ServerConfig::from_json(&text).expect("own output"), config);
+    }
+
+    #[test]
+    fn answers_are_remembered_until_they_are_durable() {
+        let waiting = bespeak_journal::PartitionConfig::default().pending_records_max;
+        assert_eq!(REMEMBERED_MIN, 2 * waiting);
+        for (text, fits) in [
+            (
+                r#"{"journal": {"path": "j"}, "engine": {"remembered_requests": 131071}}"#,
+                false,
+            ),
+            (
+                r#"{"journal": {"path": "j"}, "engine": {"remembered_requests": 131072}}"#,
+                true,
+            ),
+            (r#"{"journal": {"path": "j"}}"#, true),
+            (r#"{"engine": {"remembered_requests": 10}}"#, true),
+        ] {
+            assert_eq!(ServerConfig::from_json(text).is_ok(), fits, "{text}");
+        }
     }
 
     #[test]

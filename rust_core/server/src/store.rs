@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bespeak_engine::{Answer, Command, Meta, State};
+use bespeak_engine::{Answer, Command, Meta, PositionId, State};
 use bespeak_journal::storage::{FsStorage, Storage};
 use bespeak_journal::{
     Clock, Hooks, LogConfig, Partition, PartitionConfig, PartitionError, SyncBy, SystemClock,
@@ -93,9 +93,14 @@ impl Progress {
 struct News {
     gate: Arc<Gate>,
     progress: Arc<Progress>,
+    watchers: Arc<Watchers>,
 }
 
 impl Hooks for News {
+    fn touched(&self, positions: &[PositionId]) {
+        self.watchers.note(positions);
+    }
+
     fn durable(&self, revision: u64) {
         self.gate.reached(revision);
     }
@@ -131,9 +136,11 @@ impl Store {
         progress: &Arc<Progress>,
     ) -> Result<Self, ApiError> {
         let gate = Arc::new(Gate::default());
+        let watchers = Arc::<Watchers>::default();
         let news = Arc::new(News {
             gate: Arc::clone(&gate),
             progress: Arc::clone(progress),
+            watchers: Arc::clone(&watchers),
         });
         let config = PartitionConfig {
             sync_by: around.sync_by,
@@ -166,7 +173,7 @@ impl Store {
         Ok(Self {
             partition,
             gate,
-            watchers: Arc::default(),
+            watchers,
             mode: journal.mode(),
         })
     }
@@ -194,12 +201,7 @@ impl Store {
     /// Reads, with every due transition applied.
     #[inline]
     pub fn read<T>(&self, read: impl FnOnce(&State) -> Result<T, ApiError>) -> Seen<T> {
-        let watchers = &self.watchers;
-        let seen = self.partition.read(|state| {
-            watchers.note(state.touched());
-            read(state)
-        });
-        seen.into()
+        self.partition.read(read).into()
     }
 
     /// Makes a command under the lock, executes it, and makes the answer before the lock is gone.
@@ -214,12 +216,7 @@ impl Store {
             Ok(meta) => meta,
             Err(error) => return Seen::failed(error),
         };
-        let watchers = &self.watchers;
-        let seen = self.partition.write(meta, command, |state, done| {
-            watchers.note(state.touched());
-            answer(state, done)
-        });
-        seen.into()
+        self.partition.write(meta, command, answer).into()
     }
 
     /// Ends a turn of the event loop: what its calls left is synced.
@@ -343,6 +340,8 @@ fn partition_config(journal: &JournalSettings, engine: &EngineSettings) -> Parti
             standard.clock_jump_ms.unsigned_abs(),
         ))
         .unwrap_or(i64::MAX),
+        downtime_ms: i64::try_from(or(journal.downtime_ms, standard.downtime_ms.unsigned_abs()))
+            .unwrap_or(i64::MAX),
         retention_ms: or(journal.retention_ms, standard.retention_ms),
         snapshot_every_bytes: or(journal.snapshot_every_bytes, standard.snapshot_every_bytes),
         ..standard

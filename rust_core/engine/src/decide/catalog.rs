@@ -6,8 +6,9 @@ use crate::event::{Event, ShockCause};
 use crate::ids::{ItemId, LocationId, RegionId, Units};
 use crate::limits::{
     MAX_DAY_OFFSETS, MAX_HORIZON_MS, MAX_ITEM_UNITS, MAX_ITEMS, MAX_LANES, MAX_LOCATIONS,
-    MAX_QUANTITY, MAX_REGION_LOCATIONS, MAX_REGIONS, MAX_RULES,
+    MAX_QUANTITY, MAX_REGION_LOCATIONS, MAX_REGIONS, MAX_RULE_POSITIONS, MAX_RULES,
 };
+use crate::position::Position;
 use crate::refusal::EngineError;
 use crate::reply::Reply;
 use crate::state::State;
@@ -196,6 +197,24 @@ pub(crate) fn put_lane(state: &State, lane: &Lane) -> Result<Decision, EngineErr
     Ok(put(Event::LanePut(lane.clone()), None))
 }
 
+/// A rule is put in one record, which names every position whose promises it breaks or mends.
+fn check_rule_reach(state: &State, location: LocationId) -> Result<(), EngineError> {
+    let follows = |position: &&Position| position.location == location && position.rule == 0;
+    let can_break = |position: &&Position| {
+        position.timeline.len() > 0 || position.on_hand.iter().any(|on_hand| *on_hand < 0)
+    };
+    let positions = state.positions().map(|(_, position)| position);
+    let reached = positions.filter(follows).filter(can_break).count();
+    if reached > MAX_RULE_POSITIONS {
+        return Err(invalid(
+            "location",
+            format!("{reached} positions with receipts or promises"),
+            "a rule may reach at most 200000 at once: give positions rules of their own first",
+        ));
+    }
+    Ok(())
+}
+
 pub(crate) fn put_rule(
     state: &State,
     scope: RuleScope,
@@ -233,7 +252,10 @@ pub(crate) fn put_rule(
     }
     let mut draft = Draft::default();
     match scope {
-        RuleScope::Location(location) => check_location(state, location)?,
+        RuleScope::Location(location) => {
+            check_location(state, location)?;
+            check_rule_reach(state, location)?;
+        }
         RuleScope::Position(item, location) => {
             check_item(state, item)?;
             draft.position(state, item, location)?;

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::complete::ship_complete;
 use super::terms::{check_override, check_terms, wanted_line};
-use super::{Decision, Lens, Scratch, check_location, time_refusal_at};
+use super::{Decision, Lens, Scratch, budget, check_location, time_refusal_at};
 use crate::command::{FillPolicy, HoldTerms, Meta, Reserve};
 use crate::event::{Event, Held, HeldLine};
 use crate::ids::{ItemId, LocationId, PositionId, ReservationId, Units, UtcMillis};
@@ -76,6 +76,9 @@ pub(crate) fn reserve(
             line.latest,
         )?);
         check_override(state, line.item, line.location, reserve.terms.rule.as_ref())?;
+    }
+    if reserve.terms.rule.is_some() {
+        budget::of_reserve(state, reserve)?;
     }
     let lens = Lens {
         state,

@@ -5,7 +5,11 @@ use crate::catalog_types::{
 };
 use crate::command::*;
 use crate::ids::{ItemId, LocationId, Units, UtcMillis};
-use crate::limits::{MAX_ENTRIES_PER_POSITION, MAX_LINES, MAX_RULES};
+use crate::limits::{
+    MAX_ENTRIES_PER_POSITION, MAX_LINES, MAX_RULE_POSITIONS, MAX_RULES, MAX_WALKED_ENTRIES,
+    SHIP_COMPLETE_DATES,
+};
+use crate::read::check::CheckLine;
 use crate::refusal::{EngineError, Refusal};
 use crate::reply::{HoldReply, Outcome, Reply, ReservationState};
 use crate::state::{Settings, State};
@@ -276,4 +280,185 @@ fn a_full_position_takes_no_receipt() {
         panic!("not a fact about stock");
     };
     assert_eq!(supply.refusal, Some(Refusal::Limit));
+}
+
+fn item(name: &str) -> Command {
+    Command::PutItem(Item {
+        name: name.into(),
+        base_unit: "each".into(),
+        units: vec![],
+    })
+}
+
+fn location(name: &str) -> Command {
+    Command::PutLocation(Location {
+        name: name.into(),
+        time_zone: "".into(),
+        day_offsets: vec![],
+        kind: LocationKind::Dc,
+    })
+}
+
+const STRICT: RuleOverride = RuleOverride {
+    statuses: None,
+    receipt_kinds: None,
+    extra_buffer: Units::ZERO,
+    on_hand_only: true,
+};
+
+fn strict_terms(fill: FillPolicy) -> HoldTerms {
+    HoldTerms {
+        fill,
+        rule: Some(STRICT),
+        ..HoldTerms::default()
+    }
+}
+
+fn promise_of(lines: usize, locations: u32, terms: HoldTerms) -> Promise {
+    let line = PromiseLine {
+        item: ITEM,
+        quantity: units(1),
+        ship_time: None,
+        latest: None,
+    };
+    Promise {
+        lines: std::iter::repeat_n(line, lines).collect(),
+        candidates: Candidates::Locations((0..locations).map(LocationId).collect()),
+        sourcing: SourcingPolicy::InOrder,
+        max_packages: None,
+        min_split: None,
+        terms,
+    }
+}
+
+fn names_lines<T: std::fmt::Debug>(result: Result<T, EngineError>) {
+    match result {
+        Err(EngineError::InvalidArgument { field: "lines", .. }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_a_request_may_walk_is_told_before_it_is_walked() {
+    let state = full();
+    // A position at its limit of entries, and a limit of four times as many.
+    assert_eq!(MAX_WALKED_ENTRIES, 4 * MAX_ENTRIES_PER_POSITION);
+    let line = CheckLine {
+        item: ITEM,
+        location: LOCATION,
+        quantity: units(1),
+        ship_time: None,
+        rule: Some(STRICT),
+    };
+    assert!(state.check_budget(&[line; 4], false).is_ok());
+    names_lines(state.check_budget(&[line; 5], false));
+    assert!(state.check_budget(&[line; 2], true).is_ok());
+    names_lines(state.check_budget(&[line; 3], true));
+    let plain = CheckLine { rule: None, ..line };
+    assert!(state.check_budget(&[plain; 256], false).is_ok());
+
+    let decide = |command: &Command| crate::decide::decide(&state, &Meta::default(), command);
+    let reserve_strictly = |lines: usize| {
+        let Command::Reserve(mut asked) = reserve(0..lines, FillPolicy::AllOrNone) else {
+            unreachable!()
+        };
+        asked.terms.rule = Some(STRICT);
+        Command::Reserve(asked)
+    };
+    assert!(decide(&reserve_strictly(1)).is_ok());
+    names_lines(decide(&reserve_strictly(2)).map(|_| ()));
+
+    let promise = |lines, fill| decide(&Command::promise(promise_of(lines, 1, strict_terms(fill))));
+    assert!(promise(1, FillPolicy::AllOrNone).is_ok());
+    names_lines(promise(2, FillPolicy::AllOrNone).map(|_| ()));
+    names_lines(promise(1, FillPolicy::ShipComplete).map(|_| ()));
+
+    let explain = |lines| state.explain(&promise_of(lines, 1, HoldTerms::default()));
+    assert!(explain(4).is_ok());
+    names_lines(explain(5));
+}
+
+#[test]
+fn what_a_promise_may_look_up_is_told_before_it_is_looked_up() {
+    let mut state = State::new(Settings::default());
+    say(&mut state, &item("tea"));
+    for n in 0..26 {
+        say(&mut state, &location(&format!("ams{n}")));
+    }
+    let decide = |lines, locations, fill| {
+        let terms = HoldTerms {
+            fill,
+            ..HoldTerms::default()
+        };
+        let command = Command::promise(promise_of(lines, locations, terms));
+        crate::decide::decide(&state, &Meta::default(), &command).map(|_| ())
+    };
+    assert_eq!(SHIP_COMPLETE_DATES, 40);
+    assert!(decide(252, 26, FillPolicy::ShipComplete).is_ok());
+    names_lines(decide(253, 26, FillPolicy::ShipComplete));
+    assert!(decide(256, 26, FillPolicy::AllOrNone).is_ok());
+}
+
+#[test]
+fn a_rule_that_reaches_too_far_is_refused() {
+    let mut state = State::new(Settings::default());
+    say(&mut state, &location("ams1"));
+    let rule = Command::PutRule(
+        RuleScope::Location(LOCATION),
+        SupplyRule {
+            receipt_kinds: 0,
+            ..SupplyRule::default()
+        },
+    );
+    let own = |n: usize| {
+        let scope = RuleScope::Position(ItemId(n as u32), LOCATION);
+        Command::PutRule(scope, SupplyRule::default())
+    };
+    for n in 0..=MAX_RULE_POSITIONS {
+        say(&mut state, &item(&format!("item-{n}")));
+        let receipt = ScheduleReceipt {
+            receipt: format!("po-{n}").into(),
+            item: ItemId(n as u32),
+            location: LOCATION,
+            quantity: units(1),
+            due: Due::At(NOW.plus(1_000)),
+            kind: ReceiptKind::PurchaseOrder,
+            spread: None,
+        };
+        say(&mut state, &Command::ScheduleReceipt(receipt));
+    }
+    let refused = state.step(Meta::default(), &rule, NOW, &mut |_| {});
+    assert!(
+        matches!(
+            refused,
+            Err(EngineError::InvalidArgument {
+                field: "location",
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    say(&mut state, &own(0));
+    say(&mut state, &rule);
+}
+
+#[test]
+fn promises_at_risk_are_not_worked_out_where_too_much_is_planned() {
+    let mut state = full();
+    let loss = Command::AdjustOnHand(AdjustOnHand {
+        item: ITEM,
+        location: LOCATION,
+        status: StockStatus::Unrestricted,
+        delta: -1_000_000,
+        reason: AdjustReason::Loss,
+        happened_at: None,
+    });
+    let Reply::Supply(reply) = say(&mut state, &loss) else {
+        panic!("no fact")
+    };
+    let id = reply.shock.expect("promises are broken");
+    let view = state.shock(id).expect("it is open");
+    assert_eq!(view.at_risk_total, None);
+    assert!(view.at_risk.is_empty());
+    assert!(!view.shortfall.is_zero());
 }

@@ -6,7 +6,7 @@ use super::complete::{date_range, too_late};
 use super::hold::{Found, Wanted, finish};
 use super::sourcing::{Request, Sourced, source};
 use super::terms::{check_override, check_terms, wanted_line};
-use super::{Decision, Lens, check_location};
+use super::{Decision, Lens, budget, check_location};
 use crate::command::{Candidates, FillPolicy, Meta, Promise};
 use crate::ids::{LocationId, UtcMillis};
 use crate::limits::{MAX_CANDIDATES, MAX_SOURCING_CELLS};
@@ -48,7 +48,9 @@ pub(crate) fn plan(state: &State, promise: &Promise) -> Result<Sourced, EngineEr
             rule: "lines times locations may be at most 16384",
         });
     }
+    let lookups = budget::of_promise(state, promise, &candidates)?;
     let request = Request {
+        lookups,
         lens: Lens {
             state,
             rule: promise.terms.rule.as_ref(),

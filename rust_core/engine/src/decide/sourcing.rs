@@ -7,7 +7,6 @@ use super::split::Split;
 use super::{Lens, Scratch, time_refusal};
 use crate::command::SourcingPolicy;
 use crate::ids::{LocationId, Units, UtcMillis};
-use crate::limits::MAX_SOURCING_LOOKUPS;
 use crate::refusal::Refusal;
 
 /// Lines and what was found for each.
@@ -24,6 +23,8 @@ pub(crate) struct Request<'a> {
     pub max_packages: usize,
     pub min_split: Option<Units>,
     pub partial: bool,
+    /// Look-ups that the search for the fewest packages may spend on one date.
+    pub lookups: usize,
 }
 
 /// Finds locations for all lines; lines are judged in turn, each after what the earlier ones took.
@@ -60,7 +61,7 @@ fn fewest(request: &Request<'_>, wanted: &[Wanted]) -> Option<SmallVec<[Found; 1
         .filter(|location| serves_any(request, wanted, *location))
         .collect();
     let most = request.max_packages.min(useful.len());
-    let mut lookups = MAX_SOURCING_LOOKUPS;
+    let mut lookups = request.lookups;
     for size in 1..=most {
         let mut chosen: SmallVec<[usize; 8]> = (0..size).collect();
         loop {

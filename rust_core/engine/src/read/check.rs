@@ -1,7 +1,7 @@
 //! `Check`: what can be promised, from when, and what limits it.
 
 use crate::command::RuleOverride;
-use crate::decide::{self, Scratch};
+use crate::decide;
 use crate::ids::{ItemId, LocationId, PositionId, Units, UtcMillis};
 use crate::limits::MAX_STAIRCASE_STEPS;
 use crate::position::Position;
@@ -181,9 +181,8 @@ impl State {
                 (answer.binding, answer.binding_time) = binding(position, at, look);
             }
             Some(rule) => {
-                let scratch = Scratch::default();
-                answer.available = filtered::available(self, id, at, rule, &scratch);
-                answer.earliest = filtered::earliest(self, id, at, line.quantity, rule, &scratch);
+                (answer.available, answer.earliest) =
+                    filtered::look(self, id, at, line.quantity, rule);
                 (answer.binding, answer.binding_time) =
                     binding(position, at, position.timeline.look(at, 0));
             }

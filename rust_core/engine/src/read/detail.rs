@@ -18,6 +18,11 @@ pub struct PositionDetail<'a> {
 }
 
 impl State {
+    /// Number of receipts and promised lines that are planned at a position.
+    pub fn plan_count(&self, id: PositionId) -> usize {
+        self.position(id).timeline.len()
+    }
+
     /// Walks the entries of a position that this state gave.
     pub fn position_detail(&self, id: PositionId) -> PositionDetail<'_> {
         let mut detail = PositionDetail::default();

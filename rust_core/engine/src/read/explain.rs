@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use crate::command::{Meta, Promise, RuleOverride};
 use crate::decide::{self, Scratch, Sourced, Wanted};
 use crate::ids::{LocationId, PositionId, Units, UtcMillis};
-use crate::limits::{DAY_MS, MAX_EXPLAIN_ENTRIES};
+use crate::limits::DAY_MS;
 use crate::read::check::Binding;
 use crate::read::filtered;
 use crate::refusal::{EngineError, Refusal};
@@ -89,9 +89,9 @@ impl State {
     /// # Errors
     /// Those of `Promise`, and `InvalidArgument` where more is planned at the positions than one answer may walk.
     pub fn explain(&self, promise: &Promise) -> Result<Explanation, EngineError> {
-        let Sourced { wanted, found } = decide::promise::plan(self, promise)?;
         let candidates = decide::promise::candidates(self, promise)?;
-        self.check_explainable(&wanted, &candidates)?;
+        decide::budget::of_explanation(self, promise, &candidates)?;
+        let Sourced { wanted, found } = decide::promise::plan(self, promise)?;
         let rule = promise.terms.rule.as_ref();
         let mut scratch = Scratch::default();
         let mut locations = Vec::with_capacity(wanted.len());
@@ -119,27 +119,6 @@ impl State {
         Ok(Explanation {
             outcome,
             lines: lines.collect(),
-        })
-    }
-
-    fn check_explainable(
-        &self,
-        wanted: &[Wanted],
-        candidates: &[LocationId],
-    ) -> Result<(), EngineError> {
-        let walked: usize = wanted
-            .iter()
-            .flat_map(|line| candidates.iter().map(|at| (line.item, *at)))
-            .filter_map(|(item, location)| self.position_id(item, location))
-            .map(|id| self.position(id).timeline.len())
-            .sum();
-        if walked <= MAX_EXPLAIN_ENTRIES {
-            return Ok(());
-        }
-        Err(EngineError::InvalidArgument {
-            field: "lines",
-            value: format!("{walked} planned movements at the positions named"),
-            rule: "one explanation walks at most 4000000: name fewer lines or locations",
         })
     }
 

@@ -29,6 +29,21 @@ impl Profile {
         let (at, later) = self.split(t);
         later.iter().map(|(_, balance)| *balance).fold(at, i64::min)
     }
+
+    /// The earliest instant from `t` on from which so much can be had.
+    fn earliest(&self, t: UtcMillis, quantity: Units) -> Option<UtcMillis> {
+        if self.lowest_from(t) >= quantity.balance() {
+            return Some(t);
+        }
+        // The last step that is still too low decides: what follows it is the first good instant.
+        let last_bad = self
+            .steps
+            .iter()
+            .rposition(|(_, balance)| *balance < quantity.balance());
+        let next = last_bad.map_or(0, |n| n + 1);
+        let found = self.steps.get(next).map(|(time, _)| *time);
+        found.filter(|time| *time > t)
+    }
 }
 
 fn effective(own: &SupplyRule, asked: &RuleOverride) -> SupplyRule {
@@ -116,6 +131,19 @@ pub(crate) fn available(
     Units::from_balance(profile(state, id, asked, scratch).lowest_from(t))
 }
 
+/// What is available at `t`, and the earliest time for a quantity.
+pub(crate) fn look(
+    state: &State,
+    id: PositionId,
+    t: UtcMillis,
+    quantity: Units,
+    asked: &RuleOverride,
+) -> (Units, Option<UtcMillis>) {
+    let profile = profile(state, id, asked, &Scratch::default());
+    let available = Units::from_balance(profile.lowest_from(t));
+    (available, profile.earliest(t, quantity))
+}
+
 /// The staircase from `t` on, at most so many steps.
 pub(crate) fn staircase(
     state: &State,
@@ -148,19 +176,5 @@ pub(crate) fn earliest(
     asked: &RuleOverride,
     scratch: &Scratch,
 ) -> Option<UtcMillis> {
-    let profile = profile(state, id, asked, scratch);
-    if profile.lowest_from(t) >= quantity.balance() {
-        return Some(t);
-    }
-    // The last step that is still too low decides: what follows it is the first good instant.
-    let last_bad = profile
-        .steps
-        .iter()
-        .rposition(|(_, balance)| *balance < quantity.balance());
-    let next = last_bad.map_or(0, |n| n + 1);
-    profile
-        .steps
-        .get(next)
-        .map(|(time, _)| *time)
-        .filter(|time| *time > t)
+    profile(state, id, asked, scratch).earliest(t, quantity)
 }

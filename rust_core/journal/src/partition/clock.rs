@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::config::PartitionConfig;
+
 /// Where time comes from.
 pub trait Clock: Send + Sync {
     /// Milliseconds since 1970-01-01 UTC, as the machine believes.
@@ -88,15 +90,17 @@ pub(super) struct ClockGuard {
 
 impl ClockGuard {
     /// A guard that starts now. A wall clock far behind `last_ms`, the engine's last time, has
-    /// been set back; one far ahead only says that the service was down.
-    pub(super) fn new(clock: &dyn Clock, limit_ms: i64, last_ms: i64) -> Self {
+    /// been set back; one ahead says that the service was down, unless it is further ahead than
+    /// anybody would let it be down. A new journal has no last time.
+    pub(super) fn new(clock: &dyn Clock, config: &PartitionConfig, last_ms: i64) -> Self {
         let wall = clock.wall_ms();
-        let behind = wall - last_ms;
+        let ahead = wall.saturating_sub(last_ms);
+        let suspect = ahead < -config.clock_jump_ms || (last_ms > 0 && ahead > config.downtime_ms);
         Self {
-            limit_ms,
+            limit_ms: config.clock_jump_ms,
             base_wall: wall,
             base_steady: clock.steady_ms(),
-            jump_ms: (behind < -limit_ms).then_some(behind),
+            jump_ms: suspect.then_some(ahead),
         }
     }
 
@@ -142,7 +146,7 @@ mod tests {
     #[test]
     fn time_that_passes_is_no_jump_and_a_set_clock_is() {
         let clock = ManualClock::new(1_000_000);
-        let mut guard = ClockGuard::new(&clock, 60_000, 0);
+        let mut guard = ClockGuard::new(&clock, &PartitionConfig::default(), 0);
         for _ in 0..100 {
             clock.pass(45_000);
             assert!(guard.now(&clock).is_ok());
@@ -167,12 +171,22 @@ mod tests {
 
     #[test]
     fn downtime_is_no_jump_but_a_clock_behind_the_journal_is() {
-        let clock = ManualClock::new(1_000_000);
-        assert_eq!(ClockGuard::new(&clock, 60_000, 1_000).suspect(), None);
-        assert_eq!(ClockGuard::new(&clock, 60_000, 1_060_000).suspect(), None);
-        assert_eq!(
-            ClockGuard::new(&clock, 60_000, 1_060_001).suspect(),
-            Some(-60_001)
-        );
+        const DAY_MS: i64 = 24 * 3_600_000;
+        let now = 1_790_000_000_000;
+        let clock = ManualClock::new(now);
+        let config = PartitionConfig::default();
+        for (ahead, suspect) in [
+            (7 * DAY_MS, false),
+            (7 * DAY_MS + 1, true),
+            (10 * 365 * DAY_MS, true),
+            (0, false),
+            (-60_000, false),
+            (-60_001, true),
+        ] {
+            let guard = ClockGuard::new(&clock, &config, now - ahead);
+            assert_eq!(guard.suspect(), suspect.then_some(ahead), "{ahead}");
+        }
+        let new = ClockGuard::new(&clock, &config, 0);
+        assert_eq!(new.suspect(), None, "a new journal");
     }
 }

@@ -43,11 +43,15 @@ pub struct PartitionConfig {
     pub pending_bytes_max: usize,
     /// Largest jump of the clock, either way, that is taken as it is; default 60 s.
     pub clock_jump_ms: i64,
+    /// A clock that is further ahead of the journal's last record at the start is suspect; default 7 days. Nobody lets
+    /// the service be down for longer without a look at the machine, and a clock that lost its battery is years off.
+    pub downtime_ms: i64,
     /// After so long without a write the journal is sealed; default 20 ms.
     pub seal_after: Duration,
     /// Time that only reads have used is journaled at this distance; default 1 s.
     pub tick_every_ms: i64,
-    /// How far back `as_of`, reconcile and restore to a point in time reach; default 7 days.
+    /// How far back `as_of`, reconcile and restore to a point in time reach; default 7 days. Less than 24 h keeps
+    /// 24 h, because answers are given again for so long.
     pub retention_ms: u64,
     /// A snapshot is made after so many bytes of finished segments; default 256 MiB. 0 for never.
     pub snapshot_every_bytes: u64,
@@ -65,6 +69,7 @@ impl Default for PartitionConfig {
             pending_records_max: 65_536,
             pending_bytes_max: 16 << 20,
             clock_jump_ms: 60_000,
+            downtime_ms: 7 * 24 * 3_600_000,
             seal_after: Duration::from_millis(20),
             tick_every_ms: 1_000,
             retention_ms: 7 * 24 * 3_600_000,

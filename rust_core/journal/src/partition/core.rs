@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use bespeak_engine::{Record, State};
+use bespeak_engine::{PositionId, Record, State};
 
 use crate::batch::Batch;
 use crate::log::Log;
@@ -26,6 +26,9 @@ pub trait Hooks: Send + Sync {
     fn failed(&self, _cause: &str) {}
     /// So many of the journal's records have been replayed while opening.
     fn replayed(&self, _done: u64, _total: u64) {}
+    /// A step changed these positions, whatever became of the call that it belongs to. Called under the partition's
+    /// lock, before the change is durable.
+    fn touched(&self, _positions: &[PositionId]) {}
     /// A snapshot was made. Called from the thread that made it.
     fn snapshot(&self, _info: &SnapshotInfo) {}
 }
@@ -95,7 +98,7 @@ impl Inner {
         log: Option<Log>,
     ) -> Self {
         let last_ms = state.now().get();
-        let guard = ClockGuard::new(clock.as_ref(), config.clock_jump_ms, last_ms);
+        let guard = ClockGuard::new(clock.as_ref(), &config, last_ms);
         let journal = log.map(|log| Journal {
             view: log.view(),
             writer: Mutex::new(Some(Writer {
@@ -380,6 +383,7 @@ impl Core {
         if inner.journal.is_none() {
             let result = step(state, &mut |record| *journaled_ms = record.time.get());
             inner.durable.store(state.revision(), Ordering::SeqCst);
+            inner.hooks.touched(state.touched());
             return Ok(result);
         }
         let mut failure = None;
@@ -390,6 +394,7 @@ impl Core {
                 failure = push_record(pending, record, limit).err();
             }
         });
+        inner.hooks.touched(state.touched());
         match failure {
             None => Ok(result),
             Some(error) => {

@@ -8,7 +8,7 @@ use crate::storage::Storage;
 use super::as_of::{Moment, oldest_shown, state_at};
 use super::core::Journal;
 use super::error::PartitionError;
-use super::reconcile::{Live, ReconcileReport, reconcile};
+use super::reconcile::{LiveSlice, ReconcileReport, reconcile};
 use super::{Partition, maintain};
 
 impl Partition {
@@ -67,14 +67,20 @@ impl Partition {
     }
 
     /// Counts stock and promises a second time over the retained journal and compares with the
-    /// state. Only the copy of the stock on hand holds the lock.
+    /// state. Only copies of the stock hold the lock, a slice at a time.
     ///
     /// # Errors
     /// `InMemory`, errors of reading.
     pub fn reconcile(&self) -> Result<ReconcileReport, PartitionError> {
         let (journal, storage) = self.history("reconciling")?;
-        let live = self.peek(Live::of)?;
-        self.wait_durable(live.revision())?;
+        let mut live = Vec::new();
+        let mut next = Some(0);
+        while let Some(first) = next {
+            let slice = self.peek(|state| LiveSlice::of(state, first))?;
+            next = slice.next();
+            live.push(slice);
+        }
+        self.wait_durable(live.last().map_or(0, LiveSlice::revision))?;
         let _one_at_a_time = self.inner.second_state();
         reconcile(storage, &journal.view, &self.inner.config.settings, &live)
     }

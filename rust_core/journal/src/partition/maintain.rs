@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use bespeak_engine::limits::REQUEST_WINDOW_MS;
+
 use crate::error::{IoContext, JournalError};
 use crate::snapshot::{SnapshotInfo, SnapshotWriter, list_snapshots, prune_snapshots};
 use crate::storage::Storage;
@@ -125,11 +127,9 @@ pub(super) fn take_snapshot(
 
 /// Removes snapshots and segments that the retention no longer needs.
 fn retain(inner: &Inner, journal: &Journal, storage: &dyn Storage) -> Result<(), PartitionError> {
-    let horizon = journal
-        .view
-        .newest()
-        .time_ms
-        .saturating_sub(inner.config.retention_ms);
+    // The answers that memory forgets are found in the segments, however short the retention.
+    let kept_ms = inner.config.retention_ms.max(REQUEST_WINDOW_MS as u64);
+    let horizon = journal.view.newest().time_ms.saturating_sub(kept_ms);
     if let Some(oldest) = prune_snapshots(storage, horizon)? {
         let removed = journal.view.remove_before(oldest + 1)?;
         if removed > 0 {

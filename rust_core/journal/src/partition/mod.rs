@@ -17,10 +17,12 @@ mod sync;
 mod tally;
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use bespeak_engine::{Answer, Command, EngineError, Meta, Record, State, UtcMillis, uuid_text};
+use bespeak_engine::{
+    Answer, Command, EngineError, Meta, Record, State, UtcMillis, uuid_text, uuid7_time,
+};
 
 use crate::error::JournalError;
 use crate::log::Log;
@@ -30,7 +32,7 @@ use crate::storage::Storage;
 use crate::view::LogView;
 
 use self::codec::{decode_payload, request_bytes};
-use self::core::Inner;
+use self::core::{Core, Inner};
 
 pub use self::as_of::Moment;
 pub use self::clock::{Clock, ManualClock, SystemClock};
@@ -153,13 +155,8 @@ impl Partition {
             result: Err(error.into()),
             revision: 0,
         };
-        // The disk is asked before the lock is taken: nobody waits for a lock held across I/O.
-        let stored = match self.stored_answer(meta.request_id) {
-            Ok(stored) => stored,
-            Err(error) => return failed(error),
-        };
-        let mut core = match inner.enter() {
-            Ok(core) => core,
+        let (stored, mut core) = match self.enter_for(meta.request_id) {
+            Ok(entered) => entered,
             Err(error) => return failed(error),
         };
         let now = match core.guard.now(inner.clock.as_ref()) {
@@ -173,7 +170,7 @@ impl Partition {
             let done = core.journaled(inner, |state, sink| match stored {
                 Some(first) if state.remembered(meta.request_id).is_none() => {
                     state.advance(now, sink);
-                    replay_answer(first, &command)
+                    replay_answer(first, State::fingerprint_of(&meta, &command))
                 }
                 _ => state.step(meta, &command, now, sink),
             })?;
@@ -250,7 +247,7 @@ impl Partition {
     }
 
     /// Lets the lock go and wakes the sync thread if there is work for it.
-    fn release(&self, mut core: std::sync::MutexGuard<'_, core::Core>) {
+    fn release(&self, mut core: MutexGuard<'_, Core>) {
         let wake = core.wakes_thread(self.inner.config.sync_by);
         let revision = core.state.revision();
         drop(core);
@@ -262,14 +259,46 @@ impl Partition {
         }
     }
 
-    /// The answer that the disk holds for a request id that memory has forgotten.
-    fn stored_answer(&self, request_id: u128) -> Result<Option<Record>, PartitionError> {
-        let forgotten = self.inner.forgotten.load(Ordering::Relaxed);
+    /// Takes the lock, with the answer that the disk holds for a request id that memory has forgotten.
+    ///
+    /// The disk is asked before the lock is taken: nobody waits for a lock held across I/O. An answer that falls out
+    /// of memory between the two would be found by neither, so the disk is then asked again.
+    fn enter_for(
+        &self,
+        request_id: u128,
+    ) -> Result<(Option<Record>, MutexGuard<'_, Core>), PartitionError> {
+        let inner = &self.inner;
+        let mut forgotten = inner.forgotten.load(Ordering::Relaxed);
+        loop {
+            let stored = self.stored_answer(request_id, forgotten)?;
+            let core = inner.enter()?;
+            if inner.journal.is_none() {
+                lost_answer(&core.state, request_id)?;
+                return Ok((stored, core));
+            }
+            if request_id == 0 || !core.state.forgot_since(request_id, forgotten) {
+                return Ok((stored, core));
+            }
+            forgotten = core.state.forgotten_revision();
+        }
+    }
+
+    /// The answer that the disk holds for a request id, up to the newest that memory has forgotten.
+    fn stored_answer(
+        &self,
+        request_id: u128,
+        forgotten: u64,
+    ) -> Result<Option<Record>, PartitionError> {
         let Some(journal) = self.inner.journal.as_ref().filter(|_| request_id != 0) else {
             return Ok(None);
         };
         if forgotten == 0 {
             return Ok(None);
+        }
+        // Only what is durable is found on the disk. Memory holds more answers than may wait for it, unless they are
+        // very large or it was set to hold few.
+        if self.durable_revision() < forgotten {
+            self.wait_durable(forgotten)?;
         }
         let id = request_bytes(request_id);
         let Some(revision) = journal.view.find_request(&id, forgotten)? else {
@@ -400,9 +429,22 @@ impl Drop for Partition {
     }
 }
 
+/// Refuses a request that was made before the newest answer that is lost for good: it may have been answered too.
+fn lost_answer(state: &State, request_id: u128) -> Result<(), EngineError> {
+    if state.forgotten_revision() == 0 {
+        return Ok(());
+    }
+    match uuid7_time(request_id) {
+        Some(made) if made <= state.forgotten_time() && state.remembered(request_id).is_none() => {
+            Err(EngineError::RequestIdTooOld(uuid_text(request_id)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The first answer again, or the error for another request under its id.
-fn replay_answer(first: Record, command: &Command) -> Result<Answer, EngineError> {
-    if first.fingerprint != State::fingerprint(command) {
+fn replay_answer(first: Record, fingerprint: u64) -> Result<Answer, EngineError> {
+    if first.fingerprint != fingerprint {
         return Err(EngineError::RequestIdReused(uuid_text(
             first.meta.request_id,
         )));

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use bespeak_engine::limits::COUNT_LOOKBACK_MS;
 use bespeak_engine::{
     Event, Line, MoveKind, PositionId, Record, ReservationId, ReservationState, State, StockStatus,
     UtcMillis,
@@ -18,10 +19,29 @@ const STATUSES: [StockStatus; 3] = [
 #[derive(Debug, Clone, Default)]
 struct Stock {
     on_hand: [i64; 3],
-    /// Status, time and size of each movement seen.
+    /// Status, time and size of each movement seen that a count may still have to carry.
     moves: Vec<(StockStatus, i64, i64)>,
     /// When each status was last counted; what happened up to then is in the count.
     counted_at: [Option<i64>; 3],
+    /// Number of movements at which those that no count reaches are let go.
+    prune_at: usize,
+    /// Units held and confirmed.
+    promised: (i64, i64),
+}
+
+/// Movements of a position that are kept without a look at their age.
+const MOVES_KEPT: usize = 64;
+
+impl Stock {
+    fn moved(&mut self, status: StockStatus, at: i64, delta: i64, now: i64) {
+        self.on_hand[status as usize] += delta;
+        self.moves.push((status, at, delta));
+        if self.moves.len() >= self.prune_at.max(MOVES_KEPT) {
+            self.moves
+                .retain(|(_, at, _)| *at >= now - COUNT_LOOKBACK_MS);
+            self.prune_at = 2 * self.moves.len();
+        }
+    }
 }
 
 /// A reservation's open lines.
@@ -37,6 +57,8 @@ struct Promised {
 pub(super) struct Tally {
     stock: Vec<Stock>,
     promised: HashMap<ReservationId, Promised>,
+    /// Positions whose promises the last record changed.
+    changed: Vec<PositionId>,
     /// Counts of an earlier time cannot be worked out again: older movements were not seen.
     since_ms: i64,
 }
@@ -55,8 +77,8 @@ impl Tally {
     pub(super) fn from_state(state: &State) -> Self {
         let stock = state.positions().map(|(id, position)| Stock {
             on_hand: STATUSES.map(|status| position.on_hand(status)),
-            moves: Vec::new(),
             counted_at: STATUSES.map(|status| state.last_count(id, status).map(UtcMillis::get)),
+            ..Stock::default()
         });
         let open = |lines: &[Line]| {
             lines
@@ -64,32 +86,79 @@ impl Tally {
                 .map(|line| (line.position, line.open.balance()))
                 .collect()
         };
-        let promised = state.reservations().map(|(id, reservation)| {
-            let held = reservation.state() == ReservationState::Held;
-            let binds = held || reservation.state() == ReservationState::Confirmed;
-            (
-                id,
-                Promised {
-                    lines: open(reservation.lines()),
-                    held,
-                    binds,
-                },
-            )
-        });
+        let promised: HashMap<_, _> = state
+            .reservations()
+            .map(|(id, reservation)| {
+                let held = reservation.state() == ReservationState::Held;
+                let binds = held || reservation.state() == ReservationState::Confirmed;
+                (
+                    id,
+                    Promised {
+                        lines: open(reservation.lines()),
+                        held,
+                        binds,
+                    },
+                )
+            })
+            .collect();
         let since_ms = if state.revision() == 0 {
             i64::MIN
         } else {
             state.now().get()
         };
-        Self {
+        let mut tally = Self {
             stock: stock.collect(),
-            promised: promised.collect(),
+            promised: HashMap::new(),
+            changed: Vec::new(),
             since_ms,
+        };
+        for one in promised.values() {
+            tally.bind(one, 1);
         }
+        tally.promised = promised;
+        tally.changed.clear();
+        tally
+    }
+
+    /// Adds what a reservation binds to the sums of its positions, or takes it away.
+    fn bind(&mut self, promised: &Promised, sign: i64) {
+        if !promised.binds {
+            return;
+        }
+        for (position, open) in &promised.lines {
+            if let Some(stock) = self.stock.get_mut(position.index()) {
+                let (held, confirmed) = &mut stock.promised;
+                *(if promised.held { held } else { confirmed }) += sign * open;
+                self.changed.push(*position);
+            }
+        }
+    }
+
+    /// Changes a reservation, and the sums of its positions with it.
+    fn rebind<R>(
+        &mut self,
+        id: ReservationId,
+        change: impl FnOnce(&mut Promised) -> R,
+    ) -> Option<R> {
+        let mut promised = self.promised.remove(&id)?;
+        self.bind(&promised, -1);
+        let result = change(&mut promised);
+        self.bind(&promised, 1);
+        if promised.lines.iter().any(|(_, open)| *open != 0) {
+            self.promised.insert(id, promised);
+        }
+        Some(result)
+    }
+
+    /// Positions whose promises the last record changed.
+    pub(super) fn changed(&self) -> &[PositionId] {
+        &self.changed
     }
 
     /// Counts the events of a record.
     pub(super) fn add(&mut self, record: &Record, mismatch: &mut dyn FnMut(Mismatch)) {
+        self.changed.clear();
+        let now = record.time.get();
         let mut left = 0;
         let mut moved_out = 0;
         for event in &record.events {
@@ -107,7 +176,7 @@ impl Tally {
                 } => moved_out -= delta,
                 _ => {}
             }
-            self.add_event(event, mismatch);
+            self.add_event(event, now, mismatch);
         }
         if left != moved_out {
             let what = "units fulfilled are not the units that left";
@@ -120,7 +189,7 @@ impl Tally {
         }
     }
 
-    fn add_event(&mut self, event: &Event, mismatch: &mut dyn FnMut(Mismatch)) {
+    fn add_event(&mut self, event: &Event, now: i64, mismatch: &mut dyn FnMut(Mismatch)) {
         self.check_times(event, mismatch);
         match event {
             Event::PositionCreated(..) => self.stock.push(Stock::default()),
@@ -171,8 +240,7 @@ impl Tally {
                 let Some(stock) = self.stock.get_mut(position.index()) else {
                     return;
                 };
-                stock.on_hand[*status as usize] += delta;
-                stock.moves.push((*status, at.get(), *delta));
+                stock.moved(*status, at.get(), *delta, now);
             }
             Event::Held(held) => {
                 let lines = held
@@ -184,44 +252,41 @@ impl Tally {
                     held: held.expires_at.is_some(),
                     binds: true,
                 };
+                self.bind(&promised, 1);
                 self.promised.insert(held.reservation, promised);
             }
             Event::Confirmed(id) | Event::Reacquired(id, _) => {
-                if let Some(promised) = self.promised.get_mut(id) {
+                self.rebind(*id, |promised| {
                     promised.held = false;
                     promised.binds = true;
-                }
+                });
             }
             Event::Fulfilled(id, line, units) | Event::Released(id, line, units) => {
-                let Some(promised) = self.promised.get_mut(id) else {
-                    return;
-                };
-                let Some((position, open)) = promised.lines.get_mut(*line as usize) else {
-                    return;
-                };
-                *open -= units.balance();
-                if *open < 0 {
+                let open = self.rebind(*id, |promised| {
+                    let (position, open) = promised.lines.get_mut(*line as usize)?;
+                    *open -= units.balance();
+                    Some((*position, *open))
+                });
+                if let Some((position, open)) = open.flatten().filter(|(_, open)| *open < 0) {
                     let what = "more left or was given back than was promised";
-                    let position = Some(*position);
                     mismatch(Mismatch {
-                        position,
+                        position: Some(position),
                         what,
                         expected: 0,
-                        found: *open,
+                        found: open,
                     });
-                }
-                if promised.lines.iter().all(|(_, open)| *open == 0) {
-                    self.promised.remove(id);
                 }
             }
             Event::Expired(id) => {
-                if let Some(promised) = self.promised.get_mut(id) {
+                self.rebind(*id, |promised| {
                     promised.held = false;
                     promised.binds = false;
-                }
+                });
             }
             Event::Forgotten(id) | Event::Lapsed(id) => {
-                self.promised.remove(id);
+                if let Some(promised) = self.promised.remove(id) {
+                    self.bind(&promised, -1);
+                }
             }
             _ => {}
         }
@@ -306,26 +371,15 @@ impl Tally {
         }
     }
 
-    /// Held and confirmed units of every position.
-    pub(super) fn commitments(&self) -> Vec<(i64, i64)> {
-        let mut sums = vec![(0, 0); self.stock.len()];
-        for promised in self.promised.values().filter(|promised| promised.binds) {
-            for (position, open) in &promised.lines {
-                if let Some((held, confirmed)) = sums.get_mut(position.index()) {
-                    *(if promised.held { held } else { confirmed }) += open;
-                }
-            }
-        }
-        sums
-    }
-
     /// Compares what is promised from a position with its timeline.
     pub(super) fn check_promised(
+        &self,
         state: &State,
         id: PositionId,
-        (held, confirmed): (i64, i64),
         mismatch: &mut dyn FnMut(Mismatch),
     ) {
+        let stock = self.stock.get(id.index());
+        let (held, confirmed) = stock.map_or((0, 0), |stock| stock.promised);
         let detail = state.position_detail(id);
         let pairs = [
             (

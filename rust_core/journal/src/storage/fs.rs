@@ -21,18 +21,13 @@ pub struct FsStorage {
 }
 
 impl FsStorage {
-    /// Uses `dir`, creating it (and syncing its parent) if it is missing.
+    /// Uses `dir`, creating it if it is missing. An empty one is made to survive a power loss, whoever created it.
     ///
     /// # Errors
     /// Whatever the file system says.
     pub fn new(dir: impl Into<PathBuf>) -> io::Result<Self> {
         let dir = dir.into();
-        if !dir.is_dir() {
-            fs::create_dir_all(&dir)?;
-            if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                File::open(parent)?.sync_all()?;
-            }
-        }
+        make_durable(&dir, &mut |parent| File::open(parent)?.sync_all())?;
         Ok(Self { dir })
     }
 
@@ -56,6 +51,35 @@ impl FsStorage {
 
     fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+}
+
+/// Creates a directory with all that leads to it, and has every directory synced in which a new one was entered. The
+/// entry of an empty directory may be new too: somebody else created it just now.
+fn make_durable(dir: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    let parent = match dir.parent() {
+        // The root, or the working directory, which are there.
+        None => return Ok(()),
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+    };
+    match fs::create_dir(dir) {
+        Ok(()) => sync(parent),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if fs::read_dir(dir)?.next().is_some() {
+                return Ok(());
+            }
+            match sync(parent) {
+                // Whoever gave the directory did not let this process see where it lies.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                synced => synced,
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && parent != Path::new(".") => {
+            make_durable(parent, sync)?;
+            make_durable(dir, sync)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -161,5 +185,51 @@ impl StorageFile for FsFile {
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn synced(dir: &Path) -> Vec<PathBuf> {
+        let mut synced = Vec::new();
+        let made = make_durable(dir, &mut |parent| {
+            synced.push(parent.to_owned());
+            Ok(())
+        });
+        made.expect("is made");
+        synced
+    }
+
+    #[test]
+    fn every_directory_that_leads_to_a_new_journal_is_synced() {
+        let root = tempfile::tempdir().expect("a directory");
+        let root = root.path();
+        fs::write(root.join("other"), "").expect("a file");
+        let journal = root.join("data/shop/journal");
+        assert_eq!(
+            synced(&journal),
+            [root.to_owned(), root.join("data"), root.join("data/shop")]
+        );
+        assert_eq!(
+            synced(&journal),
+            [root.join("data/shop")],
+            "still empty: a power loss may have come before the sync"
+        );
+        fs::write(journal.join("LOCK"), "").expect("a file");
+        assert!(synced(&journal).is_empty(), "it has been used before");
+        let given = root.join("given");
+        fs::create_dir(&given).expect("a directory");
+        assert_eq!(synced(&given), [root.to_owned()], "somebody else made it");
+    }
+
+    #[test]
+    fn what_is_no_directory_is_refused() {
+        let root = tempfile::tempdir().expect("a directory");
+        let file = root.path().join("file");
+        fs::write(&file, "").expect("a file");
+        assert!(FsStorage::new(&file).is_err());
+        assert!(FsStorage::new(file.join("journal")).is_err());
     }
 }

@@ -372,13 +372,21 @@ class SupplyMethods(Caller):
         return decode(Position, self._call(_GET_POSITION, build(pb.GetPositionRequest, item=item, location=location)))
 
     def list_shocks(self, location: str = "", after_shock_id: int = 0) -> tuple[Shock, ...]:
-        """Returns supply shocks that are still open, by id, at most 1,000; go on after the last one's id.
+        """Returns supply shocks that are still open, by id, from the first after `after_shock_id` on.
+
+        They are asked for page by page, so that a shock may be resolved or raised meanwhile.
 
         Raises:
             NotFound: the location is not known.
         """
-        request = build(pb.ListShocksRequest, location=location, after_shock_id=after_shock_id)
-        return tuple(decode(Shock, each) for each in self._call(_LIST_SHOCKS, request).shocks)
+        shocks: list[Shock] = []
+        while True:
+            request = build(pb.ListShocksRequest, location=location, after_shock_id=after_shock_id)
+            page = self._call(_LIST_SHOCKS, request)
+            shocks.extend(decode(Shock, each) for each in page.shocks)
+            after_shock_id = page.next_after_shock_id
+            if after_shock_id == 0:
+                return tuple(shocks)
 
 
 def _supply(cls: type[R], answer: Any, **extra: int) -> R:

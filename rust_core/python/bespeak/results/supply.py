@@ -29,7 +29,8 @@ class Shock:
         raised_at_ms: when.
         shortfall: how far the lowest projected balance lies below zero, base units.
         recovery_time_ms: when planned supply makes up for it; None when it does not.
-        at_risk: the promises that cannot all be kept, in order of tier, ship time and revision.
+        at_risk: the promises that cannot all be kept, in order of tier, ship time and revision; the first 1,024.
+        at_risk_total: how many there are; None, with none listed, where too much is planned at the position.
     """
 
     shock_id: int
@@ -40,6 +41,7 @@ class Shock:
     shortfall: int
     recovery_time_ms: int | None
     at_risk: tuple[PromiseAtRisk, ...]
+    at_risk_total: int | None
 
 
 @dataclass(frozen=True, slots=True)

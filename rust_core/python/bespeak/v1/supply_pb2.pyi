@@ -164,6 +164,7 @@ class Shock(_message.Message):
     SHORTFALL_FIELD_NUMBER: _builtins.int
     RECOVERY_TIME_MS_FIELD_NUMBER: _builtins.int
     AT_RISK_FIELD_NUMBER: _builtins.int
+    AT_RISK_TOTAL_FIELD_NUMBER: _builtins.int
     shock_id: _builtins.int
     item: _builtins.str
     location: _builtins.str
@@ -173,9 +174,11 @@ class Shock(_message.Message):
     """How far the lowest projected balance lies below zero."""
     recovery_time_ms: _builtins.int
     """When planned supply makes up for it; unset when it does not."""
+    at_risk_total: _builtins.int
+    """How many there are. Unset, with none listed, where more than 100000 movements are planned at the position."""
     @_builtins.property
     def at_risk(self) -> _containers.RepeatedCompositeFieldContainer[Global___PromiseAtRisk]:
-        """In order of tier, ship time and revision: the promises that cannot all be kept."""
+        """In order of tier, ship time and revision: the promises that cannot all be kept, the first 1024 of them."""
 
     def __init__(
         self,
@@ -188,13 +191,19 @@ class Shock(_message.Message):
         shortfall: _builtins.int = ...,
         recovery_time_ms: _builtins.int | None = ...,
         at_risk: _abc.Iterable[Global___PromiseAtRisk] | None = ...,
+        at_risk_total: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_recovery_time_ms", b"_recovery_time_ms", "recovery_time_ms", b"recovery_time_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_at_risk_total", b"_at_risk_total", "_recovery_time_ms", b"_recovery_time_ms", "at_risk_total", b"at_risk_total", "recovery_time_ms", b"recovery_time_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recovery_time_ms", b"_recovery_time_ms", "at_risk", b"at_risk", "cause", b"cause", "item", b"item", "location", b"location", "raised_at_ms", b"raised_at_ms", "recovery_time_ms", b"recovery_time_ms", "shock_id", b"shock_id", "shortfall", b"shortfall"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_at_risk_total", b"_at_risk_total", "_recovery_time_ms", b"_recovery_time_ms", "at_risk", b"at_risk", "at_risk_total", b"at_risk_total", "cause", b"cause", "item", b"item", "location", b"location", "raised_at_ms", b"raised_at_ms", "recovery_time_ms", b"recovery_time_ms", "shock_id", b"shock_id", "shortfall", b"shortfall"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__at_risk_total: _TypeAlias = _typing.Literal["at_risk_total"]  # noqa: Y015
+    _WhichOneofArgType__at_risk_total: _TypeAlias = _typing.Literal["_at_risk_total", b"_at_risk_total"]  # noqa: Y015
     _WhichOneofReturnType__recovery_time_ms: _TypeAlias = _typing.Literal["recovery_time_ms"]  # noqa: Y015
     _WhichOneofArgType__recovery_time_ms: _TypeAlias = _typing.Literal["_recovery_time_ms", b"_recovery_time_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__at_risk_total) -> _WhichOneofReturnType__at_risk_total | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__recovery_time_ms) -> _WhichOneofReturnType__recovery_time_ms | None: ...
 
 Global___Shock: _TypeAlias = Shock  # noqa: Y015
@@ -943,18 +952,24 @@ class ListShocksRequest(_message.Message):
 
     LOCATION_FIELD_NUMBER: _builtins.int
     AFTER_SHOCK_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
     location: _builtins.str
-    """Empty lists all; at most 1000 are given."""
+    """Empty lists all."""
     after_shock_id: _builtins.int
+    page_size: _builtins.int
+    """Shocks of one answer; 0 and more than 1000 are 1000. There may be fewer, so that the answer is no larger than a
+    message may be.
+    """
     def __init__(
         self,
         *,
         location: _builtins.str = ...,
         after_shock_id: _builtins.int = ...,
+        page_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_shock_id", b"after_shock_id", "location", b"location"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_shock_id", b"after_shock_id", "location", b"location", "page_size", b"page_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -966,7 +981,10 @@ class ListShocksResponse(_message.Message):
 
     SHOCKS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    NEXT_AFTER_SHOCK_ID_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
+    next_after_shock_id: _builtins.int
+    """Ask again with this as after_shock_id; 0 when no more are open."""
     @_builtins.property
     def shocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Shock]: ...
     def __init__(
@@ -974,10 +992,11 @@ class ListShocksResponse(_message.Message):
         *,
         shocks: _abc.Iterable[Global___Shock] | None = ...,
         revision: _builtins.int = ...,
+        next_after_shock_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "shocks", b"shocks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_after_shock_id", b"next_after_shock_id", "revision", b"revision", "shocks", b"shocks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,15 +1,21 @@
 //! Facts about stock.
 
+use bespeak_engine::limits::MAX_AT_RISK_ENTRIES;
 use bespeak_engine::{Answer, Command, ItemId, Meta, ShockId, State, StockStatus, SupplyReply};
 use bespeak_proto::v1 as pb;
+use prost::Message;
 
 use super::Api;
 use crate::convert::{check, context, fields, item, location, reply, supply};
 use crate::error::ApiError;
 use crate::store::Seen;
 
-/// Shocks of one answer.
+/// Shocks of one answer …
 const SHOCKS_MAX: usize = 1_000;
+/// … and their bytes, but for the last: well below the smallest sensible limit of messages.
+const SHOCK_BYTES_MAX: usize = 512 << 10;
+/// Open shocks looked at for one answer, those of other locations included.
+const SHOCKS_LOOKED_AT: usize = 100_000;
 
 impl Api {
     fn fact(
@@ -92,6 +98,8 @@ impl Api {
         trace: u128,
     ) -> Seen<pb::ChangeReceiptResponse> {
         let meta = context::meta(&mut request.context, trace);
+        request.context = None;
+        let meta = as_sent(meta, &request.unit, &request);
         self.fact(meta, |state| {
             let item = receipt_item(state, &request.receipt_id)?;
             supply::change_receipt(state.catalog(), item, &mut request)
@@ -109,6 +117,8 @@ impl Api {
         trace: u128,
     ) -> Seen<pb::ReceiveResponse> {
         let meta = context::meta(&mut request.context, trace);
+        request.context = None;
+        let meta = as_sent(meta, &request.unit, &request);
         self.fact(meta, |state| {
             let item = receipt_item(state, &request.receipt_id)?;
             supply::receive(state.catalog(), item, &mut request)
@@ -199,28 +209,62 @@ impl Api {
         })
     }
 
-    /// Supply shocks that are still open.
+    /// Supply shocks that are still open, as many as one answer holds.
     pub fn list_shocks(&self, request: &pb::ListShocksRequest) -> Seen<pb::ListShocksResponse> {
+        let most = match request.page_size as usize {
+            0 => SHOCKS_MAX,
+            asked => asked.min(SHOCKS_MAX),
+        };
         self.store.read(|state| {
             let only = match request.location.as_str() {
                 "" => None,
                 name => Some(location(state.catalog(), name)?),
             };
-            let shocks = state
-                .shocks_after(ShockId(request.after_shock_id))
-                .filter(|(_, open)| {
-                    only.is_none_or(|only| state.position(open.position).location() == only)
-                })
-                .take(SHOCKS_MAX)
-                .filter_map(|(id, _)| state.shock(id))
-                .map(|view| reply::shock(state, &view))
-                .collect();
-            Ok(pb::ListShocksResponse {
-                shocks,
+            let mut page = pb::ListShocksResponse {
                 revision: state.revision(),
-            })
+                ..Default::default()
+            };
+            let (mut bytes, mut entries, mut last) = (0, 0, request.after_shock_id);
+            for (looked, (id, open)) in state
+                .shocks_after(ShockId(request.after_shock_id))
+                .enumerate()
+            {
+                let wanted =
+                    only.is_none_or(|only| state.position(open.position).location() == only);
+                let planned = if wanted { state.shock_entries(id) } else { 0 };
+                // One shock fits, however many promises are at risk.
+                let full = page.shocks.len() >= most
+                    || bytes > SHOCK_BYTES_MAX
+                    || (entries > 0 && entries + planned > MAX_AT_RISK_ENTRIES);
+                if full || looked >= SHOCKS_LOOKED_AT {
+                    page.next_after_shock_id = last;
+                    break;
+                }
+                last = id.0;
+                if let Some(view) = wanted.then(|| state.shock(id)).flatten() {
+                    let shock = reply::shock(state, &view);
+                    bytes += shock.encoded_len();
+                    entries += planned;
+                    page.shocks.push(shock);
+                }
+            }
+            Ok(page)
         })
     }
+}
+
+/// A quantity in another unit is worked out from the receipt, which may be gone when the request comes again: such a
+/// request is known by what was sent.
+fn as_sent(
+    meta: Result<Meta, ApiError>,
+    unit: &str,
+    body: &impl Message,
+) -> Result<Meta, ApiError> {
+    let mut meta = meta?;
+    if !unit.is_empty() {
+        meta.sent = State::fingerprint_sent(&body.encode_to_vec());
+    }
+    Ok(meta)
 }
 
 /// The item of an open receipt, for its units of measure. A receipt that is no longer open is left to the engine,

@@ -34,8 +34,12 @@ pub fn answer(
     result(catalog, line, &asked, &answer, &steps)
 }
 
+/// A line of a request in the engine's terms.
+///
+/// # Errors
+/// Those of the line's fields.
 #[inline]
-fn check_line(
+pub fn check_line(
     catalog: &Catalog,
     line: &pb::CheckLine,
     rule: Option<RuleOverride>,

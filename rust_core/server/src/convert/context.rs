@@ -44,6 +44,7 @@ pub fn meta(context: &mut Option<pb::RequestContext>, trace_id: u128) -> Result<
         actor: fields::take_name("context.actor", &mut context.actor)?,
         trace_id,
         source,
+        sent: 0,
     })
 }
 

@@ -233,6 +233,7 @@ pub fn shock(state: &State, view: &ShockView) -> pb::Shock {
         shortfall: view.shortfall.get(),
         recovery_time_ms: view.recovery.map(UtcMillis::get),
         at_risk: at_risk.collect(),
+        at_risk_total: view.at_risk_total.map(|total| total as u64),
     }
 }
 

@@ -3,13 +3,16 @@
 //! The promise path only notes which positions changed, and only while somebody watches. One task looks the
 //! positions up, waits until what it saw is durable, and hands the news to every watcher's own bounded queue.
 
+mod rises;
+
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use bespeak_engine::{ItemId, LocationId, PositionId, State};
+use bespeak_engine::{ItemId, LocationId, PositionId, State, UtcMillis};
 use bespeak_proto::v1 as pb;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::Stream;
@@ -20,10 +23,14 @@ use crate::metrics::Metrics;
 use crate::shared::Drained;
 use crate::store::Store;
 
+use self::rises::Rises;
+
 /// Changed positions that are remembered; beyond it all watchers are told to check again.
 const CHANGES_MAX: usize = 100_000;
 /// Positions looked up under one lock.
 const SLICE: usize = 256;
+/// How often it is asked what time has brought.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Who watches, and what has changed.
 #[derive(Debug, Default)]
@@ -112,8 +119,23 @@ impl Watchers {
 
     /// The task that looks up and hands out. Ends when nothing more becomes durable.
     pub async fn run(&self, store: &Store, metrics: &Metrics) {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut rises = Rises::from(UtcMillis::ZERO);
         loop {
-            self.news.notified().await;
+            tokio::select! {
+                () = self.news.notified() => {}
+                _ = look.tick() => {}
+            }
+            let Ok(now) = store.partition().peek(State::now) else {
+                return;
+            };
+            if self.count.load(Ordering::Relaxed) == 0 {
+                rises = Rises::from(now);
+            } else {
+                rises.look_ahead(store, now).await;
+                self.note(&rises.due(now));
+            }
             let Changed {
                 positions, lost, ..
             } = std::mem::take(&mut *lock(&self.changed));
@@ -130,24 +152,26 @@ impl Watchers {
                 if store.gate().wait(seen.revision).await.is_err() {
                     return;
                 }
-                self.hand_out(&seen.result.unwrap_or_default(), metrics);
+                let news = seen.result.unwrap_or_default();
+                for (id, one) in slice.iter().zip(&news) {
+                    if let Some(at) = one.rises_at {
+                        rises.add(at, *id);
+                    }
+                }
+                self.hand_out(&news, metrics);
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    fn hand_out(
-        &self,
-        news: &[(ItemId, LocationId, pb::WatchAvailabilityResponse)],
-        metrics: &Metrics,
-    ) {
+    fn hand_out(&self, news: &[News], metrics: &Metrics) {
         let list = lock(&self.list);
         for watcher in list.iter() {
-            for (item, location, message) in news {
-                if !watcher.wants(*item, *location) {
+            for one in news {
+                if !watcher.wants(one.item, one.location) {
                     continue;
                 }
-                if watcher.queue.try_send(message.clone()).is_err()
+                if watcher.queue.try_send(one.message.clone()).is_err()
                     && !watcher.behind.swap(true, Ordering::AcqRel)
                 {
                     metrics.resyncs.fetch_add(1, Ordering::Relaxed);
@@ -174,7 +198,16 @@ impl Watchers {
     }
 }
 
-fn look_up(state: &State, id: PositionId) -> (ItemId, LocationId, pb::WatchAvailabilityResponse) {
+/// What is told of one position.
+struct News {
+    item: ItemId,
+    location: LocationId,
+    message: pb::WatchAvailabilityResponse,
+    /// When time alone will make more available.
+    rises_at: Option<UtcMillis>,
+}
+
+fn look_up(state: &State, id: PositionId) -> News {
     let position = state.position(id);
     let (item, location) = (position.item(), position.location());
     let message = pb::WatchAvailabilityResponse {
@@ -184,7 +217,12 @@ fn look_up(state: &State, id: PositionId) -> (ItemId, LocationId, pb::WatchAvail
         revision: state.revision(),
         resync: false,
     };
-    (item, location, message)
+    News {
+        item,
+        location,
+        message,
+        rises_at: state.next_rise(id),
+    }
 }
 
 /// One watcher's news.
@@ -225,5 +263,153 @@ impl Stream for Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.watchers.leave(&self.behind);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use bespeak_engine::{
+        Command, Due, HoldTerms, Item, Location, LocationKind, Meta, ReceiptKind, Reserve,
+        ReserveLine, ScheduleReceipt, SetOnHand, StockStatus, Units,
+    };
+    use bespeak_journal::ManualClock;
+    use tokio_stream::StreamExt;
+
+    use crate::config::{EngineSettings, JournalSettings};
+    use crate::store::Surroundings;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn units(value: u64) -> Units {
+        Units::new(value).expect("a small quantity")
+    }
+
+    fn say(store: &Store, command: Command) -> Result<(), ApiError> {
+        store
+            .write(Ok(Meta::default()), |_| Ok(command), |_, _| Ok(()))
+            .result
+    }
+
+    /// A store without a server: nothing sweeps it.
+    fn store(clock: &Arc<ManualClock>) -> Arc<Store> {
+        let around = Surroundings {
+            clock: Arc::clone(clock) as _,
+            storage: None,
+            ..Surroundings::default()
+        };
+        let store = Store::open(
+            &JournalSettings::default(),
+            &EngineSettings::default(),
+            around,
+            &Arc::default(),
+        )
+        .expect("opens");
+        let setup = [
+            Command::PutItem(Item {
+                name: "tea".into(),
+                base_unit: "each".into(),
+                units: Vec::new(),
+            }),
+            Command::PutLocation(Location {
+                name: "ams1".into(),
+                time_zone: "".into(),
+                day_offsets: Vec::new(),
+                kind: LocationKind::Store,
+            }),
+            Command::SetOnHand(SetOnHand {
+                item: ItemId(0),
+                location: LocationId(0),
+                status: StockStatus::Unrestricted,
+                quantity: units(5),
+                counted_at: None,
+                expected_on_hand: None,
+                expected_version: None,
+            }),
+        ];
+        for command in setup {
+            say(&store, command).expect("makes sense");
+        }
+        Arc::new(store)
+    }
+
+    fn watch(store: &Arc<Store>) -> Watch {
+        let watch = store.watchers().subscribe(
+            HashSet::new(),
+            HashSet::new(),
+            100,
+            Box::pin(std::future::pending()),
+        );
+        let store = Arc::clone(store);
+        tokio::spawn(async move { store.watchers().run(&store, &Metrics::default()).await });
+        watch
+    }
+
+    async fn told(watch: &mut Watch) -> u64 {
+        watch
+            .next()
+            .await
+            .expect("goes on")
+            .expect("news")
+            .available
+    }
+
+    fn receipt(name: &str, now: i64, hours: i64) -> Command {
+        Command::ScheduleReceipt(ScheduleReceipt {
+            receipt: name.into(),
+            item: ItemId(0),
+            location: LocationId(0),
+            quantity: units(10),
+            due: Due::At(UtcMillis::new(now + hours * HOUR_MS)),
+            kind: ReceiptKind::PurchaseOrder,
+            spread: None,
+        })
+    }
+
+    #[tokio::test]
+    async fn what_ran_out_before_a_mistake_is_told() {
+        let clock = Arc::new(ManualClock::new(1_790_000_000_000));
+        let store = store(&clock);
+        let mut watch = watch(&store);
+        let line = ReserveLine {
+            item: ItemId(0),
+            location: LocationId(0),
+            quantity: units(2),
+            ship_time: None,
+            latest: None,
+        };
+        let hold = Reserve {
+            lines: [line].into_iter().collect(),
+            terms: HoldTerms {
+                expires_in_ms: Some(1_000),
+                ..HoldTerms::default()
+            },
+        };
+        say(&store, Command::Reserve(hold)).expect("is held");
+        assert_eq!(told(&mut watch).await, 3);
+        clock.pass(2_000);
+        // The first to find that the hold has run out is a request that makes no sense.
+        let unknown = Command::Confirm(bespeak_engine::ReservationId(77));
+        say(&store, unknown).expect_err("nobody has it");
+        assert_eq!(told(&mut watch).await, 5);
+    }
+
+    #[tokio::test]
+    async fn what_comes_due_is_told() {
+        let now = 1_790_000_000_000;
+        let clock = Arc::new(ManualClock::new(now));
+        let store = store(&clock);
+        say(&store, receipt("before", now, 1)).expect("is planned");
+        say(&store, receipt("tomorrow", now, 20)).expect("is planned");
+        let mut watch = watch(&store);
+        say(&store, receipt("meanwhile", now, 2)).expect("is planned");
+        assert_eq!(told(&mut watch).await, 5);
+        // The last comes when the others are overdue and no longer count.
+        for (hours, available) in [(1, 15), (1, 25), (18, 15)] {
+            clock.pass(hours * HOUR_MS);
+            store.sweep();
+            assert_eq!(told(&mut watch).await, available);
+        }
     }
 }
