@@ -39,6 +39,8 @@ pub(crate) struct Requests {
     pub forgotten_revision: u64,
     /// Engine time of the newest answer that fell out; not part of a snapshot.
     pub forgotten_time: UtcMillis,
+    /// The largest version 7 id whose answer fell out: such ids rise with the time at which they were made.
+    pub forgotten_id: u128,
     /// Bytes that the answers hold beside their entries.
     bytes: usize,
     /// Ids and revisions of the last answers that fell out, oldest first.
@@ -57,6 +59,7 @@ impl Requests {
             hasher,
             forgotten_revision: 0,
             forgotten_time: UtcMillis::ZERO,
+            forgotten_id: 0,
             bytes: 0,
             lately: VecDeque::new(),
             lately_after: 0,
@@ -128,6 +131,9 @@ impl Requests {
         self.bytes -= answer.reply.bytes_beside();
         self.forgotten_revision = self.forgotten_revision.max(answer.revision);
         self.forgotten_time = self.forgotten_time.max(answer.time);
+        if uuid7_time(oldest).is_some() {
+            self.forgotten_id = self.forgotten_id.max(oldest);
+        }
         if self.lately.len() >= FORGOTTEN_KEPT
             && let Some((_, revision)) = self.lately.pop_front()
         {

@@ -13,7 +13,7 @@ use crate::position::Position;
 use crate::position_index::PositionIndex;
 use crate::prefetch;
 use crate::receipts::{Receipt, Receipts};
-use crate::requests::{Remembered, Requests};
+use crate::requests::{Remembered, Requests, uuid7_time};
 use crate::reservations::{Reservation, Reservations};
 use crate::shock::Shocks;
 use crate::sources::Sources;
@@ -237,9 +237,14 @@ impl State {
         self.requests.forgotten_revision
     }
 
-    /// Engine time of the newest answer that this process no longer remembers; zero while none fell out.
-    pub fn forgotten_time(&self) -> UtcMillis {
-        self.requests.forgotten_time
+    /// Whether the answer to a request may have fallen out of memory: its version 7 id is at most the largest that did,
+    /// and it was made before the newest of those answers was given. Either alone would let one caller with a fast clock
+    /// shut the others out, or a long table itself.
+    pub fn may_have_forgotten(&self, request_id: u128) -> bool {
+        let requests = &self.requests;
+        uuid7_time(request_id).is_some_and(|made| made <= requests.forgotten_time)
+            && request_id <= requests.forgotten_id
+            && requests.get(request_id).is_none()
     }
 
     /// Whether the answer to a request id may have fallen out of memory since `forgotten_revision` was `since`.

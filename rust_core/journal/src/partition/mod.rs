@@ -20,9 +20,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use bespeak_engine::{
-    Answer, Command, EngineError, Meta, Record, State, UtcMillis, uuid_text, uuid7_time,
-};
+use bespeak_engine::{Answer, Command, EngineError, Meta, Record, State, UtcMillis, uuid_text};
 
 use crate::error::JournalError;
 use crate::log::Log;
@@ -431,15 +429,10 @@ impl Drop for Partition {
 
 /// Refuses a request that was made before the newest answer that is lost for good: it may have been answered too.
 fn lost_answer(state: &State, request_id: u128) -> Result<(), EngineError> {
-    if state.forgotten_revision() == 0 {
-        return Ok(());
+    if state.may_have_forgotten(request_id) {
+        return Err(EngineError::RequestIdTooOld(uuid_text(request_id)));
     }
-    match uuid7_time(request_id) {
-        Some(made) if made <= state.forgotten_time() && state.remembered(request_id).is_none() => {
-            Err(EngineError::RequestIdTooOld(uuid_text(request_id)))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// The first answer again, or the error for another request under its id.
