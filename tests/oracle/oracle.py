@@ -1,7 +1,6 @@
 """What the promise engine must answer, the slow way: every number is counted again from the accepted facts.
 
-Written from the specification and the names of the protocol, without a look at the engine. Nothing is kept up to
-date: stock is a sum of movements, a balance a sum over receipts and parts, the lowest a minimum over all instants.
+Written from the specification and the names of the protocol alone; stock, balances and minima are sums over lists.
 """
 
 from copy import deepcopy
@@ -70,8 +69,7 @@ class Oracle:
         here = [r for r in self.receipts.values() if (r.item, r.location) == (item, location) and not r.overdue]
         return [(r.counts_from, r.open * (r.yield_ppm or 1_000_000) // 1_000_000) for r in here if r.kind in kinds]
 
-    def balances(self, item, location, start, override=None):
-        """The projected balance at `start` and at every later instant at which it changes."""
+    def balances(self, item, location, start, override=None):  # at `start`, and whenever it changes later
         rule, extra = self.rule(item, location), override or {}
         stock = sum(self.on_hand(item, location, each) for each in extra.get("statuses") or rule.statuses)
         kinds = () if extra.get("on_hand_only") else extra.get("receipt_kinds") or rule.kinds
@@ -88,15 +86,13 @@ class Oracle:
         return [step for n, step in enumerate(steps) if not n or step[1] != steps[n - 1][1]]
 
     def earliest(self, item, location, quantity, when, override=None):
-        last = self.now + self.rule(item, location).horizon_ms
         steps = self.staircase(item, location, when, override)
-        return next((t for t, available in steps if available >= quantity and t <= last), None)
+        return next((t for t, free in steps if free >= quantity and not self.time_refusal(item, location, t)), None)
 
     def shortfall(self, item, location):
         return max(0, -min(p for _, p in self.balances(item, location, self.now)))
 
-    def recovery(self, item, location):
-        """The first instant from which on no balance is negative."""
+    def recovery(self, item, location):  # the first instant from which on no balance is negative
         steps = self.balances(item, location, self.now)
         return next((t for n, (t, _) in enumerate(steps) if all(p >= 0 for _, p in steps[n:])), None)
 
@@ -199,8 +195,7 @@ class Oracle:
         self.schedule(receipt_id, item, there, units, due, "TRANSFER")
         return answer
 
-    def too_many(self, customer, units):
-        """More units than one customer may have in holds."""
+    def too_many(self, customer, units):  # more than one customer may have in holds
         theirs = [each for each in self.reservations.values() if each.state == "HELD" and each.customer == customer]
         return bool(customer) and sum(part.open for each in theirs for part in each.parts) + units > self.held_max
 
@@ -208,12 +203,6 @@ class Oracle:
         held = Record(state="HELD", created=self.now, parts=[], customer=customer)
         held.expires, self.reservations[new_id] = self.now + (expires_in or self.hold_ms), held
         return held
-
-    def add(self, held, item, place, units, ship):
-        """Adds a part, which no other promise may need."""
-        assert self.atp(item, place, ship) >= units, f"{units} of {item} are not at {place} by {ship}"
-        assert self.time_refusal(item, place, ship) is None
-        held.parts.append(Record(item=item, location=place, ship=ship, open=units, fulfilled=0, released=0))
 
     def hold(self, new_id, lines, fill, expires_in=0, confirm=False, customer=""):
         """Lines are (item, candidate locations in order, quantity, ship, latest), each served from one location."""
@@ -226,27 +215,26 @@ class Oracle:
             held = (trial := deepcopy(self)).begin(new_id, expires_in, customer)
             results = [trial.take(held, *line[:3], date or line[3], fill == "PARTIAL") for line in lines]
             whole = all(result["held"] == result["asked"] for result in results)
-            units = sum(result["held" if fill == "PARTIAL" else "asked"] for result in results)
-            over = not confirm and self.too_many(customer, units)
+            counts = "held" if fill == "PARTIAL" else "asked"
+            over = not confirm and self.too_many(customer, sum(result[counts] for result in results))
             if not over and (whole or (fill == "PARTIAL" and held.parts)):
                 held.state, held.expires = ("CONFIRMED", 0) if confirm else ("HELD", held.expires)
                 self.reservations[new_id] = held
                 return {"outcome": "FULL" if whole else "PARTIAL", "id": new_id, "held": held, "lines": results}
-        if fill == "SHIP_COMPLETE":  # which of many dates a refusal speaks of is not specified
-            return {"outcome": "REFUSED", "refusal": "REFUSED", "lines": None}
+        results = [] if fill == "SHIP_COMPLETE" else results  # of which date its refusal speaks is not specified
         for each in results:
             word = "CUSTOMER_LIMIT" if over and each["refusal"] not in TIMES else each["refusal"] or "OTHER_LINE"
             each.update(held=0, refusal=word)
-        return {"outcome": "REFUSED", "refusal": "REFUSED", "lines": results}
+        return {"outcome": "REFUSED", "refusal": "REFUSED", "lines": results or None}
 
     def take(self, held, item, places, quantity, ship, partial):
         late = [self.time_refusal(item, place, ship) for place in places]
         free = [0 if late[n] else self.atp(item, place, ship) for n, place in enumerate(places)]
         short = "SPLIT_LIMIT" if sum(free) >= quantity else "INSUFFICIENT_STOCK"
-        place, units = next(((p, quantity) for p, f in zip(places, free, strict=True) if f >= quantity), (places[0], 0))
-        units = units or (free[0] if partial else 0)
+        one = (places[0], free[0] if partial else 0)
+        place, units = next(((p, quantity) for p, f in zip(places, free, strict=True) if f >= quantity), one)
         if units:
-            self.add(held, item, place, units, ship)
+            held.parts.append(Record(item=item, location=place, ship=ship, open=units, fulfilled=0, released=0))
         refusal = None if units == quantity else late[0] if all(late) else short
         return {"asked": quantity, "held": units, "refusal": refusal, "available": free[0], "place": place}
 

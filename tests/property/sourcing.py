@@ -9,6 +9,7 @@ more locations than needed where few are wanted; and what could have been had in
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import combinations
+from types import SimpleNamespace as Record
 
 from tests.oracle.oracle import TIMES
 
@@ -96,4 +97,6 @@ def judge_line(trial, held, asked, line, parts, *, refused):
         assert place in places
         assert ship <= when <= last
         assert len(parts) == 1 or amount >= asked.split > 0, "a part that is too small"
-        trial.add(held, item, place, amount, when)
+        assert trial.time_refusal(item, place, when) is None
+        assert trial.atp(item, place, when) >= amount, "another promise needs it"
+        held.parts.append(Record(item=item, location=place, ship=when, open=amount, fulfilled=0, released=0))
