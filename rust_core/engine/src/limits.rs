@@ -69,7 +69,7 @@ pub const UNMET_DAYS: u32 = 92;
 /// Rows of unmet demand.
 pub const MAX_UNMET_ROWS: usize = if cfg!(test) { 5_000 } else { 4_000_000 };
 /// Rules of one partition, the default included.
-pub const MAX_RULES: usize = if cfg!(test) { 1_000 } else { 65_535 };
+pub const MAX_RULES: usize = if cfg!(test) { 100 } else { 65_535 };
 /// Hours of one `CheckRegion`.
 pub const MAX_REGION_HOURS: usize = 168;
 /// Cells (items × locations × hours) of one `CheckRegion`.
