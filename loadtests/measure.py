@@ -126,7 +126,9 @@ def built(examples: Iterable[str]) -> Path:
     profile = os.environ.get("BENCH_PROFILE", "release")
     chosen = [text for name in sorted(examples) for text in ("--package", PROGRAMS[name], "--example", name)]
     if chosen:
-        subprocess.run(["cargo", "build", "--quiet", "--locked", "--profile", profile, *chosen], cwd=REPO, check=True)
+        build = ["cargo", "build", "--quiet", "--locked", "--profile", profile, *chosen]
+        if subprocess.run(build, cwd=REPO, check=False).returncode:
+            sys.exit(f"error: {' '.join(build)} failed: its message is above")
     return REPO / os.environ.get("CARGO_TARGET_DIR", "target") / profile / "examples"
 
 
@@ -204,6 +206,8 @@ def parsed(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         part_of = {row.name: row.part for row in ROWS} | {"instructions": "instructions"}
         wanted = {part_of.get(name, "grpc") for name in options.rows}
         options.only = [part for part in options.only if part in wanted]
+        if not options.only:
+            parser.error(f"--rows {','.join(options.rows)}: of none of the parts in --only")
     if others and "grpc" not in options.only:
         parser.error(f"{' '.join(others)}: of the gRPC rows, and they are not measured")
     return options, others

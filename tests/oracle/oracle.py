@@ -1,8 +1,6 @@
 """What the promise engine must answer, the slow way: every number is counted again from the accepted facts.
 
-Written from the specification and the names of the protocol, without a look at the engine. Nothing is
-kept up to date: stock is the sum of a list of movements, a balance is a sum over lists of receipts and
-parts, and the lowest balance is the minimum over every instant at which anything happens.
+Written from the specification and the names of the protocol alone; stock, balances and minima are sums over lists.
 """
 
 from copy import deepcopy
@@ -15,6 +13,7 @@ HOUR_MS = 3_600_000
 HORIZON_MS = 3 * 366 * 24 * HOUR_MS
 SOURCE_WINDOW = 65_536
 STATUSES = ("UNRESTRICTED", "QUALITY", "BLOCKED")
+TIMES = ("SHIP_TIME_PAST", "BEYOND_HORIZON")
 KINDS = ("PURCHASE_ORDER", "TRANSFER", "PRODUCTION", "RETURN")
 
 
@@ -29,8 +28,8 @@ def supply_rule(statuses=(), kinds=(), grace_ms=None, horizon_ms=0):
 
 
 class Oracle:
-    def __init__(self, hold_ms=15 * 60_000, life_ms=7 * 24 * HOUR_MS):
-        self.hold_ms, self.life_ms, self.now = hold_ms, life_ms, 0
+    def __init__(self, hold_ms=15 * 60_000, life_ms=7 * 24 * HOUR_MS, held_max=1_000_000_000):
+        self.hold_ms, self.life_ms, self.held_max, self.now = hold_ms, life_ms, held_max, 0
         self.zones, self.rules, self.buffers = {}, {}, {}
         self.movements = []  # (is a count, item, location, status, units, when)
         self.receipts, self.reservations, self.answers, self.sources = {}, {}, {}, {}
@@ -45,8 +44,7 @@ class Oracle:
             receipt.overdue = self.now >= self.overdue_at(receipt)
 
     def overdue_at(self, receipt):
-        grace = self.rule(receipt.item, receipt.location).grace_ms
-        if grace is not None:
+        if (grace := self.rule(receipt.item, receipt.location).grace_ms) is not None:
             return receipt.counts_from + grace
         zone = ZoneInfo(self.zones[receipt.location])
         day = datetime.fromtimestamp(receipt.counts_from / 1000, UTC).astimezone(zone).date() + timedelta(days=1)
@@ -64,23 +62,14 @@ class Oracle:
         return units
 
     def commitments(self, item, location, states=("HELD", "CONFIRMED")):
-        return [
-            (part.ship, part.open)
-            for each in self.reservations.values()
-            if each.state in states
-            for part in each.parts
-            if (part.item, part.location) == (item, location) and part.open
-        ]
+        parts = [part for each in self.reservations.values() if each.state in states for part in each.parts]
+        return [(p.ship, p.open) for p in parts if (p.item, p.location) == (item, location) and p.open]
 
     def supply(self, item, location, kinds):
-        return [
-            (r.counts_from, r.open * (r.yield_ppm or 1_000_000) // 1_000_000)
-            for r in self.receipts.values()
-            if (r.item, r.location) == (item, location) and r.kind in kinds and not r.overdue
-        ]
+        here = [r for r in self.receipts.values() if (r.item, r.location) == (item, location) and not r.overdue]
+        return [(r.counts_from, r.open * (r.yield_ppm or 1_000_000) // 1_000_000) for r in here if r.kind in kinds]
 
-    def balances(self, item, location, start, override=None):
-        """The projected balance at `start` and at every later instant at which it changes."""
+    def balances(self, item, location, start, override=None):  # at `start`, and whenever it changes later
         rule, extra = self.rule(item, location), override or {}
         stock = sum(self.on_hand(item, location, each) for each in extra.get("statuses") or rule.statuses)
         kinds = () if extra.get("on_hand_only") else extra.get("receipt_kinds") or rule.kinds
@@ -93,30 +82,23 @@ class Oracle:
         return max(0, min(p for _, p in self.balances(item, location, when, override)) - kept)
 
     def staircase(self, item, location, when, override=None):
-        steps = []
-        for t, _ in self.balances(item, location, when, override):
-            available = self.atp(item, location, t, override)
-            if not steps or steps[-1][1] != available:
-                steps.append((t, available))
-        return steps
+        steps = [(t, self.atp(item, location, t, override)) for t, _ in self.balances(item, location, when, override)]
+        return [step for n, step in enumerate(steps) if not n or step[1] != steps[n - 1][1]]
 
     def earliest(self, item, location, quantity, when, override=None):
-        last = self.now + self.rule(item, location).horizon_ms
         steps = self.staircase(item, location, when, override)
-        return next((t for t, available in steps if available >= quantity and t <= last), None)
+        return next((t for t, free in steps if free >= quantity and not self.time_refusal(item, location, t)), None)
 
     def shortfall(self, item, location):
         return max(0, -min(p for _, p in self.balances(item, location, self.now)))
 
-    def recovery(self, item, location):
-        """The first instant from which on no balance is negative."""
+    def recovery(self, item, location):  # the first instant from which on no balance is negative
         steps = self.balances(item, location, self.now)
         return next((t for n, (t, _) in enumerate(steps) if all(p >= 0 for _, p in steps[n:])), None)
 
     def time_refusal(self, item, location, ship):
-        if ship < self.now:
-            return "SHIP_TIME_PAST"
-        return "BEYOND_HORIZON" if ship > self.now + self.rule(item, location).horizon_ms else None
+        late = ship > self.now + self.rule(item, location).horizon_ms
+        return "SHIP_TIME_PAST" if ship < self.now else "BEYOND_HORIZON" if late else None
 
     def check(self, item, location, quantity, ship, override=None):
         refusal, rule, asked = self.time_refusal(item, location, ship), self.rule(item, location), override or {}
@@ -174,20 +156,19 @@ class Oracle:
         return self.fact([where[:2]], lambda: self.move(*where, delta, when), on_hand=lambda: self.on_hand(*where))
 
     def move_status(self, item, location, units, source, target):
-        moves = ((source, -units), (target, units))
-        return self.fact([(item, location)], lambda: [self.move(item, location, *each) for each in moves])
+        moves = ((item, location, source, -units), (item, location, target, units))
+        return self.fact([(item, location)], lambda: [self.move(*each) for each in moves])
 
     def schedule(self, receipt_id, item, location, units, due, kind="PURCHASE_ORDER", late=None, yield_ppm=0):
-        if receipt_id in self.receipts:
-            raise Refused("RECEIPT_EXISTS")
+        self.known(receipt_id, there=False)
         new = Record(item=item, location=location, kind=kind, open=units, received=0, due=due, overdue=False)
         new.counts_from, new.yield_ppm = late or due, yield_ppm
         return self.fact([(item, location)], lambda: self.receipts.update({receipt_id: new}))
 
-    def known(self, receipt_id):
-        if receipt_id not in self.receipts:
-            raise Refused("UNKNOWN_RECEIPT")
-        return self.receipts[receipt_id]
+    def known(self, receipt_id, *, there=True):
+        if (receipt_id in self.receipts) != there:
+            raise Refused("UNKNOWN_RECEIPT" if there else "RECEIPT_EXISTS")
+        return self.receipts.get(receipt_id)
 
     def change_receipt(self, receipt_id, units=None, due=None, late=None, yield_ppm=0):
         receipt = self.known(receipt_id)
@@ -217,41 +198,49 @@ class Oracle:
         return self.fact([(receipt.item, receipt.location)], lambda: self.receipts.pop(receipt_id))
 
     def transfer(self, item, here, there, units, receipt_id, due):
-        if receipt_id in self.receipts:
-            raise Refused("RECEIPT_EXISTS")
+        self.known(receipt_id, there=False)
         answer = self.adjust(item, here, "UNRESTRICTED", -units)
         self.schedule(receipt_id, item, there, units, due, "TRANSFER")
         return answer
 
-    def hold(self, new_id, lines, fill, expires_in=0, confirm=False):
+    def too_many(self, customer, units):  # more than one customer may have in holds
+        theirs = [each for each in self.reservations.values() if each.state == "HELD" and each.customer == customer]
+        return bool(customer) and sum(part.open for each in theirs for part in each.parts) + units > self.held_max
+
+    def begin(self, new_id, expires_in=0, customer=""):
+        held = Record(state="HELD", created=self.now, parts=[], customer=customer)
+        held.expires, self.reservations[new_id] = self.now + (expires_in or self.hold_ms), held
+        return held
+
+    def hold(self, new_id, lines, fill, expires_in=0, confirm=False, customer=""):
         """Lines are (item, candidate locations in order, quantity, ship, latest), each served from one location."""
-        dates = [None]
+        dates, over = [None], False
         if fill == "SHIP_COMPLETE":
             start, end = max(line[3] for line in lines), min(line[4] or line[3] for line in lines)
             later = {t for item, places, *_ in lines for place in places for t, _ in self.balances(item, place, start)}
             dates = sorted(t for t in later if t <= end)
         for date in dates:
-            trial, expires = deepcopy(self), self.now + (expires_in or self.hold_ms)
-            held = Record(state="HELD", created=self.now, expires=expires, parts=[])
-            trial.reservations[new_id] = held
+            held = (trial := deepcopy(self)).begin(new_id, expires_in, customer)
             results = [trial.take(held, *line[:3], date or line[3], fill == "PARTIAL") for line in lines]
             whole = all(result["held"] == result["asked"] for result in results)
-            if whole or (fill == "PARTIAL" and held.parts):
-                if confirm:
-                    held.state, held.expires = "CONFIRMED", 0
+            counts = "held" if fill == "PARTIAL" else "asked"
+            over = not confirm and self.too_many(customer, sum(result[counts] for result in results))
+            if not over and (whole or (fill == "PARTIAL" and held.parts)):
+                held.state, held.expires = ("CONFIRMED", 0) if confirm else ("HELD", held.expires)
                 self.reservations[new_id] = held
                 return {"outcome": "FULL" if whole else "PARTIAL", "id": new_id, "held": held, "lines": results}
-        if fill == "SHIP_COMPLETE":  # which of many dates a refusal speaks of is not specified
-            return {"outcome": "REFUSED", "refusal": "REFUSED", "lines": None}
-        lost = [each | {"held": 0, "refusal": each["refusal"] or "OTHER_LINE"} for each in results]
-        return {"outcome": "REFUSED", "refusal": "REFUSED", "lines": lost}
+        results = [] if fill == "SHIP_COMPLETE" else results  # of which date its refusal speaks is not specified
+        for each in results:
+            word = "CUSTOMER_LIMIT" if over and each["refusal"] not in TIMES else each["refusal"] or "OTHER_LINE"
+            each.update(held=0, refusal=word)
+        return {"outcome": "REFUSED", "refusal": "REFUSED", "lines": results or None}
 
     def take(self, held, item, places, quantity, ship, partial):
         late = [self.time_refusal(item, place, ship) for place in places]
         free = [0 if late[n] else self.atp(item, place, ship) for n, place in enumerate(places)]
         short = "SPLIT_LIMIT" if sum(free) >= quantity else "INSUFFICIENT_STOCK"
-        place, units = next(((p, quantity) for p, f in zip(places, free, strict=True) if f >= quantity), (places[0], 0))
-        units = units or (free[0] if partial else 0)
+        one = (places[0], free[0] if partial else 0)
+        place, units = next(((p, quantity) for p, f in zip(places, free, strict=True) if f >= quantity), one)
         if units:
             held.parts.append(Record(item=item, location=place, ship=ship, open=units, fulfilled=0, released=0))
         refusal = None if units == quantity else late[0] if all(late) else short
@@ -279,8 +268,7 @@ class Oracle:
         each, refusal, _ = self.step(reservation_id, ("HELD", "EXPIRED"))
         again = not refusal and each.state == "EXPIRED"
         if again:  # the stock is taken again, if it is all still there
-            trial = deepcopy(self)
-            back = trial.reservations[reservation_id] = Record(state="HELD", parts=[])
+            back = (trial := deepcopy(self)).begin(reservation_id)
             for p in each.parts:
                 if p.open and trial.take(back, p.item, [p.location], p.open, p.ship, False)["refusal"]:
                     return {"refusal": "EXPIRED", "reacquired": False}

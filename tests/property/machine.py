@@ -6,6 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bespeak import ArrivalSpread, Item, Location, SupplyRule
 from tests.oracle.oracle import HOUR_MS, KINDS, STATUSES, supply_rule
 from tests.property.pair import Pair
+from tests.property.sourcing import Asked
 
 ITEMS = ("tea", "jam")
 PLACES = ("ams", "tyo", "rio")
@@ -25,7 +26,10 @@ fills = st.sampled_from(("ALL_OR_NONE", "PARTIAL", "SHIP_COMPLETE"))
 some_statuses = st.lists(statuses, unique=True, min_size=1, max_size=2).map(tuple)
 some_kinds = st.lists(kinds, unique=True, max_size=2).map(tuple)
 lines = st.lists(st.tuples(items, places, units, hours, st.integers(0, 9)), min_size=1, max_size=4)
+# Small enough that several locations can often serve them, together if not alone.
+baskets = st.lists(st.tuples(items, places, st.integers(1, 9), hours, st.integers(0, 9)), min_size=1, max_size=3)
 numbers = st.integers(1, 12)
+customers = st.sampled_from(("", "", "ann", "bob"))
 
 
 class PromiseMachine(RuleBasedStateMachine):
@@ -46,8 +50,11 @@ class PromiseMachine(RuleBasedStateMachine):
     def at(self, hour):
         return self.base + hour * HOUR_MS
 
-    @initialize(graces=st.lists(st.sampled_from((None, 0, HOUR_MS, 7 * HOUR_MS)), min_size=3, max_size=3))
-    def world(self, graces):
+    @initialize(
+        graces=st.lists(st.sampled_from((None, 0, HOUR_MS, 7 * HOUR_MS)), min_size=3, max_size=3),
+        opening=st.lists(st.integers(0, 7), min_size=6, max_size=6),
+    )
+    def world(self, graces, opening):
         pair = self.pair
         for item in ITEMS:
             pair.api.put_item(Item(pair.name(item)))
@@ -56,6 +63,9 @@ class PromiseMachine(RuleBasedStateMachine):
             pair.oracle.zones[place] = ZONES[place] or "UTC"
             self.put_rule(place, "", grace, (), (), 0)
         pair.positions = [(item, place) for item in ITEMS for place in PLACES]
+        for position, amount in zip(pair.positions, opening, strict=True):
+            if amount:
+                pair.bring_back(*position, "UNRESTRICTED", amount)
 
     def put_rule(self, place, item, grace, counted, kinds, horizon):
         pair = self.pair
@@ -153,15 +163,50 @@ class PromiseMachine(RuleBasedStateMachine):
 
     # --- promises ---
 
-    @rule(asked=lines, fill=fills, life=lives, confirm=st.booleans())
-    def reserve(self, asked, fill, life, confirm):
+    @rule(asked=lines, fill=fills, life=lives, customer=customers, confirm=st.booleans())
+    def reserve(self, asked, fill, life, customer, confirm):
         taken = self.timed(((item, (place,), *rest) for item, place, *rest in asked), fill)
-        self.pair.reserve(taken, fill, life, confirm=confirm)
+        self.pair.reserve(taken, fill, life, customer, confirm=confirm)
 
     @rule(asked=lines, candidates=st.permutations(PLACES), fill=st.sampled_from(("ALL_OR_NONE", "SHIP_COMPLETE")))
     def promise(self, asked, candidates, fill):
         taken = self.timed(((item, tuple(candidates), *rest) for item, _, *rest in asked), fill)
         self.pair.promise(taken, fill)
+
+    @rule(
+        asked=baskets,
+        candidates=st.permutations(PLACES),
+        fill=st.sampled_from(("ALL_OR_NONE", "PARTIAL")),
+        sourcing=st.sampled_from(("IN_ORDER", "EARLIEST", "FEWEST_PACKAGES")),
+        packages=st.integers(0, 3),
+        split=st.sampled_from((0, 0, 1, 3)),
+        customer=customers,
+    )
+    def choose(self, asked, candidates, fill, sourcing, packages, split, customer):
+        later = sourcing == "EARLIEST"
+        taken = tuple(
+            (item, tuple(candidates), amount, self.at(hour), self.at(hour + more) if later else 0)
+            for item, _, amount, hour, more in asked
+        )
+        self.pair.choose(Asked(taken, fill, sourcing, packages, split, customer))
+
+    @rule(
+        item=items,
+        amount=st.integers(6, 16),
+        hour=hours,
+        candidates=st.permutations(PLACES),
+        fill=st.sampled_from(("ALL_OR_NONE", "PARTIAL")),
+        packages=st.integers(2, 3),
+        split=st.integers(1, 4),
+    )
+    def split_a_line(self, item, amount, hour, candidates, fill, packages, split):
+        line = (item, tuple(candidates), amount, self.at(hour), 0)
+        self.pair.choose(Asked((line,), fill, "IN_ORDER", packages, split))
+
+    @rule(item=items, amount=st.integers(4, 12), more=st.integers(1, 14), candidates=st.permutations(PLACES))
+    def take_it_when_it_comes(self, item, amount, more, candidates):
+        line = (item, tuple(candidates), amount, self.at(0), self.at(more))
+        self.pair.choose(Asked((line,), "ALL_OR_NONE", "EARLIEST"))
 
     @rule(number=numbers)
     def confirm(self, number):

@@ -5,9 +5,11 @@
 
 import uuid
 from collections import Counter
+from functools import partial
 
 from bespeak import BespeakError, FulfilLine, PromiseLine, ReleaseLine, ReserveLine, RuleOverride, SourceSequence
-from tests.oracle.oracle import HOUR_MS, STATUSES, Oracle, Refused
+from tests.oracle.oracle import HOUR_MS, STATUSES, TIMES, Oracle, Refused
+from tests.property.sourcing import judged
 
 KEPT_MS = HOUR_MS
 """An expired hold is kept so long, so that a confirmation can take its stock again."""
@@ -245,7 +247,7 @@ class Pair:
 
         return compare
 
-    def reserve(self, lines, fill, expires_in=0, *, confirm=False):
+    def reserve(self, lines, fill, expires_in=0, customer="", *, confirm=False):
         """Lines are (item, (location,), quantity, ship time, latest ship time)."""
         new_id = len(self.oracle.reservations) + 1
 
@@ -254,10 +256,14 @@ class Pair:
                 ReserveLine(self.name(item), self.name(places[0]), quantity, "", ship, latest)
                 for item, places, quantity, ship, latest in lines
             ]
-            return self.api.reserve(asked, fill=fill, expires_in_ms=expires_in, confirm=confirm, **ids)
+            who = self.name(customer)
+            return self.api.reserve(asked, fill=fill, expires_in_ms=expires_in, customer=who, confirm=confirm, **ids)
 
-        body = ("reserve", tuple(lines), fill, expires_in, confirm)
-        self.write(body, real, lambda: self.oracle.hold(new_id, lines, fill, expires_in, confirm), self._held(lines))
+        def decide():
+            return self.oracle.hold(new_id, lines, fill, expires_in, confirm, customer)
+
+        body = ("reserve", tuple(lines), fill, expires_in, customer, confirm)
+        self.write(body, real, decide, self._held(lines))
 
     def promise(self, lines, fill, *, confirm=False):
         """As `reserve`, with candidate locations tried in order; no line is split."""
@@ -272,6 +278,54 @@ class Pair:
 
         body = ("promise", tuple(lines), fill, confirm)
         self.write(body, real, lambda: self.oracle.hold(new_id, lines, fill, 0, confirm), self._held(lines))
+
+    def choose(self, asked):
+        """A promise that leaves the engine a choice: its answer is judged, not foretold."""
+        new_id = len(self.oracle.reservations) + 1
+        short = {self.name(place): place for place in asked.places}
+
+        def real(**ids):
+            return self.api.promise(
+                [
+                    PromiseLine(self.name(item), amount, "", ship, latest)
+                    for item, _, amount, ship, latest in asked.lines
+                ],
+                locations=[self.name(place) for place in asked.places],
+                fill=asked.fill,
+                sourcing=asked.sourcing,
+                max_packages=asked.packages,
+                min_split_quantity=asked.split,
+                customer=self.name(asked.customer),
+                **ids,
+            )
+
+        def parts(answer):
+            return [[(short[p.location], p.quantity, p.ship_time_ms) for p in line.parts] for line in answer.lines]
+
+        def compare(got, want):
+            assert got.outcome == want["outcome"], (got, want)
+            refusals = [line.refusal for line in got.lines]
+            if want["outcome"] == "REFUSED":
+                assert all(refusals), got
+                limited = [word == "CUSTOMER_LIMIT" for word in refusals if word not in TIMES]
+                # What a partial promise would have held, had the customer been allowed to, is not told.
+                assert want["over"] or not any(limited), (got, want)
+                assert all(limited) or not want["over"] or asked.fill == "PARTIAL", (got, want)
+                return
+            assert got.reservation_id == self.made.setdefault(want["id"], got.reservation_id)
+            assert parts(got) == want["got"]
+            short_of = [line.held_quantity < line.requested_quantity for line in got.lines]
+            assert [word is not None for word in refusals] == short_of, got
+
+        self.oracle.tick(self.clock())
+        request = self.new_request()
+        first = real(request_id=request)
+        # What was answered is judged as of now, and sent again it must be answered so once more.
+        decide = partial(judged, self.oracle, new_id, asked, parts(first))
+        want = self.oracle.write(request, ("choose", asked), decide)
+        compare(first, want)
+        if not want.get("refusal"):
+            self.writes.append((request, ("choose", asked), real, decide, compare, None))
 
     def _step(self, number, body, real, decide, compare):
         """A step in a reservation's life. What has left memory is refused: expired is known, the rest is finished."""

@@ -53,10 +53,10 @@ fn lane(n: usize) -> Command {
     })
 }
 
-/// The same rule for the same number, at a position of its own for each of the first hundred.
+/// A rule of its own for each number, at a position of its own.
 fn rule(n: usize) -> Command {
     Command::PutRule(
-        RuleScope::Position(ItemId(0), LocationId((n % 100) as u32)),
+        RuleScope::Position(ItemId((n / 100) as u32), LocationId((n % 100) as u32)),
         SupplyRule {
             late_grace: LateGrace::Millis(n as i64),
             ..SupplyRule::default()
@@ -163,7 +163,7 @@ fn tables_of_the_catalog() {
 
 #[test]
 fn rules_are_kept_once_and_have_a_limit() {
-    let mut world = World::new(1);
+    let mut world = World::new(MAX_RULES / 100 + 1);
     fills(&mut world, "rules", 0, MAX_RULES, rule);
     // A rule that is there already takes no further place, whichever position it is for.
     let Command::PutRule(_, known) = rule(7) else {

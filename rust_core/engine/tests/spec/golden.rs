@@ -1,5 +1,7 @@
 //! Availability tables published by two vendors, reproduced exactly.
 
+use std::io::Write as _;
+
 use bespeak_engine::{AvailabilityMode, availability};
 
 type Table = (
@@ -90,7 +92,11 @@ fn published_tables_of_the_file() {
         Ok(text) => text,
         Err(error) => {
             // `published_tables` has the same tables within it, so that nothing but the copying goes unproved.
-            eprintln!("not compared with the file: {path}: {error}");
+            // Past the harness, which keeps to itself what a test that passes has to say.
+            let _ = writeln!(
+                std::io::stderr(),
+                "published_tables_of_the_file: not compared: {path}: {error}"
+            );
             return;
         }
     };

@@ -1,5 +1,6 @@
 //! A real server through real clients.
 
+mod clock;
 mod errors;
 mod flight;
 mod journal;

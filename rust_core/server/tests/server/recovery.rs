@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use bespeak_journal::storage::{FsStorage, Storage, StorageFile, WriterLock};
+use bespeak_proto::v1 as pb;
 use bespeak_proto::v1::promise_service_client::PromiseServiceClient;
 use bespeak_server::Server;
 use bespeak_server::store::Surroundings;
@@ -14,18 +15,46 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::journal::durable;
-use crate::world::{PATIENCE, World, check, connect, why};
+use crate::world::{PATIENCE, World, check, connect, metrics_page, reserve, why};
 
-/// A directory that lets nobody open a file before it is released.
+/// A directory that lets files be opened only as often as it was told.
 struct Held {
     inner: FsStorage,
-    released: Mutex<bool>,
+    door: Mutex<Door>,
     told: Condvar,
 }
 
+#[derive(Default)]
+struct Door {
+    allowed: usize,
+    waiting: bool,
+}
+
 impl Held {
+    fn new(dir: &tempfile::TempDir) -> Arc<Self> {
+        Arc::new(Self {
+            inner: FsStorage::new(dir.path()).expect("a directory"),
+            door: Mutex::default(),
+            told: Condvar::new(),
+        })
+    }
+
+    /// Lets one more file be opened, and returns once the next one is asked for.
+    fn step(&self) {
+        let mut door = self.door.lock().expect("not poisoned");
+        door.allowed += 1;
+        door.waiting = false;
+        self.told.notify_all();
+        let (door, patience) = self
+            .told
+            .wait_timeout_while(door, PATIENCE, |door| !door.waiting)
+            .expect("not poisoned");
+        drop(door);
+        assert!(!patience.timed_out(), "no further file was opened");
+    }
+
     fn release(&self) {
-        *self.released.lock().expect("not poisoned") = true;
+        self.door.lock().expect("not poisoned").allowed = usize::MAX;
         self.told.notify_all();
     }
 }
@@ -44,12 +73,14 @@ impl Storage for Held {
     }
 
     fn open(&self, name: &str, write: bool) -> io::Result<Box<dyn StorageFile>> {
-        let released = self.released.lock().expect("not poisoned");
-        drop(
-            self.told
-                .wait_while(released, |released| !*released)
-                .expect("not poisoned"),
-        );
+        let mut door = self.door.lock().expect("not poisoned");
+        while door.allowed == 0 {
+            door.waiting = true;
+            self.told.notify_all();
+            door = self.told.wait(door).expect("not poisoned");
+        }
+        door.allowed -= 1;
+        drop(door);
         self.inner.open(name, write)
     }
 
@@ -79,11 +110,7 @@ async fn nothing_is_served_before_the_journal_is_replayed() {
     world.server.stop().expect("ends well");
     drop(world);
 
-    let held = Arc::new(Held {
-        inner: FsStorage::new(dir.path()).expect("a directory"),
-        released: Mutex::new(false),
-        told: Condvar::new(),
-    });
+    let held = Held::new(&dir);
     let around = Surroundings {
         storage: Some(Arc::clone(&held) as _),
         ..Default::default()
@@ -119,4 +146,53 @@ async fn nothing_is_served_before_the_journal_is_replayed() {
         .await
         .expect("served");
     assert_eq!(answer.into_inner().results[0].available, 10);
+}
+
+/// Held at each file in turn, until the replay of the records has begun.
+#[tokio::test]
+async fn the_metrics_page_tells_how_far_the_replay_is() {
+    const RESERVED: u64 = 20;
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut world = World::with(durable(&dir)).await;
+    world.put(&["tea"], &["ams1"]).await;
+    world.stock("tea", "ams1", RESERVED).await;
+    for _ in 0..RESERVED {
+        let answer = world.promise.reserve(reserve("tea", "ams1", 1)).await;
+        answer.expect("answered");
+    }
+    let stats = world.admin.get_stats(pb::GetStatsRequest::default()).await;
+    let revision = stats.expect("answers").into_inner().revision;
+    world.server.stop().expect("ends well");
+    drop(world);
+
+    let held = Held::new(&dir);
+    let around = Surroundings {
+        storage: Some(Arc::clone(&held) as _),
+        ..Default::default()
+    };
+    let mut config = durable(&dir);
+    config.drain_ms = 50;
+    config.metrics_listen = Some("127.0.0.1:0".parse().expect("an address"));
+    let server = Server::start_in(config, around).expect("starts");
+    let lag = |page: &str| -> u64 {
+        let line = page
+            .lines()
+            .find(|line| line.starts_with("bespeak_replay_lag_records "));
+        let value = line.and_then(|line| line.split(' ').nth(1));
+        value
+            .and_then(|value| value.parse().ok())
+            .expect("a number")
+    };
+    let mut page = metrics_page(&server).await;
+    while lag(&page) == 0 {
+        held.step();
+        page = metrics_page(&server).await;
+    }
+    assert_eq!(lag(&page), revision, "nothing has been replayed yet");
+    assert!(page.contains("bespeak_serving 0"));
+    held.release();
+    server.wait_ready(PATIENCE).expect("is ready");
+    page = metrics_page(&server).await;
+    assert_eq!(lag(&page), 0);
+    assert!(page.contains("bespeak_serving 1"));
 }

@@ -4,13 +4,12 @@ use bespeak_proto::v1 as pb;
 use bespeak_proto::v1::session_request::Request as Ask;
 use bespeak_proto::v1::session_response::Response as Answer;
 use bespeak_server::ServerConfig;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_stream::StreamExt;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::world::{World, check, connect, ctx, reserve, start, why};
+use crate::world::{World, check, connect, ctx, metrics_page, reserve, start, why};
 
 fn ask(request: Ask) -> pb::SessionRequest {
     pb::SessionRequest {
@@ -281,16 +280,7 @@ async fn the_metrics_page_counts() {
         .await
         .expect("an answer");
     why(world.promise.check(check("nope", "ams1", 1)).await);
-    let address = world.server.metrics_address().expect("was asked for");
-    let mut stream = tokio::net::TcpStream::connect(address)
-        .await
-        .expect("connects");
-    stream
-        .write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .await
-        .expect("sent");
-    let mut page = String::new();
-    stream.read_to_string(&mut page).await.expect("a page");
+    let page = metrics_page(&world.server).await;
     for line in [
         r#"bespeak_requests_total{method="bespeak.v1.PromiseService/Check",code="NotFound"} 1"#,
         r#"bespeak_request_seconds_count{method="bespeak.v1.PromiseService/Reserve"} 1"#,

@@ -8,7 +8,9 @@ use bespeak_proto::v1::admin_service_client::AdminServiceClient;
 use bespeak_proto::v1::catalog_service_client::CatalogServiceClient;
 use bespeak_proto::v1::promise_service_client::PromiseServiceClient;
 use bespeak_proto::v1::supply_service_client::SupplyServiceClient;
+use bespeak_server::store::Surroundings;
 use bespeak_server::{Server, ServerConfig, ServerHandle};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
@@ -33,10 +35,16 @@ impl World {
     }
 
     /// With these settings.
-    pub async fn with(mut config: ServerConfig) -> Self {
+    pub async fn with(config: ServerConfig) -> Self {
+        Self::within(config, Surroundings::default()).await
+    }
+
+    /// With another clock or another disk.
+    pub async fn within(mut config: ServerConfig, around: Surroundings) -> Self {
         // The test's own thread would have to answer the drain while it waits for it.
         config.drain_ms = 50;
-        let server = start(config);
+        let server = Server::start_in(config, around).expect("starts");
+        server.wait_ready(PATIENCE).expect("is ready");
         let channel = connect(&server).await;
         Self {
             promise: PromiseServiceClient::new(channel.clone()),
@@ -124,6 +132,21 @@ pub async fn connect(server: &ServerHandle) -> Channel {
         .connect()
         .await
         .expect("connects")
+}
+
+/// The metrics page, of a server that was asked to have one.
+pub async fn metrics_page(server: &ServerHandle) -> String {
+    let address = server.metrics_address().expect("was asked for");
+    let mut stream = tokio::net::TcpStream::connect(address)
+        .await
+        .expect("connects");
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .expect("sent");
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.expect("a page");
+    page
 }
 
 /// A context with a request id that was never used.
