@@ -7,6 +7,8 @@ pub mod convert;
 pub mod error;
 mod flight;
 pub mod gate;
+#[doc(hidden)]
+pub mod hostile;
 pub mod method;
 pub mod metrics;
 mod run;
