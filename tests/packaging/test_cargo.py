@@ -14,6 +14,7 @@ LAYERS = {
     "bespeak-demand": {"journal", "engine"},
     "bespeak-server": {"journal", "demand", "engine", "proto"},
     "bespeak-sim": {"journal", "engine"},
+    "bespeak-fuzz": {"server", "journal", "engine", "proto"},
     "bespeak-bindings": {"server", "demand", "journal", "engine", "proto"},
     "bespeak-bench": {"proto", "server", "journal", "engine"},
 }
@@ -42,7 +43,7 @@ def test_layers_point_one_way(repo):
     assert wrong == {}
 
 
-@pytest.mark.parametrize("program", ["bindings", "bench", "sim"])
+@pytest.mark.parametrize("program", ["bindings", "bench", "sim", "fuzz"])
 def test_every_build_has_one_feature_set(repo, program):
     """What a program takes of a package, the tests take too, or it is compiled twice.
 

@@ -259,6 +259,11 @@ impl State {
         if header.version == 0 || header.version > VERSION {
             return Err(SnapshotError::Version(header.version));
         }
+        // Each is made by a record of its own: what numbers itself higher would only take memory.
+        let most = header.revision.saturating_add(1);
+        if header.next_receipt > most || header.next_reservation > most {
+            return Err(SnapshotError::Damaged("it numbers more than was journaled"));
+        }
         let mut state = Self::new(settings);
         state.revision = header.revision;
         state.now = header.now;
@@ -271,8 +276,12 @@ impl State {
         })?;
         reader.section(|row: PositionRow| state.restore_position(row))?;
         let mut planned = vec![0; state.position_count];
-        reader.section(|row: ReceiptRow| state.restore_receipt(row, &mut planned))?;
+        reader.section(|row: ReceiptRow| {
+            (row.no.0 < header.next_receipt).then_some(())?;
+            state.restore_receipt(row, &mut planned)
+        })?;
         reader.section(|(id, reservation): (ReservationId, Reservation)| {
+            (id.0 < header.next_reservation).then_some(())?;
             state.restore_reservation(id, reservation, &mut planned)
         })?;
         restore::timelines(&mut state, &planned)

@@ -8,6 +8,8 @@ mod dormant;
 pub mod error;
 mod flight;
 pub mod gate;
+#[doc(hidden)]
+pub mod hostile;
 pub mod method;
 pub mod metrics;
 mod run;

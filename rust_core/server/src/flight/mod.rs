@@ -23,7 +23,7 @@ use crate::error::ApiError;
 use crate::shared::Shared;
 use crate::tables::dump::Cursor;
 use input::Input;
-use tickets::{Exchange, Wanted};
+pub(crate) use tickets::{Exchange, Wanted, info, schema};
 
 /// What streams of this service give.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

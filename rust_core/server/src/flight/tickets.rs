@@ -19,7 +19,7 @@ const WORD_BYTES_MAX: usize = 1_024;
 
 /// Tables that are answered by tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exchange {
+pub(crate) enum Exchange {
     Check,
     Reserve,
     Supply,
@@ -61,7 +61,7 @@ impl Exchange {
 
 /// A table of the state, or a part of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     pub dump: Dump,
     /// "" is all.
     pub location: String,
@@ -138,7 +138,7 @@ pub(super) fn flights() -> impl Iterator<Item = Result<FlightInfo, ApiError>> {
 
 /// # Errors
 /// `Internal` when the schema cannot be written.
-pub(super) fn info(dump: Dump) -> Result<FlightInfo, ApiError> {
+pub(crate) fn info(dump: Dump) -> Result<FlightInfo, ApiError> {
     let ticket = Ticket::new(dump.name().as_bytes().to_vec());
     let info = FlightInfo::new()
         .try_with_schema(&dump.schema())
@@ -152,7 +152,7 @@ pub(super) fn info(dump: Dump) -> Result<FlightInfo, ApiError> {
 ///
 /// # Errors
 /// `InvalidArgument` for another word.
-pub(super) fn schema(descriptor: &FlightDescriptor) -> Result<SchemaResult, ApiError> {
+pub(crate) fn schema(descriptor: &FlightDescriptor) -> Result<SchemaResult, ApiError> {
     let schema = match Exchange::from_name(&word(descriptor)?) {
         Some(exchange) => exchange.schema(),
         None => Wanted::from_descriptor(descriptor)?.dump.schema(),
