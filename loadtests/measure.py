@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -180,8 +181,13 @@ def over_grpc(options: list[str]) -> Iterator[Line]:
     command: list[str | Path] = [REPO / "loadtests/run", *options]
     with subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            yield json.loads(line)
+        try:
+            for line in process.stdout:
+                yield json.loads(line)
+        except BaseException:
+            # This program is being ended: the other one then stops its servers and removes its data.
+            process.terminate()
+            raise
     if process.returncode:
         raise PartFailed(f"loadtests/run left with status {process.returncode}")
 
@@ -233,6 +239,7 @@ def works(options: argparse.Namespace, others: list[str]) -> Iterator[tuple[str,
 def main() -> int:
     """Returns 0 when all that was to be measured was, whether or not the targets were met."""
     options, others = parsed(sys.argv[1:])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     report = Report(options.out)
     started = time.monotonic()
     report.write({"kind": "run", "parts": options.only, "quick": options.quick, "repeats": options.repeats})

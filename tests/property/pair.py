@@ -317,15 +317,15 @@ class Pair:
             short_of = [line.held_quantity < line.requested_quantity for line in got.lines]
             assert [word is not None for word in refusals] == short_of, got
 
-        self.oracle.tick(self.clock())
         request = self.new_request()
-        first = real(request_id=request)
-        # What was answered is judged as of now, and sent again it must be answered so once more.
-        decide = partial(judged, self.oracle, new_id, asked, parts(first))
-        want = self.oracle.write(request, ("choose", asked), decide)
-        compare(first, want)
-        if not want.get("refusal"):
-            self.writes.append((request, ("choose", asked), real, decide, compare, None))
+        first = [real(request_id=request)]
+        decide = partial(judged, self.oracle, new_id, asked, parts(first[0]))
+
+        def answered(**ids):
+            """What was answered is judged; sent again, it must be answered so once more."""
+            return first.pop() if first else real(**ids)
+
+        self.write(("choose", asked), answered, decide, compare, request=request)
 
     def _step(self, number, body, real, decide, compare):
         """A step in a reservation's life. What has left memory is refused: expired is known, the rest is finished."""

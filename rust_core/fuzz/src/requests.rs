@@ -26,7 +26,7 @@ pub fn world() -> (Api, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(NOW_MS));
     let around = Surroundings {
         clock: Arc::clone(&clock) as _,
-        storage: None,
+        ..Surroundings::default()
     };
     let (journal, engine) = (JournalSettings::default(), EngineSettings::default());
     let store = Store::open(&journal, &engine, around, &Arc::default()).expect("opens");

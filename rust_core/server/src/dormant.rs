@@ -14,8 +14,6 @@ pub(crate) struct Dormant<F> {
     inner: F,
     bell: Arc<Bell>,
     waker: Waker,
-    /// The task that was told last: most often the same as before.
-    task: Option<Waker>,
 }
 
 #[derive(Default)]
@@ -45,7 +43,6 @@ impl<F: Future + Unpin> Dormant<F> {
             inner,
             waker: Waker::from(Arc::clone(&bell)),
             bell,
-            task: None,
         }
     }
 }
@@ -55,14 +52,7 @@ impl<F: Future + Unpin> Future for Dormant<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let me = self.get_mut();
-        if !me
-            .task
-            .as_ref()
-            .is_some_and(|task| task.will_wake(cx.waker()))
-        {
-            me.bell.task.register(cx.waker());
-            me.task = Some(cx.waker().clone());
-        }
+        me.bell.task.register(cx.waker());
         // Registered first, so that a ring in between wakes the task once more.
         if !me.bell.rung.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
@@ -102,6 +92,23 @@ mod tests {
         tokio::spawn(async move { send.send(7) });
         assert_eq!(end.await, Ok(7));
         assert_eq!(polls.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn it_wakes_its_task_each_time() {
+        let (send, mut receive) = tokio::sync::mpsc::channel::<u8>(1);
+        let third = Box::pin(async move {
+            for _ in 0..2 {
+                receive.recv().await;
+            }
+            receive.recv().await
+        });
+        let waiting = tokio::spawn(Dormant::new(third));
+        for number in 1..=3 {
+            tokio::task::yield_now().await;
+            send.send(number).await.expect("it listens");
+        }
+        assert_eq!(waiting.await.expect("no panic"), Some(3));
     }
 
     #[tokio::test]

@@ -296,7 +296,6 @@ mod tests {
     fn store(clock: &Arc<ManualClock>) -> Arc<Store> {
         let around = Surroundings {
             clock: Arc::clone(clock) as _,
-            storage: None,
             ..Surroundings::default()
         };
         let store = Store::open(
