@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use bespeak_engine::{Answer, Command, EngineError, Meta, State};
+use bespeak_engine::{Answer, Command, EngineError, Meta, Reply, State};
 use bespeak_journal::storage::{CrashMode, Fault, FaultRule, OpKind, SimStorage, SyncKind};
 use bespeak_journal::{
     LogConfig, ManualClock, Partition, PartitionConfig, PartitionError, Seen, SyncBy,
@@ -63,9 +63,13 @@ impl fmt::Display for Totals {
     }
 }
 
+/// Name and number of an event feed.
+type Source = Option<(Box<str>, u64)>;
+
 /// A request whose answer the client has not seen.
 struct Sent {
     id: u128,
+    source: Source,
     command: Command,
     answer: Answer,
 }
@@ -154,7 +158,7 @@ pub fn run(seed: u64, steps: usize, faults: Faults) -> Result<Totals, String> {
         next_id,
     };
     for command in workload::opening() {
-        machine.send(command)?;
+        machine.send(command, None)?;
     }
     machine.sync()?;
     for step in 0..steps {
@@ -194,7 +198,8 @@ impl Machine {
                 let now = self.now()?;
                 let (reservations, receipts) = (self.model.reservations(), self.model.receipts());
                 let command = workload::next(&mut self.rng, now, &reservations, &receipts, serial);
-                self.send(command)
+                let source = workload::source(&mut self.rng, &command, serial);
+                self.send(command, source)
             }
         }
     }
@@ -209,9 +214,15 @@ impl Machine {
         }
     }
 
-    fn execute(&mut self, id: u128, command: &Command) -> Result<Executed, String> {
+    fn execute(
+        &mut self,
+        id: u128,
+        source: &Source,
+        command: &Command,
+    ) -> Result<Executed, String> {
         let meta = Meta {
             request_id: id,
+            source: source.clone(),
             ..Meta::default()
         };
         let seen: Seen<Result<Answer, PartitionError>> =
@@ -232,15 +243,16 @@ impl Machine {
     }
 
     /// Sends a new request; its answer is seen at the next sync.
-    fn send(&mut self, command: Command) -> Result<(), String> {
+    fn send(&mut self, command: Command, source: Source) -> Result<(), String> {
         self.next_id += 1;
         let id = self.next_id;
-        if let Executed::Answer(answer) = self.execute(id, &command)? {
+        if let Executed::Answer(answer) = self.execute(id, &source, &command)? {
             if answer.replayed {
                 return Err("a new request was answered as a repeated one".to_owned());
             }
             self.unseen.push(Sent {
                 id,
+                source,
                 command,
                 answer,
             });
@@ -270,7 +282,8 @@ impl Machine {
             self.model
                 .answered(&sent.command, &sent.answer.reply, sent.answer.time.get())?;
             self.totals.acknowledged += 1;
-            if self.seen.len() < 64 {
+            // Of an event that had been told before nothing is kept, so that there is no first answer.
+            if self.seen.len() < 64 && sent.answer.reply != Reply::Duplicate {
                 self.seen.push(sent);
             }
         }
@@ -351,7 +364,7 @@ impl Machine {
         self.check_digest()?;
         for sent in std::mem::take(&mut self.unseen) {
             self.totals.retried += 1;
-            match self.execute(sent.id, &sent.command)? {
+            match self.execute(sent.id, &sent.source, &sent.command)? {
                 Executed::Answer(answer) => {
                     self.totals.replayed += u64::from(answer.replayed);
                     if answer.replayed && answer.reply != sent.answer.reply {
@@ -402,19 +415,21 @@ impl Machine {
         }
         let n = self.rng.usize(0..self.seen.len());
         let (id, command) = (self.seen[n].id, self.seen[n].command.clone());
-        let Executed::Answer(answer) = self.execute(id, &command)? else {
+        let source = self.seen[n].source.clone();
+        let Executed::Answer(answer) = self.execute(id, &source, &command)? else {
             return Ok(());
         };
         let first = &self.seen[n].answer;
         self.totals.retried += 1;
-        let refused = matches!(&first.reply, bespeak_engine::Reply::Hold(hold) if hold.reservation.is_none())
-            || matches!(&first.reply, bespeak_engine::Reply::Step(step) if step.refusal.is_some());
+        let refused = matches!(&first.reply, Reply::Hold(hold) if hold.reservation.is_none())
+            || matches!(&first.reply, Reply::Step(step) if step.refusal.is_some());
         if refused {
             // A refusal is judged afresh: this is a new request.
             self.seen.swap_remove(n);
             if !answer.replayed {
                 self.unseen.push(Sent {
                     id,
+                    source,
                     command,
                     answer,
                 });

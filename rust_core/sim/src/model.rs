@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use bespeak_engine::{
-    Command, HoldReply, ItemId, LocationId, Outcome, Reply, ReservationId, ReservationState, State,
-    UtcMillis,
+    Command, Due, HoldReply, ItemId, LocationId, Outcome, ReceiptKind, Reply, ReservationId,
+    ReservationState, RuleScope, State, StockStatus, SupplyRule, UtcMillis,
 };
 
 use crate::workload::{HOUR_MS, ITEMS, LOCATIONS};
@@ -28,6 +28,7 @@ struct Order {
 #[derive(Clone, Debug)]
 struct Inbound {
     place: Place,
+    kind: ReceiptKind,
     open: u64,
     due: i64,
 }
@@ -35,7 +36,11 @@ struct Inbound {
 /// Stock, receipts and reservations as the answers tell them.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
-    on_hand: BTreeMap<Place, i64>,
+    /// By status.
+    on_hand: BTreeMap<Place, [i64; 3]>,
+    buffers: BTreeMap<Place, u64>,
+    location_rules: BTreeMap<LocationId, SupplyRule>,
+    position_rules: BTreeMap<Place, SupplyRule>,
     receipts: BTreeMap<String, Inbound>,
     orders: BTreeMap<ReservationId, Order>,
 }
@@ -51,13 +56,24 @@ impl Model {
         self.receipts.keys().cloned().collect()
     }
 
-    /// P(u) of the specification: stock + receipts due by u − commitments due by u, at engine time `now`.
+    fn rule(&self, place: Place) -> SupplyRule {
+        let own = self.position_rules.get(&place);
+        let rule = own.or_else(|| self.location_rules.get(&place.1));
+        rule.copied().unwrap_or_default()
+    }
+
+    fn moved(&mut self, place: Place, status: StockStatus, delta: i64) {
+        self.on_hand.entry(place).or_default()[status as usize] += delta;
+    }
+
+    /// P(u) of the specification less the buffer: stock + receipts due by u − commitments due by u, at engine time
+    /// `now`, of what counts by the position's rule.
     fn projected(&self, place: Place, u: i64, now: i64) -> i64 {
         let day = 24 * HOUR_MS;
-        let receipts = self
-            .receipts
-            .values()
-            .filter(|one| one.place == place && one.due <= u);
+        let rule = self.rule(place);
+        let receipts = self.receipts.values().filter(|one| {
+            one.place == place && one.due <= u && rule.receipt_kinds & 1 << one.kind as u8 != 0
+        });
         // A receipt counts until the end of the day on which it was due.
         let counted = receipts.filter(|one| now < one.due - one.due.rem_euclid(day) + day);
         let inbound: u64 = counted.map(|one| one.open).sum();
@@ -70,7 +86,14 @@ impl Model {
             .filter(|line| line.place == place && line.ship_time <= u)
             .map(|line| line.open)
             .sum();
-        self.on_hand.get(&place).copied().unwrap_or(0) + inbound as i64 - bound as i64
+        let stock = self.on_hand.get(&place).copied().unwrap_or_default();
+        let counted = stock
+            .iter()
+            .enumerate()
+            .filter(|(status, _)| rule.statuses & 1 << status != 0);
+        let on_hand: i64 = counted.map(|(_, units)| units).sum();
+        let buffer = self.buffers.get(&place).copied().unwrap_or(0);
+        on_hand + inbound as i64 - bound as i64 - buffer as i64
     }
 
     /// Lowest P(u) over u ≥ t.
@@ -94,43 +117,97 @@ impl Model {
     /// Takes note of an answer that was acknowledged at engine time `now`.
     pub fn answered(&mut self, command: &Command, reply: &Reply, now: i64) -> Result<(), String> {
         match (command, reply) {
-            (Command::AdjustOnHand(adjust), Reply::Supply(_)) => {
-                *self
-                    .on_hand
-                    .entry((adjust.item, adjust.location))
-                    .or_default() += adjust.delta;
+            (_, Reply::Supply(supply)) if supply.refusal.is_none() => self.told(command)?,
+            (Command::PutBuffer(item, location, units), Reply::Catalog) => {
+                self.buffers.insert((*item, *location), units.get());
             }
-            (Command::ScheduleReceipt(receipt), Reply::Supply(supply))
-                if supply.refusal.is_none() =>
-            {
-                let bespeak_engine::Due::At(due) = receipt.due else {
-                    return Err("the workload names instants only".to_owned());
-                };
-                let place = (receipt.item, receipt.location);
-                let inbound = Inbound {
-                    place,
-                    open: receipt.quantity.get(),
-                    due: due.get(),
-                };
-                self.receipts.insert(receipt.receipt.to_string(), inbound);
+            (Command::PutRule(RuleScope::Location(location), rule), Reply::Catalog) => {
+                self.location_rules.insert(*location, *rule);
             }
-            (Command::Receive(receive), Reply::Supply(_)) => {
-                let name = receive.receipt.to_string();
-                let inbound = self
-                    .receipts
-                    .get_mut(&name)
-                    .ok_or("goods of an unknown receipt were taken")?;
-                *self.on_hand.entry(inbound.place).or_default() += receive.quantity.get() as i64;
-                inbound.open = inbound.open.saturating_sub(receive.quantity.get());
-                if receive.last || inbound.open == 0 {
-                    self.receipts.remove(&name);
-                }
+            (Command::PutRule(RuleScope::Position(item, location), rule), Reply::Catalog) => {
+                self.position_rules.insert((*item, *location), *rule);
             }
             (_, Reply::Hold(hold)) => self.held(hold, now)?,
             (_, Reply::Step(step) | Reply::StepWithShocks(step, _)) if step.refusal.is_none() => {
                 self.stepped(command, step, now)?;
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// A fact that was taken.
+    fn told(&mut self, command: &Command) -> Result<(), String> {
+        let instant = |due: Due| match due {
+            Due::At(at) => Ok(at.get()),
+            Due::Day(_) => Err("the workload names instants only".to_owned()),
+        };
+        match command {
+            Command::AdjustOnHand(adjust) => {
+                let place = (adjust.item, adjust.location);
+                self.moved(place, adjust.status, adjust.delta);
+            }
+            Command::SetOnHand(count) => {
+                let place = (count.item, count.location);
+                let stock = self.on_hand.entry(place).or_default();
+                stock[count.status as usize] = count.quantity.get() as i64;
+            }
+            Command::MoveStatus(moved) => {
+                let (place, units) = ((moved.item, moved.location), moved.quantity.get() as i64);
+                self.moved(place, moved.from, -units);
+                self.moved(place, moved.to, units);
+            }
+            Command::Return(back) => {
+                let (place, units) = ((back.item, back.location), back.quantity.get() as i64);
+                self.moved(place, back.status, units);
+            }
+            Command::Transfer(transfer) => {
+                let units = transfer.quantity.get();
+                let from = (transfer.item, transfer.from);
+                self.moved(from, StockStatus::Unrestricted, -(units as i64));
+                let inbound = Inbound {
+                    place: (transfer.item, transfer.to),
+                    kind: ReceiptKind::Transfer,
+                    open: units,
+                    due: transfer.due.get(),
+                };
+                self.receipts.insert(transfer.receipt.to_string(), inbound);
+            }
+            Command::ScheduleReceipt(receipt) => {
+                let inbound = Inbound {
+                    place: (receipt.item, receipt.location),
+                    kind: receipt.kind,
+                    open: receipt.quantity.get(),
+                    due: instant(receipt.due)?,
+                };
+                self.receipts.insert(receipt.receipt.to_string(), inbound);
+            }
+            Command::ChangeReceipt(change) => {
+                let inbound = self.receipts.get_mut(&*change.receipt);
+                let inbound = inbound.ok_or("an unknown receipt was changed")?;
+                if let Some(units) = change.quantity {
+                    inbound.open = units.get();
+                }
+                if let Some(due) = change.due {
+                    inbound.due = instant(due)?;
+                }
+            }
+            Command::CancelReceipt(cancel) => {
+                let gone = self.receipts.remove(&*cancel.receipt);
+                gone.ok_or("an unknown receipt was cancelled")?;
+            }
+            Command::Receive(receive) => {
+                let name = &*receive.receipt;
+                let inbound = self.receipts.get_mut(name);
+                let inbound = inbound.ok_or("goods of an unknown receipt were taken")?;
+                inbound.open = inbound.open.saturating_sub(receive.quantity.get());
+                let (place, open) = (inbound.place, inbound.open);
+                self.moved(place, receive.status, receive.quantity.get() as i64);
+                if receive.last || open == 0 {
+                    self.receipts.remove(name);
+                }
+            }
+            other => return Err(format!("no fact: {other:?}")),
         }
         Ok(())
     }
@@ -228,7 +305,8 @@ impl Model {
                         .open
                         .checked_sub(left)
                         .ok_or("more was fulfilled than was open")?;
-                    *self.on_hand.entry(line.place).or_default() -= left as i64;
+                    let stock = self.on_hand.entry(line.place).or_default();
+                    stock[StockStatus::Unrestricted as usize] -= left as i64;
                 }
             }
             _ => {}

@@ -1,10 +1,11 @@
 //! Random commands of an order system and its suppliers.
 
 use bespeak_engine::{
-    AdjustOnHand, AdjustReason, Candidates, Command, Due, Extend, FillPolicy, Fulfil, FulfilLine,
-    HoldTerms, Item, ItemId, Location, LocationId, LocationKind, Promise, PromiseLine, ReceiptKind,
-    Receive, Release, ReservationId, Reserve, ReserveLine, ScheduleReceipt, SourcingPolicy,
-    StockStatus, Units, UtcMillis,
+    AdjustOnHand, AdjustReason, CancelReceipt, Candidates, ChangeReceipt, Command, Due, Extend,
+    FillPolicy, Fulfil, FulfilLine, HoldTerms, Item, ItemId, Location, LocationId, LocationKind,
+    MoveStatus, Promise, PromiseLine, ReceiptKind, Receive, Release, ReservationId, Reserve,
+    ReserveLine, Return, RuleScope, ScheduleReceipt, SetOnHand, SourcingPolicy, StockStatus,
+    SupplyRule, Transfer, Units, UtcMillis,
 };
 use fastrand::Rng;
 
@@ -61,6 +62,103 @@ fn terms(rng: &mut Rng) -> HoldTerms {
     }
 }
 
+/// Facts and policies that are rarer than orders.
+fn fact(rng: &mut Rng, now: i64, receipts: &[String], serial: u64) -> Command {
+    let (item, location) = place(rng);
+    let statuses = [
+        StockStatus::Unrestricted,
+        StockStatus::Quality,
+        StockStatus::Blocked,
+    ];
+    let status = statuses[rng.usize(0..3)];
+    match rng.u8(0..12) {
+        0..=1 => Command::SetOnHand(SetOnHand {
+            item,
+            location,
+            status,
+            quantity: units(rng, 40),
+            counted_at: None,
+            expected_on_hand: None,
+            expected_version: None,
+        }),
+        2 => Command::AdjustOnHand(AdjustOnHand {
+            item,
+            location,
+            status,
+            delta: -rng.i64(1..10),
+            reason: AdjustReason::Loss,
+            happened_at: None,
+        }),
+        3 => Command::MoveStatus(MoveStatus {
+            item,
+            location,
+            from: status,
+            to: statuses[(status as usize + 1) % 3],
+            quantity: units(rng, 8),
+            happened_at: None,
+        }),
+        4..=5 if !receipts.is_empty() => Command::ChangeReceipt(ChangeReceipt {
+            receipt: receipts[rng.usize(0..receipts.len())].as_str().into(),
+            quantity: rng.bool().then(|| units(rng, 40)),
+            due: rng
+                .bool()
+                .then(|| Due::At(UtcMillis::new(now + rng.i64(0..60) * HOUR_MS))),
+            spread: None,
+            expected_revision: None,
+        }),
+        6 if !receipts.is_empty() => Command::CancelReceipt(CancelReceipt {
+            receipt: receipts[rng.usize(0..receipts.len())].as_str().into(),
+            expected_revision: None,
+        }),
+        7 => Command::Transfer(Transfer {
+            item,
+            from: location,
+            to: LocationId((location.0 + 1) % LOCATIONS),
+            quantity: units(rng, 10),
+            receipt: format!("tr-{serial}").into(),
+            due: UtcMillis::new(now + rng.i64(1..60) * HOUR_MS),
+            happened_at: None,
+        }),
+        8 => Command::Return(Return {
+            item,
+            location,
+            quantity: units(rng, 5),
+            status,
+            reservation: None,
+            happened_at: None,
+        }),
+        9 => Command::PutBuffer(item, location, units(rng, 6)),
+        _ => {
+            let scope = match rng.bool() {
+                true => RuleScope::Location(location),
+                false => RuleScope::Position(item, location),
+            };
+            // Mostly all that counts by default, so that stock can be promised at all.
+            let rule = SupplyRule {
+                statuses: [0b1, 0b1, 0b11, 0b111][rng.usize(0..4)],
+                receipt_kinds: [0b1111, 0b1111, 0b1, 0b10, 0][rng.usize(0..5)],
+                ..SupplyRule::default()
+            };
+            Command::PutRule(scope, rule)
+        }
+    }
+}
+
+/// The number of an event feed that tells a fact; sometimes one that was told before, or that came late.
+pub fn source(rng: &mut Rng, command: &Command, serial: u64) -> Option<(Box<str>, u64)> {
+    let told = matches!(
+        command,
+        Command::SetOnHand(_)
+            | Command::AdjustOnHand(_)
+            | Command::MoveStatus(_)
+            | Command::Return(_)
+    );
+    (told && rng.bool()).then(|| {
+        let back = if rng.u8(0..5) == 0 { rng.u64(0..6) } else { 0 };
+        ("wms".into(), (serial + 1).saturating_sub(back).max(1))
+    })
+}
+
 /// The next command; `known` are reservations and receipts that an answer has named.
 pub fn next(
     rng: &mut Rng,
@@ -75,7 +173,8 @@ pub fn next(
             .unwrap_or(ReservationId(1))
     };
     let (item, location) = place(rng);
-    match rng.u8(0..20) {
+    match rng.u8(0..28) {
+        20..=27 => fact(rng, now, receipts, serial),
         0..=2 => Command::AdjustOnHand(AdjustOnHand {
             item,
             location,

@@ -147,10 +147,10 @@ impl Sidecar {
             }
         };
         let header = read(HEADER_LEN as u64, 0, None)?;
-        let good = &header[..8] == MAGIC
-            && get_u32(&header, 8) == crc32c::crc32c(&header[12..])
-            && get_u16(&header, 12) == VERSION;
-        if !good {
+        let bad = &header[..8] != MAGIC
+            || get_u32(&header, 8) != crc32c::crc32c(&header[12..])
+            || get_u16(&header, 12) != VERSION;
+        if bad {
             return Err(JournalError::damaged(&name, 0, "no good index header"));
         }
         let belongs = get_u64(&header, 32) == source.first_revision
