@@ -25,17 +25,11 @@ kinds = st.sampled_from(KINDS)
 fills = st.sampled_from(("ALL_OR_NONE", "PARTIAL", "SHIP_COMPLETE"))
 some_statuses = st.lists(statuses, unique=True, min_size=1, max_size=2).map(tuple)
 some_kinds = st.lists(kinds, unique=True, max_size=2).map(tuple)
-<<<<<<< HEAD
 lines = st.lists(st.tuples(items, places, units, hours, st.integers(0, 9)), min_size=1, max_size=4)
-# Small enough that several locations can often serve them, together if not alone.
-baskets = st.lists(st.tuples(items, places, st.integers(1, 9), hours, st.integers(0, 9)), min_size=1, max_size=3)
-=======
-lines = st.lists(st.tuples(items, places, units, hours, st.integers(1, 9)), min_size=1, max_size=4)
->>>>>>> fix-house
 numbers = st.integers(1, 12)
 customers = st.sampled_from(("", "", "ann", "bob"))
 # Small enough that several locations can often serve them, together if not alone.
-baskets = st.lists(st.tuples(items, places, st.integers(1, 9), hours, st.integers(1, 9)), min_size=1, max_size=3)
+baskets = st.lists(st.tuples(items, places, st.integers(1, 9), hours, st.integers(0, 9)), min_size=1, max_size=3)
 
 
 class PromiseMachine(RuleBasedStateMachine):
