@@ -181,12 +181,12 @@ class Oracle:
 
         return self.fact([(receipt.item, receipt.location)], change)
 
-    def receive(self, receipt_id, units, status="UNRESTRICTED", final=False):
+    def receive(self, receipt_id, units, status="UNRESTRICTED", final=False, when=0):
         receipt = self.known(receipt_id)
         where = (receipt.item, receipt.location, status)
 
         def change():
-            self.move(*where, units)
+            self.move(*where, units, when)
             receipt.received, receipt.open = receipt.received + units, 0 if final else max(0, receipt.open - units)
             if not receipt.open:
                 del self.receipts[receipt_id]

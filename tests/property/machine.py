@@ -149,9 +149,9 @@ class PromiseMachine(RuleBasedStateMachine):
         else:
             self.pair.change_receipt(receipt, amount, self.at(due), ArrivalSpread(self.at(due + late)))
 
-    @rule(receipt=receipts, amount=units, status=mostly_sellable, final=st.booleans())
-    def receive(self, receipt, amount, status, final):
-        self.pair.receive(receipt, amount, status, final=final)
+    @rule(receipt=receipts, amount=units, status=mostly_sellable, final=st.booleans(), ago=st.integers(0, 60))
+    def receive(self, receipt, amount, status, final, ago):
+        self.pair.receive(receipt, amount, status, self.pair.clock() - ago * 60_000 if ago > 30 else 0, final=final)
 
     @rule(receipt=receipts)
     def cancel_receipt(self, receipt):

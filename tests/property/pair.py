@@ -193,11 +193,11 @@ class Pair:
         args = (receipt, units, due, *late)
         self.fact(("change", *args), real, lambda: self.oracle.change_receipt(*args))
 
-    def receive(self, receipt, units, status, *, final):
+    def receive(self, receipt, units, status, when=0, *, final):
         def real(**ids):
-            return self.api.receive(self.name(receipt), units, status=status, final=final, **ids)
+            return self.api.receive(self.name(receipt), units, status=status, final=final, happened_at_ms=when, **ids)
 
-        args = (receipt, units, status, final)
+        args = (receipt, units, status, final, when)
         self.fact(("receive", *args), real, lambda: self.oracle.receive(*args), open_quantity="open")
 
     def cancel_receipt(self, receipt):

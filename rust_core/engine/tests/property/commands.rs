@@ -65,6 +65,7 @@ pub enum Action {
         receipt: u8,
         quantity: u64,
         last: bool,
+        ago_ms: i64,
     },
     Cancel {
         receipt: u8,
@@ -105,6 +106,7 @@ pub enum Action {
         back: u64,
         line: Option<(u32, u64)>,
         elsewhere: Option<u32>,
+        ago_ms: i64,
     },
     Release {
         back: u64,
@@ -198,7 +200,7 @@ fn supply() -> impl Strategy<Value = Action> {
             .prop_map(|(at, receipt, quantity, due_ms, kind, late_ms, yield_ppm)| Action::Schedule { at, receipt, quantity, due_ms, kind, late_ms: late_ms / 4, yield_ppm }),
         2 => (receipt.clone(), prop::option::of(quantity()), prop::option::of(ahead()))
             .prop_map(|(receipt, quantity, due_ms)| Action::Change { receipt, quantity, due_ms }),
-        3 => (receipt.clone(), 0..30u64, any::<bool>()).prop_map(|(receipt, quantity, last)| Action::Receive { receipt, quantity, last }),
+        3 => (receipt.clone(), 0..30u64, any::<bool>(), ago()).prop_map(|(receipt, quantity, last, ago_ms)| Action::Receive { receipt, quantity, last, ago_ms }),
         1 => receipt.prop_map(|receipt| Action::Cancel { receipt }),
         1 => (at(), 0..9u64).prop_map(|(at, units)| Action::Buffer { at, units }),
         1 => (0..LOCATIONS, prop::option::of(0..ITEMS), rule()).prop_map(|(location, item, rule)| Action::Rule { location, item, rule }),
@@ -215,7 +217,7 @@ fn promises() -> impl Strategy<Value = Action> {
             .prop_map(|(lines, fill, sourcing, latest_ms, split, packages)| Action::Promise { lines, fill, sourcing, latest_ms, split, packages }),
         1 => (0..5u64, 1..9 * HOUR_MS).prop_map(|(back, life_ms)| Action::Extend { back, life_ms }),
         4 => (0..5u64).prop_map(|back| Action::Confirm { back }),
-        4 => (0..5u64, part(), prop::option::weighted(0.2, 0..LOCATIONS)).prop_map(|(back, line, elsewhere)| Action::Fulfil { back, line, elsewhere }),
+        4 => (0..5u64, part(), prop::option::weighted(0.2, 0..LOCATIONS), ago()).prop_map(|(back, line, elsewhere, ago_ms)| Action::Fulfil { back, line, elsewhere, ago_ms }),
         3 => (0..5u64, part()).prop_map(|(back, line)| Action::Release { back, line }),
     ]
 }
@@ -360,12 +362,13 @@ impl Action {
                 receipt: n,
                 quantity,
                 last,
+                ago_ms,
             } => Command::Receive(Receive {
                 receipt: receipt(n),
                 quantity: units(quantity),
                 status: StockStatus::Unrestricted,
                 last,
-                happened_at: None,
+                happened_at: (ago_ms > 0).then(|| now.plus(-ago_ms)),
             }),
             Self::Cancel { receipt: n } => Command::CancelReceipt(CancelReceipt {
                 receipt: receipt(n),
@@ -455,6 +458,7 @@ impl Action {
                 back: n,
                 line,
                 elsewhere,
+                ago_ms,
             } => Command::Fulfil(Fulfil {
                 reservation: back(n),
                 lines: line
@@ -465,7 +469,7 @@ impl Action {
                     })
                     .into_iter()
                     .collect(),
-                happened_at: None,
+                happened_at: (ago_ms > 0).then(|| now.plus(-ago_ms)),
             }),
             Self::Release { back: n, line } => Command::Release(Release {
                 reservation: back(n),
