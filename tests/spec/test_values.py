@@ -21,7 +21,7 @@ from bespeak import (
     RuleOverride,
 )
 from bespeak._codec import build, decode
-from bespeak._request_id import as_request_id, new_request_id
+from bespeak._request_id import as_request_id, new_request_id, new_request_ids
 from bespeak.errors import Internal, from_status
 from bespeak.results import HoldResult
 from bespeak.v1 import promise_pb2 as pb
@@ -154,6 +154,13 @@ def test_new_request_ids_carry_their_time():
     assert made.variant == uuid.RFC_4122
     assert made.int >> 80 == 1_700_000_000_123
     assert new_request_id(1) != new_request_id(1)
+
+
+def test_new_request_ids_rise_within_a_millisecond():
+    ids = bytes(new_request_ids(1_000, 1_700_000_000_123)) + bytes(new_request_ids(1, 1_700_000_000_123))
+    made = [uuid.UUID(bytes=ids[at : at + 16]) for at in range(0, len(ids), 16)]
+    assert made == sorted(set(made))
+    assert {(one.version, one.variant, one.int >> 80) for one in made} == {(7, uuid.RFC_4122, 1_700_000_000_123)}
 
 
 def test_given_request_ids_must_be_uuids():

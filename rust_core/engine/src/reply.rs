@@ -43,6 +43,9 @@ impl Reply {
         match self {
             Self::Hold(hold) if hold.lines.len() > 1 => hold.bytes_of_lines(),
             Self::Hold(hold) => hold.lines.iter().map(LineReply::bytes_of_parts).sum(),
+            Self::StepWithShocks(_, shocks) if shocks.spilled() => {
+                shocks.len() * size_of::<ShockId>()
+            }
             _ => 0,
         }
     }

@@ -274,6 +274,9 @@ impl State {
             state.position_rules.push(rule);
             Some(())
         })?;
+        if state.position_rules.is_empty() {
+            return Err(SnapshotError::Damaged("it has no default rule"));
+        }
         reader.section(|row: PositionRow| state.restore_position(row))?;
         let mut planned = vec![0; state.position_count];
         reader.section(|row: ReceiptRow| {

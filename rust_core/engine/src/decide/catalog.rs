@@ -115,6 +115,7 @@ pub(crate) fn put_location(state: &State, location: &Location) -> Result<Decisio
     if before.is_none_or(|before| *before == *offsets) {
         return Ok(put);
     }
+    check_rule_reach(state, id)?;
     // Where days begin and end at other times, so does the grace of a receipt.
     let Decision { mut events, .. } = put;
     events.push(Event::ReceiptsJudged(RuleScope::Location(id)));
@@ -197,9 +198,9 @@ pub(crate) fn put_lane(state: &State, lane: &Lane) -> Result<Decision, EngineErr
     Ok(put(Event::LanePut(lane.clone()), None))
 }
 
-/// A rule is put in one record, which names every position whose promises it breaks or mends.
+/// A rule or a calendar is put in one record, which names every position whose promises it breaks or mends.
 fn check_rule_reach(state: &State, location: LocationId) -> Result<(), EngineError> {
-    let follows = |position: &&Position| position.location == location && position.rule == 0;
+    let follows = |position: &&Position| position.location == location;
     let can_break = |position: &&Position| {
         position.timeline.len() > 0 || position.on_hand.iter().any(|on_hand| *on_hand < 0)
     };
@@ -209,7 +210,7 @@ fn check_rule_reach(state: &State, location: LocationId) -> Result<(), EngineErr
         return Err(invalid(
             "location",
             format!("{reached} positions with receipts or promises"),
-            "a rule may reach at most 200000 at once: give positions rules of their own first",
+            "a rule or calendar may reach at most 200000 at once: divide the location",
         ));
     }
     Ok(())

@@ -180,17 +180,28 @@ impl State {
                 };
                 (answer.binding, answer.binding_time) = binding(position, at, look);
             }
-            Some(rule) => {
-                (answer.available, answer.earliest) =
-                    filtered::look(self, id, at, line.quantity, rule);
-                (answer.binding, answer.binding_time) =
-                    binding(position, at, position.timeline.look(at, 0));
-            }
+            Some(rule) => self.check_by_rule(line.quantity, rule, id, at, answer),
         }
         answer.in_full = answer.available >= line.quantity;
         if line.quantity.is_zero() {
             answer.earliest = answer.earliest.filter(|_| !answer.available.is_zero());
         }
+    }
+
+    /// Kept apart, so that the common case stays short.
+    #[inline(never)]
+    fn check_by_rule(
+        &self,
+        quantity: Units,
+        rule: &RuleOverride,
+        id: PositionId,
+        at: UtcMillis,
+        answer: &mut CheckAnswer,
+    ) {
+        let position = self.position(id);
+        (answer.available, answer.earliest) = filtered::look(self, id, at, quantity, rule);
+        (answer.binding, answer.binding_time) =
+            binding(position, at, position.timeline.look(at, 0));
     }
 
     /// The staircase of availability from `from` on: each step's value holds until the next one.

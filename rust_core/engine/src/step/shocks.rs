@@ -17,23 +17,21 @@ impl State {
     pub(super) fn end_healed(&self, events: &mut SmallVec<[Event; 1]>) -> Short {
         let mut short = Short::new();
         let mut healed: SmallVec<[Event; 1]> = SmallVec::new();
-        let mut seen: SmallVec<[PositionId; 2]> = SmallVec::new();
+        let mut named: SmallVec<[PositionId; 2]> = SmallVec::new();
         for event in &*events {
-            self.shocked_by(event, &mut |id| {
-                if seen.contains(&id) {
-                    return;
-                }
-                seen.push(id);
-                let (position, lowest) = (
-                    self.position(id),
-                    self.position(id).lowest_balance(self.now),
-                );
-                match position.shock {
-                    Some(shock) if lowest >= 0 => healed.push(Event::ShockResolved(shock, id)),
-                    Some(_) => short.push((id, lowest)),
-                    None => {}
-                }
-            });
+            self.shocked_by(event, &mut |id| named.push(id));
+        }
+        // One rule may name very many positions, and name them twice.
+        named.sort_unstable();
+        named.dedup();
+        for id in named {
+            let position = self.position(id);
+            let lowest = position.lowest_balance(self.now);
+            match position.shock {
+                Some(shock) if lowest >= 0 => healed.push(Event::ShockResolved(shock, id)),
+                Some(_) => short.push((id, lowest)),
+                None => {}
+            }
         }
         events.insert_many(0, healed);
         short

@@ -73,12 +73,25 @@ impl Chunk {
     }
 
     /// Entries at or before `t`.
-    #[inline]
+    #[inline(always)]
     pub fn count_until(&self, t: UtcMillis) -> usize {
         let last = Stamp::until(t);
-        // The steps of the search wait for each other, but not for memory one after the other.
+        // The steps of the search wait for each other, but not for memory one after the other; and they do not branch,
+        // so that the processor runs on to what comes after them.
         prefetch::four_lines(self.hot.as_ptr());
-        self.hot.partition_point(|hot| hot.stamp <= last)
+        let mut first = 0;
+        let mut size = self.hot.len();
+        if size == 0 {
+            return 0;
+        }
+        while size > 1 {
+            let half = size / 2;
+            let middle = first + half;
+            let later = self.hot[middle].stamp <= last;
+            first = std::hint::select_unpredictable(later, middle, first);
+            size -= half;
+        }
+        first + usize::from(self.hot[first].stamp <= last)
     }
 
     #[inline]

@@ -210,30 +210,40 @@ impl Inner {
         self.flush_into(journal, writer, core)
     }
 
-    /// Syncs what a turn of an event loop left behind, unless that is much or somebody is at it:
-    /// whoever is looks again before it goes.
+    /// Syncs what a turn of an event loop left behind, unless that is much or somebody else is at
+    /// the log: then the thread takes over.
     pub(super) fn end_turn(&self) {
         let Some(journal) = &self.journal else { return };
         loop {
             let Ok(mut slot) = journal.writer.try_lock() else {
-                return;
+                // Whoever is at it may be sealing, or about to go: nobody else would look again.
+                return self.hand_over();
             };
             let Some(writer) = slot.as_mut() else { return };
-            let Ok(mut core) = self.core() else { return };
-            if core.pending.is_empty() {
-                return;
-            }
+            let Ok(core) = self.core() else { return };
             if core.pending.bytes() > TURN_BYTES {
-                core.urgent = true;
                 drop(core);
                 drop(slot);
-                self.work.notify_one();
+                return self.hand_over();
+            }
+            if core.pending.is_empty() {
                 return;
             }
             if self.flush_into(journal, writer, core).is_err() {
                 return;
             }
         }
+    }
+
+    /// Has the thread sync what is pending.
+    fn hand_over(&self) {
+        let Ok(mut core) = self.core() else { return };
+        if core.pending.is_empty() {
+            return;
+        }
+        core.urgent = true;
+        drop(core);
+        self.work.notify_one();
     }
 
     fn flush_into(

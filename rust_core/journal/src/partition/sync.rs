@@ -35,7 +35,7 @@ fn run(inner: &Inner) {
             sealed = false;
             continue;
         }
-        if quiet && sealed {
+        if quiet && sealed && (by_thread || core.state.revision() == seen) {
             core.idle = true;
             core = inner
                 .work

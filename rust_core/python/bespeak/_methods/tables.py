@@ -1,6 +1,5 @@
 """Whole tables at once, in Arrow's memory format: no value is turned into a Python object on the way."""
 
-import os
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bespeak._methods.caller import Caller
+from bespeak._request_id import new_request_ids
 from bespeak.enums import BindingConstraint, Outcome, ReceiptKind, Refusal, ReservationState
 from bespeak.errors import invalid
 
@@ -160,16 +160,7 @@ def as_table(table: ArrowStream) -> pa.Table:
 
 def _new_ids(count: int, now_ms: int) -> pa.Array:
     """Returns UUIDs of version 7 as 16 bytes each."""
-    stamp = (now_ms & 0xFFFF_FFFF_FFFF).to_bytes(6, "big")
-    random = os.urandom(10 * count)
-    ids = bytearray(16 * count)
-    for row in range(count):
-        start, drawn = 16 * row, 10 * row
-        ids[start : start + 6] = stamp
-        ids[start + 6 : start + 16] = random[drawn : drawn + 10]
-    ids[6::16] = bytes(byte & 0x0F | 0x70 for byte in ids[6::16])
-    ids[8::16] = bytes(byte & 0x3F | 0x80 for byte in ids[8::16])
-    return pa.Array.from_buffers(pa.binary(16), count, [None, pa.py_buffer(ids)])
+    return pa.Array.from_buffers(pa.binary(16), count, [None, pa.py_buffer(new_request_ids(count, now_ms))])
 
 
 def _with_words(table: pa.Table) -> pa.Table:

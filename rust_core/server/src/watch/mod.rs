@@ -134,6 +134,9 @@ impl Watchers {
                 rises = Rises::from(now);
             } else {
                 rises.look_ahead(store, now).await;
+                if rises.lost(now) {
+                    self.resync_all();
+                }
                 self.note(&rises.due(now));
             }
             let Changed {

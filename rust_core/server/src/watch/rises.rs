@@ -21,6 +21,8 @@ pub(super) struct Rises {
     known_until: UtcMillis,
     /// When to look further ahead.
     look_at: UtcMillis,
+    /// The instant at which more rise than are remembered.
+    lost_at: Option<UtcMillis>,
 }
 
 impl Rises {
@@ -30,6 +32,7 @@ impl Rises {
             by_time: BTreeSet::new(),
             known_until: now,
             look_at: now,
+            lost_at: None,
         }
     }
 
@@ -42,10 +45,17 @@ impl Rises {
         if self.by_time.len() > RISES_MAX
             && let Some((last, _)) = self.by_time.pop_last()
         {
-            // Of what comes at the same instant or later some are lost: they will be looked for again.
-            self.known_until = last.plus(-1);
+            // Of what comes at the same instant some are lost: everybody will be told to look. What comes later will be
+            // looked for again.
+            self.lost_at = Some(self.lost_at.map_or(last, |at| at.min(last)));
+            self.known_until = last;
             self.by_time.split_off(&(last, PositionId(0)));
         }
+    }
+
+    /// Whether more have risen by `now` than could be remembered; told once.
+    pub fn lost(&mut self, now: UtcMillis) -> bool {
+        self.lost_at.take_if(|at| *at <= now).is_some()
     }
 
     /// Positions that have risen by `now`.
