@@ -115,7 +115,7 @@ pub(crate) fn put_location(state: &State, location: &Location) -> Result<Decisio
     if before.is_none_or(|before| *before == *offsets) {
         return Ok(put);
     }
-    check_rule_reach(state, id)?;
+    check_reach(state, "day_offsets", |position| position.location == id)?;
     // Where days begin and end at other times, so does the grace of a receipt.
     let Decision { mut events, .. } = put;
     events.push(Event::ReceiptsJudged(RuleScope::Location(id)));
@@ -199,18 +199,23 @@ pub(crate) fn put_lane(state: &State, lane: &Lane) -> Result<Decision, EngineErr
 }
 
 /// A rule or a calendar is put in one record, which names every position whose promises it breaks or mends.
-fn check_rule_reach(state: &State, location: LocationId) -> Result<(), EngineError> {
-    let follows = |position: &&Position| position.location == location;
-    let can_break = |position: &&Position| {
+fn check_reach(
+    state: &State,
+    field: &'static str,
+    reaches: impl Fn(&Position) -> bool,
+) -> Result<(), EngineError> {
+    let can_break = |position: &Position| {
         position.timeline.len() > 0 || position.on_hand.iter().any(|on_hand| *on_hand < 0)
     };
     let positions = state.positions().map(|(_, position)| position);
-    let reached = positions.filter(follows).filter(can_break).count();
+    let reached = positions
+        .filter(|one| reaches(one) && can_break(one))
+        .count();
     if reached > MAX_RULE_POSITIONS {
         return Err(invalid(
-            "location",
+            field,
             format!("{reached} positions with receipts or promises"),
-            "a rule or calendar may reach at most 200000 at once: divide the location",
+            "at most 200000 may be reached at once: give positions rules of their own, or divide the location",
         ));
     }
     Ok(())
@@ -255,7 +260,8 @@ pub(crate) fn put_rule(
     match scope {
         RuleScope::Location(location) => {
             check_location(state, location)?;
-            check_rule_reach(state, location)?;
+            let follows = |position: &Position| position.location == location && position.rule == 0;
+            check_reach(state, "location", follows)?;
         }
         RuleScope::Position(item, location) => {
             check_item(state, item)?;

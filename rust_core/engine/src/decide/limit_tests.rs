@@ -1,7 +1,7 @@
 //! A position at its limit of planned movements, which tests lower so that they can reach it.
 
 use crate::catalog_types::{
-    Item, Location, LocationKind, ReceiptKind, RuleScope, StockStatus, SupplyRule,
+    DayOffset, Item, Location, LocationKind, ReceiptKind, RuleScope, StockStatus, SupplyRule,
 };
 use crate::command::*;
 use crate::ids::{ItemId, LocationId, Units, UtcMillis};
@@ -440,6 +440,30 @@ fn a_rule_that_reaches_too_far_is_refused() {
     );
     say(&mut state, &own(0));
     say(&mut state, &rule);
+    // Another calendar reaches those with rules of their own too.
+    let mut moved = Location {
+        name: "ams1".into(),
+        time_zone: "".into(),
+        day_offsets: vec![DayOffset {
+            from: UtcMillis::ZERO,
+            offset_s: 3_600,
+        }],
+        kind: LocationKind::Store,
+    };
+    let calendar = Command::PutLocation(moved.clone());
+    let refused = state.step(Meta::default(), &calendar, NOW, &mut |_| {});
+    assert!(
+        matches!(
+            refused,
+            Err(EngineError::InvalidArgument {
+                field: "day_offsets",
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    moved.day_offsets.clear();
+    say(&mut state, &Command::PutLocation(moved));
 }
 
 #[test]
