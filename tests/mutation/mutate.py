@@ -116,11 +116,11 @@ def answers() -> Iterator[Mutant]:
 
 
 def suffix_minima() -> Iterator[Mutant]:
-    """Each update of the suffix minima after a timeline changed."""
+    """Each update of the running sums and suffix minima after a timeline changed."""
     for name in ("chunk.rs", "large.rs"):
         relative = Path(ENGINE, "src/timeline", name)
         source = (REPO / relative).read_text(encoding="utf-8")
-        for found in re.finditer(r"\b(self|later|large)\.refresh\(\);", source):
+        for found in re.finditer(r"\b(self|later|large)\.(refresh|shift)\([^;]*\);", source):
             line = source.count("\n", 0, found.start()) + 1
             text = source[: found.start()] + source[found.end() :]
             yield Mutant("suffix minimum", f"{relative}:{line}", ENGINE, relative, text)
