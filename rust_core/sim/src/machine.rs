@@ -247,7 +247,7 @@ impl Machine {
         self.next_id += 1;
         let id = self.next_id;
         if let Executed::Answer(answer) = self.execute(id, &source, &command)? {
-            if answer.replayed {
+            if answer.replayed && answer.reply != Reply::Duplicate {
                 return Err("a new request was answered as a repeated one".to_owned());
             }
             self.unseen.push(Sent {
