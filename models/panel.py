@@ -13,7 +13,7 @@ from models.protocol import InputError
 
 ROWS_MAX = 50_000_000
 CELLS_MAX = 400_000_000
-RESERVED = ("item_id", "timestamp", "target", "stockout")
+RESERVED = ("item_id", "timestamp", "target", "stockout", "unmet", "group")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ class Panel:
     stockout: np.ndarray
     #: By name, float32, shape (items, days + horizon); NaN where not given.
     covariates: dict[str, np.ndarray] = field(default_factory=dict)
+    #: Units asked for and refused, float32, shape (items, days), NaN where not told; None when never told.
+    unmet: np.ndarray | None = None
+    #: Items with the same number belong together, int64, shape (items,); None for each by itself.
+    group: np.ndarray | None = None
+    #: By name, the item's category, str, shape (items,).
+    static: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def items(self) -> int:
@@ -54,6 +60,9 @@ class Panel:
             self.target[index],
             self.stockout[index],
             {name: values[index] for name, values in self.covariates.items()},
+            None if self.unmet is None else self.unmet[index],
+            None if self.group is None else self.group[index],
+            {name: values[index] for name, values in self.static.items()},
         )
 
 
@@ -75,13 +84,41 @@ def concat_panels(panels: Sequence[Panel]) -> Panel:
                 for v, panel in zip(known, panels, strict=True)
             ]
         )
+    unmet = None
+    if any(panel.unmet is not None for panel in panels):
+        told = [np.full_like(panel.target, np.nan) if panel.unmet is None else panel.unmet for panel in panels]
+        unmet = np.concatenate([padded(values, days, np.nan) for values in told])
     return Panel(
         pa.concat_arrays([panel.item_ids for panel in panels]),
         np.concatenate([panel.last_day for panel in panels]),
         np.concatenate([padded(panel.target, days, np.nan) for panel in panels]),
         np.concatenate([padded(panel.stockout, days, 0.0) for panel in panels]),
         covariates,
+        unmet,
+        _concat_groups(panels),
+        _concat_static(panels),
     )
+
+
+def _concat_groups(panels: Sequence[Panel]) -> np.ndarray | None:
+    """Groups of different panels stay apart, whatever their numbers."""
+    if all(panel.group is None for panel in panels):
+        return None
+    parts, used = [], 0
+    for panel in panels:
+        own = np.arange(panel.items) if panel.group is None else np.unique(panel.group, return_inverse=True)[1]
+        parts.append(own + used)
+        used += int(own.max(initial=-1)) + 1
+    return np.concatenate(parts)
+
+
+def _concat_static(panels: Sequence[Panel]) -> dict[str, np.ndarray]:
+    names = sorted({name for panel in panels for name in panel.static})
+    absent = [np.full(panel.items, "", object) for panel in panels]
+    return {
+        name: np.concatenate([panel.static.get(name, none) for panel, none in zip(panels, absent, strict=True)])
+        for name in names
+    }
 
 
 def panel_from_tables(
@@ -90,11 +127,13 @@ def panel_from_tables(
     horizon: int,
     context_days: int,
     covariates: Sequence[str] = (),
+    static: Sequence[str] = (),
 ) -> Panel:
     """Checks the tables and lays them out densely.
 
     Keeps the last `context_days` days of each item. Covariates that neither
-    table has are left out of the panel.
+    table has, and static columns that the context has not, are left out of the
+    panel.
 
     Raises:
         InputError: see `Forecaster.predict`.
@@ -124,6 +163,11 @@ def panel_from_tables(
     if "stockout" in context.column_names:
         stockout[at] = np.nan_to_num(_numbers(context, "stockout", "context", low=0.0, high=1.0)[kept])
 
+    unmet = None
+    if "unmet" in context.column_names:
+        unmet = np.full((items, days), np.nan, np.float32)
+        unmet[at] = _numbers(context, "unmet", "context", low=0.0)[kept]
+
     known: dict[str, np.ndarray] = {}
     ahead = None if future is None or future.num_rows == 0 else _ahead(future, ids, last_day, horizon)
     for name in covariates:
@@ -137,7 +181,36 @@ def panel_from_tables(
             rows, item, step = ahead
             values[item, days + step] = _numbers(future, name, "future")[rows]
         known[name] = values
-    return Panel(ids, last_day, target, stockout, known)
+    group = None
+    if "group" in context.column_names:
+        _, group = np.unique(_of_item(context, "group", ids, codes), return_inverse=True)
+        # An item without a group is a group of its own.
+        alone = _of_item(context, "group", ids, codes) == ""
+        group[alone] = len(ids) + np.flatnonzero(alone)
+    of_item = {name: _of_item(context, name, ids, codes) for name in static if name in context.column_names}
+    return Panel(ids, last_day, target, stockout, known, unmet, group, of_item)
+
+
+def _of_item(table: pa.Table, name: str, ids: pa.StringArray, codes: np.ndarray) -> np.ndarray:
+    """A column that says one thing of an item, as str of shape (items,); "" where it is null."""
+    column = table.column(name)
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_integer(kind)):
+        raise InputError(f"column {name!r} of context is {column.type}: make it a string or an integer")
+    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+    value = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
+    first = np.full(len(ids), np.iinfo(np.int64).max)
+    np.minimum.at(first, codes, value)
+    differs = np.flatnonzero(first[codes] != value)
+    if len(differs):
+        row = int(differs[0])
+        raise InputError(
+            f"column {name!r} of context has more than one value for item {ids[int(codes[row])].as_py()!r}: "
+            "it belongs to the item, so give all of its rows the same"
+        )
+    words = np.array([*encoded.dictionary.to_pylist(), ""], object)
+    return words[first]
 
 
 def _ahead(

@@ -8,7 +8,10 @@ Context table, one row an item and day, in any order:
 | timestamp | date or timestamp | the day; a timestamp's time of day is dropped |
 | target | any number | units sold that day; null or NaN means not known |
 | stockout (optional) | any number | share of the day without stock, 0 to 1 |
+| unmet (optional) | any number | units asked for and refused that day; null where not told |
+| group (optional) | string or integer | items of one group are forecast together; the same in all rows of an item |
 | any other number column | | a covariate; a model uses those it knows |
+| any other string column | | a category of the item; a model uses those it knows |
 
 Future table (optional): item_id, timestamp and covariates of the days after
 the context. A series is forecast from the day after its last row. Days that
@@ -85,6 +88,8 @@ class PanelForecaster:
     context_days: int
     #: Covariates that it uses, by column name.
     covariates: tuple[str, ...] = ()
+    #: Categories of the item that it uses, by column name.
+    static_columns: tuple[str, ...] = ()
 
     def predict_panel(self, panel: Panel, horizon: int, quantiles: Sequence[float]) -> np.ndarray:
         """Forecasts a panel.
@@ -106,7 +111,7 @@ class PanelForecaster:
         from models.panel import panel_from_tables
 
         levels = check_quantiles(quantiles)
-        panel = panel_from_tables(context, future, check_horizon(horizon), self.context_days, self.covariates)
+        panel = panel_from_tables(context, future, check_horizon(horizon), self.context_days, self.covariates, self.static_columns)
         return forecast_table(panel, self.predict_panel(panel, horizon, levels), levels)
 
 
@@ -161,3 +166,18 @@ def forecast_table(panel: Panel, values: np.ndarray, quantiles: Sequence[float])
         flat = np.ascontiguousarray(values[:, :, column], dtype=np.float64).ravel()
         columns.append(pa.array(flat, from_pandas=True))
     return pa.Table.from_arrays(columns, schema=forecast_schema(quantiles))
+
+
+def totals_table(
+    panel: Panel, values: np.ndarray, total_days: Sequence[int], quantiles: Sequence[float]
+) -> pa.Table:
+    """Builds a table of totals from values of shape (items, total days, 1 + levels)."""
+    items = values.shape[0]
+    rows = np.repeat(np.arange(items), len(total_days))
+    fields = [pa.field("item_id", pa.string()), pa.field("horizon_days", pa.int32()), pa.field("mean", pa.float64())]
+    fields += [pa.field(level_name(level), pa.float64()) for level in quantiles]
+    columns: list[pa.Array] = [panel.item_ids.take(pa.array(rows)), pa.array(list(total_days) * items, pa.int32())]
+    for column in range(values.shape[2]):
+        flat = np.ascontiguousarray(values[:, :, column], dtype=np.float64).ravel()
+        columns.append(pa.array(flat, from_pandas=True))
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))

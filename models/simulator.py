@@ -16,6 +16,7 @@ import numpy as np
 YEAR_DAYS = 365.25
 #: Dates drawn for the first simulated day: 2015-01-01 to 2026-12-31.
 FIRST_DAY_RANGE = (16436, 20819)
+GROUP_ITEMS_MAX = 16
 
 
 @dataclass(frozen=True)
@@ -32,27 +33,42 @@ class Simulated:
     stockout: np.ndarray
     #: Price over the item's usual price, float32, 1 when not discounted.
     price: np.ndarray
+    #: The same over the list price: here list and usual price are one.
+    price_ratio: np.ndarray
     #: 1 on promotion days, else 0, float32.
     promotion: np.ndarray
     #: 1 on public holidays, else 0, float32.
     holiday: np.ndarray
+    #: Degrees Celsius, float32.
+    temperature: np.ndarray
+    #: Millimetres a day, float32.
+    precipitation: np.ndarray
     #: Expected demand of the day, float32: what a perfect forecaster would call the mean.
     rate: np.ndarray
+    #: Items with the same number share a calendar, weather and part of their season,
+    #: week and drift, int64, shape (items,), ascending from 0.
+    group: np.ndarray
 
 
 def simulate(items: int, days: int, seed: int) -> Simulated:
-    """Simulates independent items over the same number of days."""
+    """Simulates items, alone and in groups, over the same number of days."""
     rng = np.random.default_rng(seed)
-    first_day = rng.integers(*FIRST_DAY_RANGE, size=items)
-    day = first_day[:, None] + np.arange(days)
+    group, lead = _groups(rng, items)
+    alike = rng.random(items)[lead][:, None]  # how much of its ways an item has from its group
 
+    def shared(values: np.ndarray) -> np.ndarray:
+        return alike * values[lead] + (1.0 - alike) * values
+
+    first_day = rng.integers(*FIRST_DAY_RANGE, size=items)[lead]
+    day = first_day[:, None] + np.arange(days)
     level = np.exp(rng.uniform(np.log(0.04), np.log(60.0), items))
-    weekday = _weekday(rng, items, day)
-    season = _season(rng, items, day)
-    drift = _drift(rng, items, days)
+    weekday = shared(_weekday(rng, items, day))
+    season = shared(_season(rng, items, day))
+    drift = shared(_drift(rng, items, days))
     price, promotion, price_effect = _prices(rng, items, days)
-    holiday, holiday_effect = _holidays(rng, items, day)
-    log_rate = np.log(level)[:, None] + weekday + season + drift + price_effect + holiday_effect
+    holiday, holiday_effect = _holidays(rng, lead, day)
+    temperature, precipitation, weather_effect = _weather(rng, lead, day)
+    log_rate = np.log(level)[:, None] + weekday + season + drift + price_effect + holiday_effect + weather_effect
     rate = np.exp(np.clip(log_rate, -8.0, 9.0))
     alive, launched = _life(rng, items, days)
     rate = rate * alive
@@ -67,10 +83,38 @@ def simulate(items: int, days: int, seed: int) -> Simulated:
         np.where(launched, sales * unit, np.nan).astype(np.float32),
         stockout.astype(np.float32),
         price.astype(np.float32),
+        price.astype(np.float32),
         promotion.astype(np.float32),
         holiday.astype(np.float32),
+        temperature.astype(np.float32),
+        precipitation.astype(np.float32),
         (rate * unit).astype(np.float32),
+        group,
     )
+
+
+def _groups(rng: np.random.Generator, items: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each item's group, and the group's first item: half of the groups are of one."""
+    size = np.where(rng.random(items) < 0.5, 1, rng.integers(2, GROUP_ITEMS_MAX + 1, items))
+    starts = np.cumsum(size) - size
+    starts = starts[starts < items]
+    group = np.searchsorted(starts, np.arange(items), side="right") - 1
+    return group.astype(np.int64), starts[group]
+
+
+def _weather(rng: np.random.Generator, lead: np.ndarray, day: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Temperature, precipitation and what they do to an item, often nothing."""
+    items, days = day.shape
+    angle = 2.0 * np.pi * (day % YEAR_DAYS) / YEAR_DAYS
+    swing = rng.uniform(0.0, 14.0, (items, 1))
+    usual = rng.uniform(5.0, 25.0, (items, 1)) - swing * np.cos(angle - rng.uniform(-0.5, 0.5, (items, 1)))
+    off = _autoregressive(rng, items, days, rng.uniform(0.6, 0.9, items), rng.uniform(0.8, 2.5, items))
+    wet = rng.random((items, days)) < rng.uniform(0.05, 0.6, (items, 1))
+    rain = np.where(wet, rng.gamma(0.8, 8.0, (items, days)), 0.0)
+    usual, off, rain = usual[lead], off[lead], rain[lead]
+    touched = rng.random((items, 1)) < 0.5
+    effect = rng.normal(0.0, 0.02, (items, 1)) * off + rng.normal(-0.03, 0.08, (items, 1)) * np.log1p(rain)
+    return usual + off, rain, np.where(touched, effect, 0.0)
 
 
 def _weekday(rng: np.random.Generator, items: int, day: np.ndarray) -> np.ndarray:
@@ -103,7 +147,7 @@ def _drift(rng: np.random.Generator, items: int, days: int) -> np.ndarray:
     """Log level over time: a trend, a mean-reverting walk and a few lasting shifts."""
     trend = rng.normal(0.0, 0.35, items)[:, None] * np.linspace(-0.5, 0.5, days)
     walk = _autoregressive(rng, items, days, rng.uniform(0.97, 0.999, items), rng.gamma(1.2, 0.022, items))
-    noise = _autoregressive(rng, items, days, rng.uniform(0.0, 0.7, items), rng.gamma(1.5, 0.08, items))
+    noise = _autoregressive(rng, items, days, rng.uniform(0.0, 0.7, items), rng.gamma(1.3, 0.12, items))
     shifts = rng.normal(0.0, 0.5, (items, days)) * (rng.random((items, days)) < 0.5 / 365.0)
     return trend + walk + noise + np.cumsum(shifts, axis=1)
 
@@ -134,15 +178,16 @@ def _prices(rng: np.random.Generator, items: int, days: int) -> tuple[np.ndarray
         promotion[item, start : start + length] = 1.0
         dip[item, start + length : start + 2 * length] = depth
     dip *= 1.0 - promotion
-    elasticity = rng.gamma(3.0, 0.75, items)[:, None]
-    display = rng.gamma(1.5, 0.15, items)[:, None]
+    elasticity = rng.gamma(1.3, 1.2, items)[:, None]
+    display = rng.gamma(0.8, 0.25, items)[:, None]
     effect = -elasticity * np.log(price) + display * promotion - 0.5 * rng.random((items, 1)) * dip
     return price, promotion, effect
 
 
-def _holidays(rng: np.random.Generator, items: int, day: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Public holidays of each item's own country, with build-up before them."""
-    dates = rng.integers(0, 365, (items, 9))
+def _holidays(rng: np.random.Generator, lead: np.ndarray, day: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Public holidays of each group's own country, with build-up before them."""
+    items = len(lead)
+    dates = rng.integers(0, 365, (items, 9))[lead]
     of_year = (day % YEAR_DAYS).astype(np.int64)
     flag = (of_year[:, :, None] == dates[:, None, :]).any(axis=2).astype(float)
     ahead = np.zeros_like(flag)
@@ -181,7 +226,7 @@ def _counts(rng: np.random.Generator, rate: np.ndarray) -> np.ndarray:
 def _stockouts(rng: np.random.Generator, demand: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Share of each day without stock, and what could be sold in the rest of it."""
     items, days = demand.shape
-    chance = rng.choice([0.0, 0.01, 0.05, 0.15], items, p=[0.45, 0.25, 0.2, 0.1])[:, None]
+    chance = rng.choice([0.0, 0.01, 0.05, 0.15, 0.35], items, p=[0.4, 0.25, 0.15, 0.12, 0.08])[:, None]
     # A stock-out is likelier on a day of high demand, and may last some days.
     busy = demand > np.quantile(demand, 0.8, axis=1, keepdims=True)
     begins = rng.random((items, days)) < chance * np.where(busy, 1.8, 0.6)

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from models.panel import Panel
+from models.calibration import Calibration
+from models.panel import Panel, panel_from_tables
+from models.patch.checkpoint import CALIBRATION_FILE
 from models.patch.config import PATCH_DAYS, PatchConfig
 from models.patch.features import batch_from_panel
-from models.patch.network import PatchNetwork
-from models.protocol import InputError, PanelForecaster
+from models.patch.network import Output, PatchNetwork
+from models.protocol import InputError, PanelForecaster, check_quantiles, totals_table
 
 #: Context lengths, in patches, that a pass is padded to.
-BUCKETS = (4, 8, 12, 16, 24, 32, 52)
-ITEMS_PER_PASS = 512
+BUCKETS = (2, 4, 6, 9, 13, 19, 26)
+ITEMS_PER_PASS = 256
+TOTAL_QUANTILES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99)
 
 
 class PatchForecaster(PanelForecaster):
     """Quantiles from a patch transformer; see the model card for what was measured."""
 
-    def __init__(self, network: PatchNetwork, name: str, version: str):
+    def __init__(
+        self,
+        network: PatchNetwork,
+        name: str,
+        version: str,
+        *,
+        as_sales: bool = False,
+        calibration: Calibration | None = None,
+    ):
         self.network = network.eval()
         self.config = network.config
         self.name = name
         self.version = version
+        self.as_sales = as_sales
+        self.calibration = calibration
         self.context_days = self.config.context_days
         self.covariates = self.config.covariates
+        self.static_columns = tuple(self.config.static)
         self.buckets = (*(b for b in BUCKETS if b < self.config.context_patches), self.config.context_patches)
 
     @staticmethod
@@ -47,7 +62,8 @@ class PatchForecaster(PanelForecaster):
             network.load_state_dict({key: value.float() for key, value in stored.items()})
         except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{directory} holds no patch model that can be read: {error}") from error
-        return PatchForecaster(network, name, version)
+        path = directory / CALIBRATION_FILE
+        return PatchForecaster(network, name, version, calibration=Calibration.load(path) if path.exists() else None)
 
     def predict_panel(self, panel: Panel, horizon: int, quantiles: Sequence[float]) -> np.ndarray:
         """See `PanelForecaster.predict_panel`.
@@ -60,35 +76,103 @@ class PatchForecaster(PanelForecaster):
                 f"horizon is {horizon}: model {self.name} forecasts at most {self.config.horizon_days} days"
             )
         out = np.full((panel.items, horizon, 1 + len(quantiles)), np.nan)
+        for rows, output in self.passes(panel):
+            units = units_of(output, self.config)[:, :horizon]
+            if self.calibration is not None:
+                units = self.calibration.of_days(units)
+            out[rows, :, 1:] = at_levels(units, self.config.levels, quantiles)
+            out[rows, :, 0] = (output.mean[:, :horizon] * output.scale).numpy()
+        return out
+
+    def predict_totals(
+        self, context: pa.Table, future: pa.Table | None, quantiles: Sequence[float] = TOTAL_QUANTILES
+    ) -> pa.Table:
+        """Demand added up from the first day ahead on: quantiles of single days must not be added up.
+
+        Returns:
+            item_id (string), horizon_days (int32: 1, 2, 3, 7, 14, 28), mean (float64),
+            one float64 column a level; units, never negative, never crossing, never
+            less over more days; null for items without a known day.
+
+        Raises:
+            InputError: see `Forecaster.predict`.
+        """
+        asked = check_quantiles(quantiles)
+        panel = panel_from_tables(
+            context, future, self.config.horizon_days, self.context_days, self.covariates, self.static_columns
+        )
+        return totals_table(panel, self.predict_panel_totals(panel, asked), self.config.total_days, asked)
+
+    def predict_panel_totals(self, panel: Panel, quantiles: Sequence[float]) -> np.ndarray:
+        """The totals of a panel: float64 (items, total days, 1 + levels), the mean first."""
+        days = self.config.total_days
+        out = np.full((panel.items, len(days), 1 + len(quantiles)), np.nan)
+        for rows, output in self.passes(panel):
+            units = totals_of(output)
+            if self.calibration is not None:
+                units = self.calibration.of_totals(units)
+            asked = at_levels(units, self.config.total_levels, quantiles)
+            out[rows, :, 1:] = np.maximum.accumulate(asked, axis=1)
+            mean = (output.mean * output.scale).numpy().cumsum(axis=1)
+            out[rows, :, 0] = mean[:, np.asarray(days) - 1]
+        return out
+
+    def passes(self, panel: Panel) -> Iterator[tuple[np.ndarray, Output]]:
+        """Runs the network over all items with a known day, in parts of like context length."""
         known = np.isfinite(panel.target)
         some = known.any(axis=1)
         first = np.where(some, known.argmax(axis=1), panel.days)
         patches = -(-(panel.days - first) // PATCH_DAYS)
+        if panel.group is not None:  # a group goes through together, at its longest
+            _, code = np.unique(panel.group, return_inverse=True)
+            longest = np.zeros(code.max(initial=0) + 1, patches.dtype)
+            np.maximum.at(longest, code, patches)
+            patches = longest[code]
         bucket = np.searchsorted(self.buckets, patches)
         for index, length in enumerate(self.buckets):
             members = np.flatnonzero(some & (bucket == index))
-            for start in range(0, len(members), ITEMS_PER_PASS):
-                chosen = members[start : start + ITEMS_PER_PASS]
-                units = self.forward(panel.rows(chosen), length)[:, :horizon]
-                out[chosen] = at_levels(units, self.config.levels, quantiles)
-        return out
+            if panel.group is not None:
+                members = members[np.argsort(panel.group[members], kind="stable")]
+            for rows in parts(members, panel.group, ITEMS_PER_PASS):
+                with torch.inference_mode():
+                    yield rows, self.network(
+                        batch_from_panel(panel.rows(rows), self.config, length, as_sales=self.as_sales)
+                    )
 
-    def forward(self, panel: Panel, context_patches: int) -> np.ndarray:
-        """One pass: quantiles in units at the network's own levels, float32 (items, horizon days, levels)."""
-        with torch.inference_mode():
-            scaled, scale = self.network(batch_from_panel(panel, self.config, context_patches))
-            units = torch.sinh(scaled).clamp(min=0.0) * scale[:, :, None]
-        return np.asarray(units.numpy(), np.float32)
+
+def units_of(output: Output, config: PatchConfig) -> np.ndarray:
+    """Daily quantiles in units at the network's levels, float32 (items, horizon days, levels)."""
+    units = torch.sinh(output.quantiles).clamp(min=0.0) * output.scale[:, :, None]
+    # What the network is surer of than the level to be nothing is nothing.
+    zero = torch.tensor(config.levels) <= torch.sigmoid(output.zero[..., None])
+    return np.asarray(torch.where(zero, torch.zeros_like(units), units).numpy())
+
+
+def totals_of(output: Output) -> np.ndarray:
+    """Totals in units at the network's levels, float32 (items, total days, total levels)."""
+    return np.asarray((torch.sinh(output.totals).clamp(min=0.0) * output.scale[:, :, None]).numpy())
+
+
+def parts(members: np.ndarray, group: np.ndarray | None, size: int) -> Iterator[np.ndarray]:
+    """Cuts the members, a group's side by side, into parts of about a size without cutting a group."""
+    if group is None:
+        cuts = np.arange(size, len(members), size)
+    else:
+        own = group[members]
+        starts = np.flatnonzero(np.r_[True, own[1:] != own[:-1]])
+        cuts = np.unique(starts[np.searchsorted(starts, np.arange(size, len(members), size), side="right") - 1])
+        cuts = cuts[cuts > 0]
+    yield from (part for part in np.split(members, cuts) if len(part))
 
 
 def at_levels(units: np.ndarray, levels: Sequence[float], asked: Sequence[float]) -> np.ndarray:
-    """Mean and the asked quantiles from those at the network's levels.
+    """The asked quantiles from those at the network's levels.
 
     Between two levels the quantile is interpolated linearly; beyond the outer
-    levels it stays at the outer one. The mean is the integral of that function.
+    levels it stays at the outer one.
 
     Returns:
-        float64 (items, days, 1 + asked).
+        float64 (..., asked).
     """
     own = np.asarray(levels)
     want = np.clip(np.asarray(asked), own[0], own[-1])
@@ -96,8 +180,5 @@ def at_levels(units: np.ndarray, levels: Sequence[float], asked: Sequence[float]
     share = (want - own[above - 1]) / (own[above] - own[above - 1])
     values = units.astype(np.float64)
     between = values[..., above - 1] * (1.0 - share) + values[..., above] * share
-    widths = np.diff(own, prepend=0.0, append=1.0)
-    edges = np.concatenate([values[..., :1], values, values[..., -1:]], axis=-1)
-    mean = ((edges[..., 1:] + edges[..., :-1]) / 2.0 * widths).sum(axis=-1)
     # The average of two equal floats may differ from them in the last digit.
-    return np.concatenate([mean[..., None], np.maximum.accumulate(between, axis=-1)], axis=-1)
+    return np.maximum.accumulate(between, axis=-1)

@@ -1,96 +1,138 @@
-"""The network: weeks as tokens, attention over time, quantiles out."""
+"""The network: two weeks a token, attention over time and over groups, quantiles out."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from models.patch.config import PATCH_DAYS, PatchConfig
-from models.patch.features import Batch, channels, instance_scale, tokens
+from models.patch.config import PatchConfig
+from models.patch.features import CALENDAR_CHANNELS, TARGET_CHANNELS, Batch, channels, instance_scale, tokens
+from models.patch.layers import Block, DayEmbedding, DayHead, rotary
+from models.protocol import InputError
 
 #: Bound of the output in scaled space: sinh(9) is 4,000 times the usual sale.
 OUTPUT_MAX = 9.0
 
 
+@dataclass
+class Output:
+    """What the network says of a batch; scaled means over the item's `scale`."""
+
+    #: asinh(units / scale), float32 (items, horizon days, levels), ascending along the levels.
+    quantiles: torch.Tensor
+    #: units / scale, float32 (items, horizon days).
+    mean: torch.Tensor
+    #: Log-odds that nothing is wanted that day, float32 (items, horizon days).
+    zero: torch.Tensor
+    #: asinh(units / scale) of the demand from the first day on, float32 (items, total
+    #: days, total levels), ascending along the levels.
+    totals: torch.Tensor
+    #: Units, float32 (items, 1).
+    scale: torch.Tensor
+
+
 class PatchNetwork(nn.Module):
-    """Maps a `Batch` to quantiles of every day of the horizon."""
+    """Maps a `Batch` to an `Output`."""
 
     def __init__(self, config: PatchConfig):
         super().__init__()
         self.config = config
-        inputs = PATCH_DAYS * channels(config)
-        self.embed = nn.Sequential(nn.Linear(inputs, config.width), nn.GELU(), nn.Linear(config.width, config.width))
-        self.skip = nn.Linear(inputs, config.width)
-        self.blocks = nn.ModuleList([Block(config) for _ in range(config.layers)])
+        inputs = channels(config)
+        self.embed = DayEmbedding(config, inputs)
+        self.static = nn.ModuleList(nn.Embedding(len(known) + 1, config.width) for known in config.static.values())
+        for table in self.static:
+            nn.init.zeros_(table.weight)
+        self.blocks = nn.ModuleList(
+            Block(config, grouped=layer in config.group_layers) for layer in range(config.layers)
+        )
         self.norm = nn.RMSNorm(config.width)
-        self.head = nn.Linear(config.width, PATCH_DAYS * len(config.levels))
-        nn.init.normal_(self.head.weight, std=0.01)
         self.middle = min(range(len(config.levels)), key=lambda i: abs(config.levels[i] - 0.5))
+        # Quantiles, then mean and zero, of each day of a token.
+        self.days = DayHead(config, inputs, len(config.levels) + 2)
+        self.totals = nn.Linear(
+            config.width * config.horizon_patches, len(config.total_days) * len(config.total_levels)
+        )
+        for head in (self.days.out, self.totals):
+            nn.init.normal_(head.weight, std=0.01)
+            nn.init.constant_(head.bias, -2.0)
         with torch.no_grad():
-            self.head.bias.copy_(torch.full_like(self.head.bias, -2.0))
-            self.head.bias.view(PATCH_DAYS, -1)[:, self.middle] = 0.0
+            self.days.out.bias[self.middle] = 0.0
+            self.days.out.bias[-2:] = 0.0
+            self.totals.bias.view(len(config.total_days), -1)[:, 0] = 0.0
 
-    def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Forecasts in scaled space.
-
-        Returns:
-            quantiles of asinh(units / scale), float32 (items, horizon days,
-            levels), ascending along the levels; scale, float32 (items, 1).
-        """
+    def forward(self, batch: Batch) -> Output:
+        """Forecasts every day of the horizon."""
+        config = self.config
         scale = instance_scale(batch)
-        inputs, visible, base = tokens(batch, scale, self.config)
-        hidden = self.embed(inputs) + self.skip(inputs)
-        rotation = rotary(hidden.shape[1], self.config.width // self.config.heads, hidden)
-        mask = visible[:, None, None, :]
-        for block in self.blocks:
-            hidden = block(hidden, mask, rotation)
-        out = self.head(self.norm(hidden[:, -self.config.horizon_patches :]))
-        raw = out.reshape(len(out), self.config.horizon_days, len(self.config.levels))
+        read = tokens(batch, scale, config)
+        hidden = self.embed(read.values)
+        for column, table in enumerate(self.static):
+            hidden = hidden + table(batch.static[:, column])[:, None, :]
+        rotation = rotary(hidden.shape[1], config.width // config.heads, hidden)
+        mask = read.visible[:, None, None, :]
+        together = None if batch.group is None else batch.group[:, None] == batch.group[None, :]
+        for layer, block in enumerate(self.blocks):
+            last = layer == len(self.blocks) - 1
+            hidden = block(hidden, mask, rotation, together, config.horizon_patches if last else None)
+        ahead = self.norm(hidden)
+        out = self.days(ahead, read.values[:, -config.horizon_days :]).float()
+        quantiles = self._quantiles(out[..., :-2], read.anchor)
+        mean = mean_of(torch.sinh(quantiles).clamp(min=0.0), config.levels)
+        # The tail beyond the outer level is in no quantile: the head says by how much the mean is larger.
+        mean = mean * torch.exp(out[..., -2].clamp(-2.0, 2.0))
+        totals = self._totals(self.totals(ahead.flatten(1)).float(), mean)
+        return Output(quantiles, mean, out[..., -1], totals, scale)
+
+    def take_over(self, other: PatchNetwork) -> None:
+        """Copies what another network has learnt; covariates and static columns new here start without influence.
+
+        Raises:
+            InputError: the networks differ in more than covariates and static columns.
+        """
+        if replace(other.config, covariates=self.config.covariates, static=self.config.static) != self.config:
+            raise InputError(f"cannot start from a network of {other.config}: the new one is {self.config}")
+        stored = {name: value for name, value in other.state_dict().items() if not name.startswith("static.")}
+        for name in ("embed.day.weight", "days.day.weight"):
+            stored[name] = _moved(stored[name], other.config.covariates, self.config.covariates)
+        self.load_state_dict(stored, strict=False)
+        for column, name in enumerate(self.config.static):
+            if self.config.static[name] == other.config.static.get(name):
+                self.static[column].load_state_dict(other.static[list(other.config.static).index(name)].state_dict())
+
+    def _quantiles(self, raw: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
         centre = raw[..., self.middle : self.middle + 1] + base[..., None]
         steps = functional.softplus(raw)
         below = steps[..., : self.middle].flip(-1).cumsum(-1).flip(-1)
         above = steps[..., self.middle + 1 :].cumsum(-1)
-        quantiles = torch.cat([centre - below, centre, centre + above], dim=-1)
-        return quantiles.clamp(-OUTPUT_MAX, OUTPUT_MAX), scale
+        return torch.cat([centre - below, centre, centre + above], dim=-1).clamp(-OUTPUT_MAX, OUTPUT_MAX)
 
-
-class Block(nn.Module):
-    """Attention over the tokens of one item, then a feed-forward layer."""
-
-    def __init__(self, config: PatchConfig):
-        super().__init__()
-        self.heads = config.heads
-        self.norm_attention = nn.RMSNorm(config.width)
-        self.qkv = nn.Linear(config.width, 3 * config.width, bias=False)
-        self.out = nn.Linear(config.width, config.width, bias=False)
-        self.norm_feed = nn.RMSNorm(config.width)
-        self.feed = nn.Sequential(
-            nn.Linear(config.width, config.hidden), nn.GELU(), nn.Linear(config.hidden, config.width)
+    def _totals(self, raw: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+        days = torch.tensor(self.config.total_days, device=mean.device) - 1
+        expected = torch.asinh(mean.detach().cumsum(1)[:, days])
+        raw = raw.reshape(*expected.shape, -1)
+        lowest = expected[..., None] + raw[..., :1]
+        return torch.cat([lowest, lowest + functional.softplus(raw[..., 1:]).cumsum(-1)], dim=-1).clamp(
+            -OUTPUT_MAX, OUTPUT_MAX + 4.0
         )
 
-    def forward(self, hidden: torch.Tensor, mask: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
-        """Shapes: hidden (items, tokens, width), mask (items, 1, 1, tokens)."""
-        items, length, width = hidden.shape
-        qkv = self.qkv(self.norm_attention(hidden)).reshape(items, length, 3, self.heads, width // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(
-            rotate(query, rotation), rotate(key, rotation), value, attn_mask=mask
-        )
-        hidden = hidden + self.out(mixed.transpose(1, 2).reshape(items, length, width))
-        return hidden + self.feed(self.norm_feed(hidden))
+
+def _moved(weight: torch.Tensor, before: tuple[str, ...], now: tuple[str, ...]) -> torch.Tensor:
+    """Input weights with their covariate channels in another order; 0 for new ones."""
+    rows, own = len(weight), TARGET_CHANNELS + CALENDAR_CHANNELS
+    new = torch.zeros(rows, own + 2 * len(now))
+    new[:, :own] = weight[:, :own]
+    for index, name in enumerate(now):
+        if name in before:
+            for part in (0, 1):  # values, then whether they are given
+                new[:, own + part * len(now) + index] = weight[:, own + part * len(before) + before.index(name)]
+    return new
 
 
-def rotary(length: int, width: int, like: torch.Tensor) -> torch.Tensor:
-    """Cosines and sines of rotary positions, counted back from the last token."""
-    position = torch.arange(length, device=like.device, dtype=torch.float32) - (length - 1)
-    rate = 100.0 ** (-torch.arange(0, width, 2, device=like.device, dtype=torch.float32) / width)
-    angle = position[:, None] * rate
-    return torch.stack([angle.cos(), angle.sin()]).to(like.dtype)
-
-
-def rotate(values: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
-    """Turns pairs of channels by their token's position."""
-    first, second = values.chunk(2, dim=-1)
-    cosine, sine = rotation[0], rotation[1]
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
+def mean_of(units: torch.Tensor, levels: tuple[float, ...]) -> torch.Tensor:
+    """Integral of the quantile function, straight between the levels and flat beyond them."""
+    own = torch.tensor((0.0, *levels, 1.0), device=units.device)
+    edges = torch.cat([units[..., :1], units, units[..., -1:]], dim=-1)
+    return ((edges[..., 1:] + edges[..., :-1]) / 2.0 * own.diff()).sum(-1)

@@ -6,20 +6,32 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from models import InputError
 from models.catalogue import CHECKPOINTS, open_model, shipped
 from models.climatology import Climatology
+from models.panel import Panel
 from models.patch import PatchConfig
-from models.patch.training import Training, TrainingPlan, loss_of, windows
+from models.patch.loss import LossPlan, loss_of
+from models.patch.training import Training, TrainingPlan
+from models.patch.windows import MixedWindows, PanelWindows, SimulatedWindows
 from models.simulated import score
 
 # One thread: threads that wait for each other crawl on a machine that is also compiling.
 torch.set_num_threads(1)
-CONFIG = PatchConfig(context_patches=9, width=16, layers=1, heads=2, hidden=16)
-PLAN = TrainingPlan(steps=30, batch_items=64, warmup_steps=3, learning_rate=1e-2, seed=5, chunk_items=192)
+CONFIG = PatchConfig(context_patches=9, width=16, layers=1, heads=2, hidden=16, group_layers=(0,), day_width=8)
+PLAN = TrainingPlan(steps=30, warmup_steps=3, learning_rate=1e-2, seed=5)
+
+
+def simulated(seed=5):
+    return SimulatedWindows(CONFIG, seed, batch_items=64, chunk_items=192)
+
+
+def loss(network, window):
+    return loss_of(network(window.batch), window, CONFIG, LossPlan()).item()
 
 
 def weights(network):
@@ -27,22 +39,22 @@ def weights(network):
 
 
 def test_the_same_seed_gives_the_same_weights_and_the_loss_falls():
-    runs = [Training(CONFIG, PLAN) for _ in range(2)]
-    fixed = next(windows(replace(PLAN, seed=99), CONFIG))
-    before = loss_of(runs[0].network, fixed).item()
+    runs = [Training(CONFIG, PLAN, simulated()) for _ in range(2)]
+    fixed = simulated(99).window(0)
+    before = loss(runs[0].network, fixed)
     for run in runs:
         assert len(list(run.run(100))) == 30
     np.testing.assert_array_equal(weights(runs[0].average), weights(runs[1].average))
-    assert loss_of(runs[0].network, fixed).item() < 0.95 * before
+    assert loss(runs[0].network, fixed) < 0.95 * before
 
 
 def test_a_stopped_run_ends_like_one_that_was_not(tmp_path):
-    whole = Training(CONFIG, PLAN)
+    whole = Training(CONFIG, PLAN, simulated())
     list(whole.run(30))
-    first = Training(CONFIG, PLAN)
+    first = Training(CONFIG, PLAN, simulated())
     list(first.run(13))
     first.save(tmp_path / "state")
-    second = Training(CONFIG, PLAN)
+    second = Training(CONFIG, PLAN, simulated())
     second.load(tmp_path / "state")
     assert second.step == 13
     list(second.run(30))
@@ -50,17 +62,17 @@ def test_a_stopped_run_ends_like_one_that_was_not(tmp_path):
 
 
 def test_a_state_of_another_plan_or_a_torn_one_is_refused(tmp_path):
-    run = Training(CONFIG, PLAN)
+    run = Training(CONFIG, PLAN, simulated())
     run.save(tmp_path / "state")
     with pytest.raises(InputError, match="of another plan"):
-        Training(CONFIG, replace(PLAN, steps=31)).load(tmp_path / "state")
+        Training(CONFIG, replace(PLAN, steps=31), simulated()).load(tmp_path / "state")
     (tmp_path / "state").write_bytes((tmp_path / "state").read_bytes()[:500])
     with pytest.raises(InputError, match="cannot take up"):
         run.load(tmp_path / "state")
 
 
 def test_windows_hide_what_a_caller_may_not_know():
-    window = next(windows(PLAN, CONFIG))
+    window = simulated().window(0)
     known = window.batch.known.bool()
     assert (window.batch.target[~known] == 0).all()
     assert 0.5 < known.float().mean() < 0.99
@@ -69,6 +81,68 @@ def test_windows_hide_what_a_caller_may_not_know():
     # The truth is demand: also where the sale was cut, and never less than nothing.
     truth = window.truth[torch.isfinite(window.truth)]
     assert (truth >= 0).all()
+
+
+def history(days=80, seed=2):
+    """Forty items, half of them out of stock on every fifth day."""
+    rng = np.random.default_rng(seed)
+    sold = rng.poisson(5.0, (40, days)).astype(np.float32)
+    out = np.zeros((40, days), np.float32)
+    out[:20, ::5] = 0.5
+    names = pa.array([f"sku-{index:02d}" for index in range(40)])
+    unmet = np.where(out > 0.0, 3.0, 0.0).astype(np.float32)
+    return Panel(names, np.full(40, 19_999), sold, out, {"price": np.ones((40, days), np.float32)}, unmet)
+
+
+def test_windows_of_a_history_are_its_days_in_order():
+    panel = history()
+    for step in range(20):
+        window = PanelWindows(panel, CONFIG, seed=1, batch_items=16, as_sales=0.5).window(step)
+        batch, context = window.batch, window.batch.target.shape[1]
+        for row in range(16):
+            known = batch.known[row].bool()
+            past = batch.target[row][known].numpy()
+            # Each item's days are a run of some row of the history, and the truth is what follows it.
+            end = [
+                (item, day)
+                for item in range(40)
+                for day in range(len(past), 80)
+                if np.array_equal(panel.target[item, day - len(past) : day], past)
+            ]
+            assert len(end) == 1, (step, row, context)
+            item, day = end[0]
+            truth, told = window.truth[row].numpy(), panel.target[item, day : day + 28].copy()
+            if not batch.as_sales[row]:
+                told += panel.unmet[item, day : day + 28]
+            np.testing.assert_array_equal(truth[: len(told)], told)
+            assert np.isnan(truth[len(told) :]).all()
+            floor = (panel.stockout[item, day : day + 28] > 0) & (batch.as_sales[row].item() == 0)
+            np.testing.assert_array_equal(window.censored[row].numpy()[: len(told)], floor)
+
+
+def test_a_short_history_is_refused():
+    with pytest.raises(InputError, match="spans 28 days: training needs more than 28"):
+        PanelWindows(history(28), CONFIG, seed=1)
+
+
+def test_a_lower_bound_costs_nothing_from_above_and_all_from_below():
+    window = PanelWindows(history(), CONFIG, seed=1, batch_items=16, as_sales=0.0).window(3)
+    network = Training(CONFIG, PLAN, simulated()).network
+    output = network(window.batch)
+    only = replace(window, truth=torch.where(window.censored, window.truth, torch.nan))
+    plan = LossPlan(censored=1.0, totals=0.0, zero=0.0, mean=0.0)
+    high = replace(output, quantiles=torch.full_like(output.quantiles, 6.0))
+    low = replace(output, quantiles=torch.zeros_like(output.quantiles))
+    assert loss_of(high, only, CONFIG, plan).item() == 0.0
+    assert loss_of(low, only, CONFIG, plan).item() > 0.1
+    assert loss_of(low, only, CONFIG, replace(plan, censored=0.0)).item() == 0.0
+
+
+def test_sources_are_mixed_by_the_share_asked():
+    real = PanelWindows(history(), CONFIG, seed=1, batch_items=16)
+    mixed = MixedWindows(real, simulated(), 0.25, seed=4)
+    simulated_steps = sum(len(mixed.window(step).truth) == 64 for step in range(80))
+    assert 10 <= simulated_steps <= 32
 
 
 def test_the_shipped_model_beats_climatology_on_held_out_demand():
@@ -103,8 +177,6 @@ def test_the_command_trains_and_the_model_runs(tmp_path):
         "--threads",
         "1",
         "--batch-items",
-        "32",
-        "--chunk-items",
         "32",
         "--score-items",
         "50",
