@@ -130,6 +130,7 @@ pub(super) fn catch_up(feed: &Feed, partition: &Partition) {
             // The journal went on without us: what it still has is read anew.
             Err(JournalError::OutOfRetention { .. }) => {
                 feed.torn.store(true, Ordering::Release);
+                feed.ring();
                 return;
             }
             Err(error) => {
