@@ -91,13 +91,19 @@ impl Course {
             let sum = sums.entry(pace.location).or_default();
             sum.add(pace.sold, expected);
         }
-        course.locations = sums.drain().map(|(id, sum)| (id, sum.pace(common))).collect();
+        course.locations = sums
+            .drain()
+            .map(|(id, sum)| (id, sum.pace(common)))
+            .collect();
         for pace in paces {
             let expected = pace.mean * pace.elapsed * course.hours(pace.location);
             sums.entry(pace.item).or_default().add(pace.sold, expected);
         }
         let strength = ITEM_STRENGTH * dispersion;
-        course.items = sums.drain().map(|(id, sum)| (id, sum.pace(strength))).collect();
+        course.items = sums
+            .drain()
+            .map(|(id, sum)| (id, sum.pace(strength)))
+            .collect();
         course
     }
 

@@ -55,7 +55,13 @@ mod tests {
     #[test]
     fn counts_are_those_of_tables() {
         // Poisson of mean 2: P(0) .1353, P(≤1) .4060, P(≤2) .6767, P(≤3) .8571, P(≤4) .9473.
-        let cases = [(0.13, 0.0), (0.14, 1.0), (0.5, 2.0), (0.68, 3.0), (0.9, 4.0)];
+        let cases = [
+            (0.13, 0.0),
+            (0.14, 1.0),
+            (0.5, 2.0),
+            (0.68, 3.0),
+            (0.9, 4.0),
+        ];
         for (level, expected) in cases {
             assert_eq!(count(2.0, 1.0, level), expected, "at {level}");
         }

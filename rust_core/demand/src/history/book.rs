@@ -6,9 +6,7 @@ mod count;
 use std::collections::{BTreeMap, VecDeque};
 
 use bespeak_engine::limits::DAY_MS;
-use bespeak_engine::{
-    ReservationState, State, StockStatus,
-};
+use bespeak_engine::{ReservationState, State, StockStatus};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -97,7 +95,11 @@ impl Book {
             return book;
         }
         let catalog = state.catalog();
-        book.items = catalog.items().iter().map(|item| item.name.clone()).collect();
+        book.items = catalog
+            .items()
+            .iter()
+            .map(|item| item.name.clone())
+            .collect();
         let locations = catalog.locations().iter();
         book.places = locations.map(|one| Some(Place::new(one.clone()))).collect();
         let today = utc_day(book.now);
@@ -256,9 +258,11 @@ impl Book {
             ..DayTable::default()
         };
         let mut lesson = Lesson::default();
-        let bounds: Vec<_> = self.places.iter().map(|place| {
-            place.as_ref().map(|place| place.numbered(day))
-        }).collect();
+        let bounds: Vec<_> = self
+            .places
+            .iter()
+            .map(|place| place.as_ref().map(|place| place.numbered(day)))
+            .collect();
         for (slot, n) in self.slots.iter().zip(0u32..) {
             let (Some(Some(bounds)), true) =
                 (bounds.get(slot.location as usize), slot.first_day <= day)

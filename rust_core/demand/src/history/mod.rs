@@ -42,7 +42,9 @@ pub enum HistoryError {
     #[error("demand history cannot be encoded: {0}")]
     Encoding(String),
     /// A file is not what was written.
-    #[error("the demand of day {day} is damaged ({what}): it is made again from the journal, ask again")]
+    #[error(
+        "the demand of day {day} is damaged ({what}): it is made again from the journal, ask again"
+    )]
     Damaged {
         /// Days since 1970-01-01.
         day: i32,
@@ -175,7 +177,11 @@ impl History {
         }
         for (day, slot, units) in self.book.take_told_late() {
             // What a kept day has already is told again when the journal is read again.
-            if self.shelf.revision(day).is_some_and(|known| known < revision) {
+            if self
+                .shelf
+                .revision(day)
+                .is_some_and(|known| known < revision)
+            {
                 self.book.keep_late(day, slot, units);
             }
         }
@@ -222,8 +228,9 @@ impl History {
     /// Adds what late facts changed to a day's table.
     fn amend(&self, table: &mut table::DayTable) {
         let rows = table.item.iter().zip(&table.location).zip(0usize..);
-        let at: hashbrown::HashMap<(u32, u32), usize, foldhash::fast::FixedState> =
-            rows.map(|((item, place), row)| ((*item, *place), row)).collect();
+        let at: hashbrown::HashMap<(u32, u32), usize, foldhash::fast::FixedState> = rows
+            .map(|((item, place), row)| ((*item, *place), row))
+            .collect();
         for (slot, units) in self.book.late(table.day) {
             let Some(slot) = self.book.slots().get(slot as usize) else {
                 continue;

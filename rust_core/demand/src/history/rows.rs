@@ -114,7 +114,11 @@ impl History {
             Loaded::Over(rows) => rows.get(&slot).copied().unwrap_or_default(),
             Loaded::Open => {
                 let row = self.book.row(day.number, slot);
-                let since = self.book.slots().get(slot as usize).and_then(|slot| slot.out_since);
+                let since = self
+                    .book
+                    .slots()
+                    .get(slot as usize)
+                    .and_then(|slot| slot.out_since);
                 let ended = row.map_or(0, super::row::Row::out_ms);
                 let lasting = since.map_or(0, |since| {
                     let until = now.min(day.end);

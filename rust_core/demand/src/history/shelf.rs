@@ -30,7 +30,10 @@ fn file_name(day: i32) -> String {
 }
 
 fn day_of(name: &str) -> Option<i32> {
-    name.strip_prefix("day-")?.strip_suffix(".arrow")?.parse().ok()
+    name.strip_prefix("day-")?
+        .strip_suffix(".arrow")?
+        .parse()
+        .ok()
 }
 
 impl Shelf {
@@ -66,7 +69,9 @@ impl Shelf {
                     shelf.days.insert(day, Kept::File(label));
                 }
                 other => {
-                    let what = other.err().unwrap_or_else(|| "it is of another time".to_owned());
+                    let what = other
+                        .err()
+                        .unwrap_or_else(|| "it is of another time".to_owned());
                     tracing::warn!(file = %path.display(), what, "a day of demand is made again");
                     fs::remove_file(&path)
                         .map_err(|error| HistoryError::io("remove", &path, &error))?;
@@ -97,7 +102,10 @@ impl Shelf {
     /// Keeps a day, unless what is kept knows more, and lets go of what is too old.
     pub fn put(&mut self, table: DayTable) -> Result<(), HistoryError> {
         let day = table.day;
-        if self.revision(day).is_some_and(|known| known >= table.revision) {
+        if self
+            .revision(day)
+            .is_some_and(|known| known >= table.revision)
+        {
             return Ok(());
         }
         let mut result = Ok(());

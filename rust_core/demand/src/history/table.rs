@@ -185,7 +185,8 @@ impl DayTable {
             .column_by_name("stockout_minutes")?
             .as_primitive_opt::<UInt16Type>()?;
         self.item.extend_from_slice(narrow("item")?.values());
-        self.location.extend_from_slice(narrow("location")?.values());
+        self.location
+            .extend_from_slice(narrow("location")?.values());
         self.sold.extend_from_slice(wide("sold")?.values());
         self.unmet.extend_from_slice(wide("unmet")?.values());
         self.stockout_minutes.extend_from_slice(minutes.values());

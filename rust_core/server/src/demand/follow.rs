@@ -93,7 +93,11 @@ fn restart(history: &mut History, partition: &Partition) -> Result<(), String> {
         match history.restart(&state) {
             Ok(()) => return Ok(()),
             Err(HistoryError::Damaged { day, what }) => {
-                tracing::warn!(day, what, "a day of demand is lost unless the journal has it");
+                tracing::warn!(
+                    day,
+                    what,
+                    "a day of demand is lost unless the journal has it"
+                );
                 history.drop_day(day).map_err(|error| error.to_string())?;
             }
             Err(error) => return Err(error.to_string()),

@@ -147,8 +147,6 @@ impl Reading {
             Source::History(rows) => api.store().demand().next(rows),
         };
         let revision = self.revision;
-        batch
-            .transpose()
-            .map(|result| Seen { result, revision })
+        batch.transpose().map(|result| Seen { result, revision })
     }
 }

@@ -147,7 +147,10 @@ mod tests {
         let demand = |question| Some(Wanted::Demand(question));
         let cases = [
             ("positions", state(Dump::Positions, "")),
-            (r#"{"table": "unmet", "location": "ams1"}"#, state(Dump::Unmet, "ams1")),
+            (
+                r#"{"table": "unmet", "location": "ams1"}"#,
+                state(Dump::Unmet, "ams1"),
+            ),
             ("demand_history", demand(Question::default())),
             (
                 r#"{"table": "demand_history", "items": ["tea"], "location": "ams1", "from": "2026-01-01"}"#,

@@ -28,7 +28,8 @@ impl Book {
             Fact::Sale(id, units, at) => self.sell(self.slot_of(id), at.get().min(self.now), units),
             Fact::Held(id, confirmed, lines) => {
                 let lines = lines.iter();
-                let lines = lines.map(|line| (self.slot_of(line.position), line.quantity.balance()));
+                let lines =
+                    lines.map(|line| (self.slot_of(line.position), line.quantity.balance()));
                 let open = Open {
                     counted_at: confirmed.then_some(self.now),
                     binds: true,
