@@ -137,8 +137,10 @@ class Hourly:
             path: Parquet of item_id ("store_product"), timestamp, sale_hundredths_by_hour (24 numbers) and
                 stockout_hours_bitmask; every series has every day.
         """
-        table = pq.read_table(path).sort_by([("item_id", "ascending"), ("timestamp", "ascending")])
-        names = table["item_id"].cast("string").to_pylist()
+        table = pq.read_table(path)
+        table = table.set_column(table.schema.get_field_index("item_id"), "item_id", table["item_id"].cast("string"))
+        table = table.sort_by([("item_id", "ascending"), ("timestamp", "ascending")])
+        names = table["item_id"].to_pylist()
         series = sorted(set(names))
         shape = len(series), len(names) // len(series)
         sales = table["sale_hundredths_by_hour"].combine_chunks().flatten().to_numpy(zero_copy_only=False)

@@ -28,15 +28,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the history lies in the journal's directory.
 const DIRECTORY: &str = "demand";
 
-/// A record of a partition in memory.
-type Unkept = (u64, i64, Vec<Fact>);
+/// Records of a partition in memory that are still to be counted.
+#[derive(Default)]
+struct Queue {
+    /// Revision, time, and how many of the facts are its.
+    records: Vec<(u64, i64, usize)>,
+    facts: Vec<Fact>,
+}
 
 /// What the partition tells, and the history made of it.
 pub(crate) struct Feed {
     /// `None` until it has been opened. Whoever holds it takes no other lock but the queue's.
     kept: Mutex<Option<Kept>>,
     opened: Condvar,
-    queue: Mutex<Vec<Unkept>>,
+    queue: Mutex<Queue>,
     /// What is durable, and what has been counted of it.
     durable: AtomicU64,
     counted: AtomicU64,
@@ -63,7 +68,7 @@ impl Default for Feed {
         Self {
             kept: Mutex::new(None),
             opened: Condvar::new(),
-            queue: Mutex::new(Vec::new()),
+            queue: Mutex::default(),
             durable: AtomicU64::new(0),
             counted: AtomicU64::new(0),
             bell: Mutex::new(false),
@@ -78,11 +83,13 @@ impl Default for Feed {
 impl Feed {
     /// A record that no journal keeps.
     pub fn unkept(&self, record: &Record) {
-        let mut facts = Vec::new();
-        Fact::of(record, &mut |fact| facts.push(fact));
         let mut queue = locked(&self.queue);
-        queue.push((record.revision, record.time.get(), facts));
-        let (waiting, revision) = (queue.len(), record.revision);
+        let Queue { records, facts } = &mut *queue;
+        let before = facts.len();
+        Fact::of(record, &mut |fact| facts.push(fact));
+        let (revision, time_ms) = (record.revision, record.time.get());
+        records.push((revision, time_ms, facts.len() - before));
+        let waiting = records.len();
         drop(queue);
         if waiting >= QUEUE_MAX {
             self.count_queue();
@@ -108,8 +115,13 @@ impl Feed {
     fn count_queue(&self) {
         let mut kept = locked(&self.kept);
         let Some(kept) = kept.as_mut() else { return };
-        for (revision, time_ms, facts) in std::mem::take(&mut *locked(&self.queue)) {
-            if let Err(error) = kept.history.add(revision, time_ms, facts) {
+        let Queue { records, facts } = std::mem::take(&mut *locked(&self.queue));
+        let mut facts = facts.into_iter();
+        for (revision, time_ms, many) in records {
+            let mut its = facts.by_ref().take(many);
+            let added = kept.history.add(revision, time_ms, &mut its);
+            its.for_each(drop);
+            if let Err(error) = added {
                 tracing::warn!(%error, "a day of demand stays in memory");
             }
         }
