@@ -244,8 +244,9 @@ impl Shop {
         let back = self.rng.below(3 * DAY_MS as u64) as i64;
         let wait = 1 + self.rng.below(4 * 3_600_000) as i64;
         let confirm = self.rng.below(2) == 0;
+        let counted = units(self.rng.below(3) * 10);
         match self.rng.below(12) {
-            0 => self.count(item, location, self_units(&mut self.rng)),
+            0 => self.count(item, location, counted),
             1 | 2 => {
                 let happened_at = confirm.then(|| UtcMillis::new(self.now - back));
                 let said = self.say(&Command::AdjustOnHand(AdjustOnHand {
@@ -310,10 +311,6 @@ impl Shop {
             expected_version: None,
         }));
     }
-}
-
-fn self_units(rng: &mut Rng) -> Units {
-    units(rng.below(3) * 10)
 }
 
 /// A record's facts.
