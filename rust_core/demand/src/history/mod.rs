@@ -175,6 +175,12 @@ impl History {
         for fact in facts {
             self.book.count(fact);
         }
+        // The record that ends a day may already change it.
+        let mut result = Ok(());
+        for table in over {
+            self.day_ended = true;
+            result = result.and(self.shelf.put(table));
+        }
         for (day, slot, units) in self.book.take_told_late() {
             // What a kept day has already is told again when the journal is read again.
             if self
@@ -186,11 +192,6 @@ impl History {
             }
         }
         self.since += 1;
-        let mut result = Ok(());
-        for table in over {
-            self.day_ended = true;
-            result = result.and(self.shelf.put(table));
-        }
         result
     }
 
