@@ -9,7 +9,7 @@ use bespeak_server::api::Api;
 use bespeak_server::config::{EngineSettings, JournalSettings};
 use bespeak_server::metrics::Metrics;
 use bespeak_server::store::Store;
-use bespeak_server::tables::dump::Dump;
+use bespeak_server::tables::read::Wanted;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -129,18 +129,9 @@ impl EmbeddedEngine {
         tables::exchange(py, &self.api, work, table.into_reader()?)?.into_pyarrow(py)
     }
 
-    fn dump<'py>(
-        &self,
-        py: Python<'py>,
-        what: &str,
-        location: &str,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let Some(what) = Dump::from_name(what) else {
-            return Err(PyValueError::new_err(format!(
-                "{what} is no table: use positions, reservations or unmet"
-            )));
-        };
-        tables::dump(py, &self.api, what, location)?.into_pyarrow(py)
+    fn dump<'py>(&self, py: Python<'py>, ticket: &str) -> PyResult<Bound<'py, PyAny>> {
+        let wanted = Wanted::from_word(ticket).map_err(|error| detach::raised(py, &error))?;
+        tables::dump(py, &self.api, &wanted)?.into_pyarrow(py)
     }
 
     fn backup_to(&self, py: Python<'_>, directory: PathBuf) -> PyResult<(u64, u64)> {

@@ -6,7 +6,7 @@ use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::SchemaRef;
 use bespeak_server::ApiError;
 use bespeak_server::api::Api;
-use bespeak_server::tables::dump::{Cursor, Dump};
+use bespeak_server::tables::read::Wanted;
 use bespeak_server::tables::{Job, check, reserve, run, supply};
 use pyo3::prelude::*;
 use pyo3_arrow::PyTable;
@@ -96,20 +96,21 @@ fn all(
     Ok(answers)
 }
 
-/// Reads a table of the state without the interpreter, and gives it once all of what it saw is durable.
-pub fn dump(py: Python<'_>, api: &Api, what: Dump, location: &str) -> PyResult<PyTable> {
+/// Reads a table without the interpreter, and gives it once all of what it saw is durable.
+pub fn dump(py: Python<'_>, api: &Api, wanted: &Wanted) -> PyResult<PyTable> {
     let read = || {
-        let mut cursor = Cursor::new(api, what, location)?;
+        let schema = wanted.schema()?;
+        let mut reader = wanted.read(api)?;
         let (mut batches, mut revision) = (Vec::new(), 0);
-        while let Some(seen) = cursor.next(api) {
+        while let Some(seen) = reader.next(api) {
             revision = revision.max(seen.revision);
             batches.push(seen.result?);
         }
         api.store().partition().wait_durable(revision)?;
-        Ok(batches)
+        Ok((batches, schema))
     };
-    let batches = py
+    let (batches, schema) = py
         .detach(read)
         .map_err(|error: ApiError| raised(py, &error))?;
-    PyTable::try_new(batches, what.schema())
+    PyTable::try_new(batches, schema)
 }

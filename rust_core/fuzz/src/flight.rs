@@ -18,7 +18,7 @@ use crate::requests::{NOW_MS, world};
 
 /// Inputs of one round.
 const INPUTS: usize = 200;
-const WORDS: [&str; 8] = [
+const WORDS: [&str; 12] = [
     "positions",
     "reservations",
     "unmet",
@@ -27,6 +27,10 @@ const WORDS: [&str; 8] = [
     "supply",
     r#"{"table": "positions", "location": "ams1"}"#,
     r#"{"table": "unmet", "location": ""}"#,
+    "demand_history",
+    "nowcast",
+    r#"{"table": "demand_history", "items": ["tea"], "from": "2026-09-01", "to": "2026-12-31"}"#,
+    r#"{"table": "nowcast", "locations": ["ams1"], "quantiles": [0.1, 0.5, 0.995]}"#,
 ];
 const COLUMNS: [&str; 21] = [
     "item",

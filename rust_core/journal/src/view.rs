@@ -9,7 +9,7 @@ use crate::format::{
     parse_record, segment_name,
 };
 use crate::index::{FrameList, IdIndex, rebuild, sidecar_name};
-use crate::reader::LogReader;
+use crate::reader::{LogReader, RecordRef};
 use crate::stats::LogStats;
 use crate::storage::Storage;
 
@@ -229,6 +229,50 @@ impl LogView {
         }
     }
 
+    /// Tells durable records from `revision` on, whole batches until at least `many` were told or there are no more;
+    /// returns how many were. Reads no more than these, which makes it fit to follow a log with.
+    ///
+    /// # Errors
+    /// As [`LogView::read_from`], and what `tell` returns, which ends it.
+    pub fn follow<E: From<JournalError>>(
+        &self,
+        revision: u64,
+        many: u64,
+        tell: &mut dyn FnMut(&RecordRef<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<u64, E> {
+        let _pin = Pin::new(&self.shared);
+        let mut next = revision;
+        while next <= self.newest().revision && next - revision < many {
+            match self.locate(next)? {
+                Some((segment, offset)) => {
+                    let batch = Batch::read(self.shared.storage.as_ref(), &segment, offset)?;
+                    let before = next;
+                    batch.each(&mut |record| {
+                        if record.header.meta.revision >= next {
+                            next = record.header.meta.revision + 1;
+                            tell(&record)?;
+                        }
+                        Ok::<_, E>(true)
+                    })?;
+                    if next == before {
+                        return Err(batch.without(next).into());
+                    }
+                }
+                // The index of a finished segment is not there yet.
+                None => {
+                    let mut reader = self.read_from(next)?;
+                    while next - revision < many
+                        && let Some(record) = reader.next()?
+                    {
+                        next = record.header.meta.revision + 1;
+                        tell(&record)?;
+                    }
+                }
+            }
+        }
+        Ok(next - revision)
+    }
+
     fn out_of_retention(&self, asked: u64) -> JournalError {
         let newest = self.newest().revision;
         JournalError::OutOfRetention {
@@ -301,6 +345,63 @@ impl LogView {
     }
 }
 
+/// One batch, read into memory.
+struct Batch<'a> {
+    segment: &'a SegmentInfo,
+    offset: u64,
+    body: Vec<u8>,
+}
+
+impl<'a> Batch<'a> {
+    fn read(storage: &dyn Storage, segment: &'a SegmentInfo, offset: u64) -> Result<Self> {
+        let name = &segment.name;
+        let file = storage.open(name, false).doing("open", name)?;
+        let mut head = [0; FRAME_HEADER_LEN];
+        file.read_exact_at(&mut head, offset).doing("read", name)?;
+        let frame = FrameHeader::decode(segment.tie, offset, &head)
+            .ok_or_else(|| JournalError::damaged(name, offset, "no frame header"))?;
+        let mut body = vec![0; frame.body_bytes as usize];
+        let body_at = offset + FRAME_HEADER_LEN as u64;
+        file.read_exact_at(&mut body, body_at).doing("read", name)?;
+        Ok(Self {
+            segment,
+            offset,
+            body,
+        })
+    }
+
+    /// Tells its records until one is enough.
+    fn each<E: From<JournalError>>(
+        &self,
+        tell: &mut dyn FnMut(RecordRef<'_>) -> std::result::Result<bool, E>,
+    ) -> std::result::Result<(), E> {
+        let name = &self.segment.name;
+        let mut at = 0;
+        while at < self.body.len() {
+            let offset = self.offset + (FRAME_HEADER_LEN + at) as u64;
+            let (header, len) = parse_record(self.segment.tie.salt, &self.body[at..])
+                .map_err(|what| JournalError::damaged(name, offset, what))?;
+            let start = at + crate::format::RECORD_HEADER_LEN;
+            let more = tell(RecordRef {
+                header,
+                payload: &self.body[start..start + header.payload_bytes as usize],
+                segment: name,
+                offset,
+            })?;
+            if !more {
+                break;
+            }
+            at += len;
+        }
+        Ok(())
+    }
+
+    fn without(&self, revision: u64) -> JournalError {
+        let what = format!("batch does not hold revision {revision}");
+        JournalError::damaged(&self.segment.name, self.offset, what)
+    }
+}
+
 /// Reads one record of the batch at `offset`.
 fn read_in_frame(
     storage: &dyn Storage,
@@ -308,29 +409,13 @@ fn read_in_frame(
     offset: u64,
     revision: u64,
 ) -> Result<StoredRecord> {
-    let name = &segment.name;
-    let file = storage.open(name, false).doing("open", name)?;
-    let mut head = [0; FRAME_HEADER_LEN];
-    file.read_exact_at(&mut head, offset).doing("read", name)?;
-    let frame = FrameHeader::decode(segment.tie, offset, &head)
-        .ok_or_else(|| JournalError::damaged(name, offset, "no frame header"))?;
-    let mut body = vec![0; frame.body_bytes as usize];
-    let body_at = offset + FRAME_HEADER_LEN as u64;
-    file.read_exact_at(&mut body, body_at).doing("read", name)?;
-    let mut at = 0;
-    while at < body.len() {
-        let (header, len) = parse_record(segment.tie.salt, &body[at..])
-            .map_err(|what| JournalError::damaged(name, body_at + at as u64, what))?;
-        if header.meta.revision == revision {
-            let start = at + crate::format::RECORD_HEADER_LEN;
-            let payload = body[start..start + header.payload_bytes as usize].to_vec();
-            return Ok(StoredRecord { header, payload });
+    let batch = Batch::read(storage, segment, offset)?;
+    let mut found = None;
+    batch.each(&mut |record| {
+        if record.header.meta.revision == revision {
+            found = Some(record.to_stored());
         }
-        at += len;
-    }
-    Err(JournalError::damaged(
-        name,
-        offset,
-        format!("batch does not hold revision {revision}"),
-    ))
+        Ok::<_, JournalError>(found.is_none())
+    })?;
+    found.ok_or_else(|| batch.without(revision))
 }

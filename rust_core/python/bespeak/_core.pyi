@@ -193,15 +193,15 @@ class EmbeddedEngine:
         Raises:
             InvalidArgument: a column is missing, unknown or of another type.
         """
-    def dump(self, what: str, location: str) -> pa.Table:
-        """Gives a table of the state, without the interpreter lock.
+    def dump(self, ticket: str) -> pa.Table:
+        """Gives a table of the state or of demand, without the interpreter lock.
 
         Args:
-            what: positions, reservations or unmet.
-            location: whose rows; "" is all.
+            ticket: as in `DoGet`: the table's name, or JSON of it and what narrows it.
 
         Raises:
-            NotFound: the location is not known.
+            InvalidArgument: there is no such table, or a value is out of its range.
+            NotFound: an item or location is not known.
         """
     def backup_to(self, directory: str | os.PathLike[str]) -> tuple[int, int]:
         """Copies the journal into an empty directory while the engine goes on.

@@ -1,6 +1,5 @@
 """Tables over Arrow Flight, on the port of the other methods."""
 
-import json
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -82,11 +81,10 @@ class Tables:
                 sent.result()
         return answers
 
-    def dump(self, what: str, location: str) -> pa.Table:
-        """Reads a table of the state."""
-        ticket = flight.Ticket(json.dumps({"table": what, "location": location}))
+    def dump(self, ticket: str) -> pa.Table:
+        """Reads a table."""
         with self._errors():
-            return self._client.do_get(ticket, self._options).read_all()
+            return self._client.do_get(flight.Ticket(ticket), self._options).read_all()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -100,8 +100,8 @@ class Client(Methods):
     def _exchange(self, job: str, table: pa.Table) -> pa.Table:
         return self._tables().exchange(job, table)
 
-    def _dump(self, what: str, location: str) -> pa.Table:
-        return self._tables().dump(what, location)
+    def _dump(self, ticket: str) -> pa.Table:
+        return self._tables().dump(ticket)
 
     def _tables(self) -> Tables:
         if self._flight is None:

@@ -96,8 +96,8 @@ class Engine(EmbeddedEngine, Methods):
     def _exchange(self, job: str, table: pa.Table) -> pa.Table:
         return self.exchange(job, table)
 
-    def _dump(self, what: str, location: str) -> pa.Table:
-        return self.dump(what, location)
+    def _dump(self, ticket: str) -> pa.Table:
+        return self.dump(ticket)
 
     def _now_ms(self) -> int:
         return self._clock.now_ms if self._clock else time.time_ns() // 1_000_000

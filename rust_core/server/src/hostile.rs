@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use crate::api::Api;
 use crate::error::ApiError;
-use crate::flight::{Exchange, Wanted, info, schema};
+use crate::flight::{Exchange, from_descriptor, from_ticket, info, schema};
 use crate::method::{Kind, Method};
 use crate::services::unary as unary_service;
 use crate::tables::check::CheckJob;
-use crate::tables::dump::Cursor;
 use crate::tables::reserve::ReserveJob;
 use crate::tables::supply::SupplyJob;
 use crate::tables::{Job, run};
@@ -51,10 +50,9 @@ pub fn unary(api: &Api, method: Method, message: Bytes) -> Result<()> {
 /// # Errors
 /// As `DoGet`.
 pub fn ticket(api: &Api, ticket: &[u8]) -> Result<usize> {
-    let wanted = Wanted::from_ticket(ticket)?;
-    let mut cursor = Cursor::new(api, wanted.dump, &wanted.location)?;
+    let mut reader = from_ticket(ticket)?.read(api)?;
     let mut rows = 0;
-    while let Some(seen) = cursor.next(api) {
+    while let Some(seen) = reader.next(api) {
         rows += seen.result?.num_rows();
     }
     Ok(rows)
@@ -67,7 +65,7 @@ pub fn ticket(api: &Api, ticket: &[u8]) -> Result<usize> {
 pub fn descriptor(message: &[u8]) -> Result<()> {
     let descriptor = FlightDescriptor::decode(message)
         .map_err(|error| ApiError::Malformed(error.to_string()))?;
-    let _ = Wanted::from_descriptor(&descriptor).and_then(|wanted| info(wanted.dump));
+    let _ = from_descriptor(&descriptor).and_then(|wanted| info(&wanted));
     let _ = Exchange::from_descriptor(Some(&descriptor));
     schema(&descriptor).map(|_| ())
 }

@@ -4,6 +4,7 @@ pub mod api;
 mod compute;
 pub mod config;
 pub mod convert;
+pub mod demand;
 mod dormant;
 pub mod error;
 mod flight;

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bespeak_engine::{Answer, Command, Meta, PositionId, State};
+use bespeak_engine::{Answer, Command, Meta, PositionId, Record, State};
 use bespeak_journal::storage::{FsStorage, Storage};
 use bespeak_journal::{
     Clock, Hooks, LogConfig, Partition, PartitionConfig, PartitionError, SyncBy, SystemClock,
 };
 
 use crate::config::{EngineSettings, JournalMode, JournalSettings};
+use crate::demand::{Demand, Feed};
 use crate::error::ApiError;
 use crate::gate::Gate;
 use crate::metrics::Observed;
@@ -91,6 +92,7 @@ impl Progress {
 
 /// Passes the journal's news on.
 struct News {
+    demand: Arc<Feed>,
     gate: Arc<Gate>,
     progress: Arc<Progress>,
     watchers: Arc<Watchers>,
@@ -103,6 +105,11 @@ impl Hooks for News {
 
     fn durable(&self, revision: u64) {
         self.gate.reached(revision);
+        self.demand.durable(revision);
+    }
+
+    fn unkept(&self, record: &Record) {
+        self.demand.unkept(record);
     }
 
     fn failed(&self, cause: &str) {
@@ -118,7 +125,8 @@ impl Hooks for News {
 /// The partition.
 #[derive(Debug)]
 pub struct Store {
-    partition: Partition,
+    demand: Demand,
+    partition: Arc<Partition>,
     gate: Arc<Gate>,
     watchers: Arc<Watchers>,
     mode: JournalMode,
@@ -137,7 +145,9 @@ impl Store {
     ) -> Result<Self, ApiError> {
         let gate = Arc::new(Gate::default());
         let watchers = Arc::<Watchers>::default();
+        let feed = Arc::<Feed>::default();
         let news = Arc::new(News {
+            demand: Arc::clone(&feed),
             gate: Arc::clone(&gate),
             progress: Arc::clone(progress),
             watchers: Arc::clone(&watchers),
@@ -145,6 +155,11 @@ impl Store {
         let config = PartitionConfig {
             sync_by: around.sync_by,
             ..partition_config(journal, engine)
+        };
+        // On another place than a directory the history is kept in memory, and read from the journal at each start.
+        let home = match &around.storage {
+            Some(_) => None,
+            None => journal.path.clone(),
         };
         let storage = match (journal.mode(), around.storage, &journal.path) {
             (JournalMode::Memory, _, _) => None,
@@ -170,7 +185,11 @@ impl Store {
                 partition
             }
         };
+        let partition = Arc::new(partition);
+        let demand = Demand::start(feed, &partition, home, Arc::new(()))
+            .map_err(|error| ApiError::Internal(format!("no thread for demand: {error}")))?;
         Ok(Self {
+            demand,
             partition,
             gate,
             watchers,
@@ -181,6 +200,11 @@ impl Store {
     /// The partition itself.
     pub fn partition(&self) -> &Partition {
         &self.partition
+    }
+
+    /// What was sold, and what to expect.
+    pub fn demand(&self) -> &Demand {
+        &self.demand
     }
 
     /// When an answer counts as given.
@@ -311,6 +335,10 @@ impl Store {
     /// # Errors
     /// When the last sync fails.
     pub fn close(&self) -> Result<(), ApiError> {
+        // Before the directory is let go.
+        if self.partition.flush().is_ok() {
+            self.demand.stop();
+        }
         Ok(self.partition.close()?)
     }
 }

@@ -29,6 +29,9 @@ pub trait Hooks: Send + Sync {
     /// A step changed these positions, whatever became of the call that it belongs to. Called under the partition's
     /// lock, before the change is durable.
     fn touched(&self, _positions: &[PositionId]) {}
+    /// A record was made that no journal keeps: whoever wants it later takes it here. Called under the partition's lock
+    /// of a partition in memory.
+    fn unkept(&self, _record: &Record) {}
     /// A snapshot was made. Called from the thread that made it.
     fn snapshot(&self, _info: &SnapshotInfo) {}
 }
@@ -391,7 +394,10 @@ impl Core {
             ..
         } = self;
         if inner.journal.is_none() {
-            let result = step(state, &mut |record| *journaled_ms = record.time.get());
+            let result = step(state, &mut |record| {
+                *journaled_ms = record.time.get();
+                inner.hooks.unkept(record);
+            });
             inner.durable.store(state.revision(), Ordering::SeqCst);
             inner.hooks.touched(state.touched());
             return Ok(result);

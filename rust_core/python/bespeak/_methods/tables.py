@@ -1,7 +1,9 @@
 """Whole tables at once, in Arrow's memory format: no value is turned into a Python object on the way."""
 
+import json
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from datetime import date
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -42,8 +44,8 @@ class TableMethods(Caller):
         """Answers a table with a table of as many rows."""
 
     @abstractmethod
-    def _dump(self, what: str, location: str) -> pa.Table:
-        """Gives a table of everything of a kind; a location's name gives its rows only."""
+    def _dump(self, ticket: str) -> pa.Table:
+        """Gives the table that a ticket of `DoGet` names."""
 
     def check_table(self, table: ArrowStream) -> pa.Table:
         """Returns what can be promised, one row for each row of `table`. Changes nothing.
@@ -110,7 +112,7 @@ class TableMethods(Caller):
         Raises:
             NotFound: the location is not known.
         """
-        return _with_words(self._dump("positions", location))
+        return _with_words(self._dump(_ticket("positions", location=location)))
 
     def reservations_table(self, location: str = "") -> pa.Table:
         """Returns lines of reservations that are not finished, one a row, as `positions_table` does.
@@ -123,7 +125,7 @@ class TableMethods(Caller):
         Raises:
             NotFound: the location is not known.
         """
-        return _with_words(self._dump("reservations", location))
+        return _with_words(self._dump(_ticket("reservations", location=location)))
 
     def unmet_table(self, location: str = "") -> pa.Table:
         """Returns unmet demand, one row a day, item and location, as `positions_table` does.
@@ -135,7 +137,64 @@ class TableMethods(Caller):
         Raises:
             NotFound: the location is not known.
         """
-        return self._dump("unmet", location)
+        return self._dump(_ticket("unmet", location=location))
+
+    def demand_history(
+        self,
+        *,
+        items: Iterable[str] = (),
+        locations: Iterable[str] = (),
+        first_day: date | None = None,
+        last_day: date | None = None,
+    ) -> pa.Table:
+        """Returns what was sold, one row an item, location and day: the context of the forecasters.
+
+        Only days that are over at their location are there, and of each position only those from its first on. A day
+        without a sale is a row of zeros; a day of which nothing is known has no row.
+
+        Args:
+            items: names of items; none is all.
+            locations: names of locations; none is all.
+            first_day: the first day wanted; None is the first there is.
+            last_day: the last day wanted; None is the last that is over.
+
+        Returns:
+            Columns `item_id` ("item@location"), `timestamp` (date in the location's calendar), `target` (base units
+            sold), `stockout` (share of the day without stock, 0 to 1), `unmet` (base units refused or shortened,
+            retries left out), `item`, `location`.
+
+        Raises:
+            NotFound: an item or location is not known.
+            InvalidArgument: the last day lies before the first, or more is named than a ticket holds.
+            Overloaded: the history is still being read from the journal.
+        """
+        days = {"from": first_day.isoformat() if first_day else "", "to": last_day.isoformat() if last_day else ""}
+        return self._dump(_ticket("demand_history", items=list(items), locations=list(locations), **days))
+
+    def nowcast(
+        self, *, items: Iterable[str] = (), locations: Iterable[str] = (), quantiles: Iterable[float] = ()
+    ) -> pa.Table:
+        """Returns what is still to be expected of today, one row an item and location.
+
+        Args:
+            items: names of items; none is all.
+            locations: names of locations; none is all.
+            quantiles: levels of the rest of the day, ascending between 0 and 1; none are 0.1 to 0.9.
+
+        Returns:
+            Columns `item_id`, `timestamp` (today in the location's calendar), `sold`, `unmet` (so far), `day_ahead`
+            (mean expected of the day before it began), `dispersion` (variance over mean), `elapsed` (share of the
+            day's demand that has passed in stock, 0 to 1), `total` and `rest` (means of the day and of what is still
+            to come), one column a level of the rest, `made_by` (who made `day_ahead`; "" is nobody, and what follows
+            from it is null), `item`, `location`; base units.
+
+        Raises:
+            NotFound: an item or location is not known.
+            InvalidArgument: the levels do not ascend between 0 and 1, or more is named than a ticket holds.
+            Overloaded: the history is still being read from the journal.
+        """
+        levels = [float(level) for level in quantiles]
+        return self._dump(_ticket("nowcast", items=list(items), locations=list(locations), quantiles=levels))
 
     def _identified(self, table: ArrowStream) -> pa.Table:
         """Adds request ids to a table that has none."""
@@ -143,6 +202,11 @@ class TableMethods(Caller):
         if "request_id" in taken.column_names:
             return taken
         return taken.append_column("request_id", _new_ids(taken.num_rows, self._now_ms()))
+
+
+def _ticket(table: str, **narrowed: str | list[str] | list[float]) -> str:
+    """Returns the ticket of a table; what does not narrow it is left out."""
+    return json.dumps({"table": table} | {name: value for name, value in narrowed.items() if value})
 
 
 def as_table(table: ArrowStream) -> pa.Table:

@@ -28,7 +28,9 @@ class ForecastRequest(_message.Message):
     QUANTILES_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     context: _builtins.bytes
-    """Arrow IPC stream: item_id (string), timestamp (timestamp), target (double, null is missing), and covariates."""
+    """Arrow IPC stream: item_id (string), timestamp (timestamp), target (double, null is missing), and covariates.
+    Empty is the demand history that the server has kept, of all positions: docs/reference/flight.md.
+    """
     future: _builtins.bytes
     """Arrow IPC stream of known future covariates; empty is none."""
     horizon: _builtins.int

@@ -12,13 +12,13 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, DataType, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Schema, TimeUnit};
 
 use crate::error::ApiError;
 use crate::tables::columns::Texts;
 
 /// Rows of one table.
-const ROWS_MAX: usize = 1_000_000;
+pub const ROWS_MAX: usize = 1_000_000;
 const DAY_S: i64 = 86_400;
 
 type Result<T> = std::result::Result<T, ApiError>;
@@ -58,9 +58,19 @@ pub fn read(field: &'static str, bytes: &[u8]) -> Result<Vec<RecordBatch>> {
 /// # Errors
 /// `Internal` when it cannot be written.
 pub fn write(batch: &RecordBatch) -> Result<Vec<u8>> {
+    write_all(&batch.schema(), std::slice::from_ref(batch))
+}
+
+/// Writes a table of several batches.
+///
+/// # Errors
+/// `Internal` when it cannot be written.
+pub fn write_all(schema: &Schema, batches: &[RecordBatch]) -> Result<Vec<u8>> {
     let wrong = |error: ArrowError| ApiError::Internal(error.to_string());
-    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).map_err(wrong)?;
-    writer.write(batch).map_err(wrong)?;
+    let mut writer = StreamWriter::try_new(Vec::new(), schema).map_err(wrong)?;
+    for batch in batches {
+        writer.write(batch).map_err(wrong)?;
+    }
     writer.into_inner().map_err(wrong)
 }
 

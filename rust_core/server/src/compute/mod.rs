@@ -22,6 +22,7 @@ pub(crate) use client::Client;
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::store::Seen;
+use crate::tables::demand::{Question, Reading};
 
 /// Steps ahead of one forecast.
 const HORIZON_MAX: u32 = 366;
@@ -60,10 +61,14 @@ pub(crate) async fn forecast(
 async fn forecast_now(
     api: &Api,
     client: Option<&Client>,
-    request: pb::ForecastRequest,
+    mut request: pb::ForecastRequest,
     caller: &Caller,
 ) -> Result<pb::ForecastResponse, ApiError> {
     check_forecast(&request)?;
+    if request.context.is_empty() {
+        let api = api.clone();
+        request.context = off_the_runtime(move || stored_context(&api)).await?.into();
+    }
     if let Some(client) = client
         && let Some(answer) = client.forecast(&request, caller).await?
     {
@@ -76,9 +81,29 @@ async fn forecast_now(
     .await?;
     Ok(pb::ForecastResponse {
         forecast: forecast.into(),
-        made_by: climatology::MADE_BY.to_owned(),
+        made_by: bespeak_demand::climatology::MADE_BY.to_owned(),
         fallback: true,
     })
+}
+
+/// The history that this server has kept, as a caller would send it.
+fn stored_context(api: &Api) -> Result<Vec<u8>, ApiError> {
+    let mut reading = Reading::new(api, &Question::default())?;
+    let (mut batches, mut rows) = (Vec::new(), 0);
+    while let Some(seen) = reading.next(api) {
+        let batch = seen.result?;
+        rows += batch.num_rows();
+        if rows > ipc::ROWS_MAX {
+            let rule = "it is required where the stored history has more than 1000000 rows: send that of some items";
+            return Err(ApiError::invalid("context", "empty", rule));
+        }
+        batches.push(batch);
+    }
+    if rows == 0 {
+        let rule = "it is required until the stored history has a day that is over";
+        return Err(ApiError::invalid("context", "empty", rule));
+    }
+    ipc::write_all(&bespeak_demand::context_schema(), &batches)
 }
 
 fn check_forecast(request: &pb::ForecastRequest) -> Result<(), ApiError> {
@@ -101,13 +126,6 @@ fn check_forecast(request: &pb::ForecastRequest) -> Result<(), ApiError> {
     if !inside || !levels.is_sorted_by(|a, b| a < b) {
         let rule = "the levels must lie between 0 and 1, ascending";
         return Err(ApiError::invalid("quantiles", format!("{levels:?}"), rule));
-    }
-    if request.context.is_empty() {
-        return Err(ApiError::invalid(
-            "context",
-            "",
-            "it is required: an Arrow IPC stream of the history",
-        ));
     }
     crate::convert::fields::optional_name("model", &request.model)?;
     Ok(())

@@ -21,9 +21,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::error::ApiError;
 use crate::shared::Shared;
-use crate::tables::dump::Cursor;
 use input::Input;
-pub(crate) use tickets::{Exchange, Wanted, info, schema};
+pub(crate) use tickets::{Exchange, from_descriptor, from_ticket, info, schema};
 
 /// What streams of this service give.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -132,23 +131,25 @@ impl FlightService for Flight {
         request: Request<Ticket>,
     ) -> Result<Response<Self::DoGetStream>, Status> {
         let api = self.shared.api()?.clone();
-        let wanted = Wanted::from_ticket(&request.into_inner().ticket)?;
-        let cursor = Cursor::new(&api, wanted.dump, &wanted.location)?;
+        let wanted = from_ticket(&request.into_inner().ticket)?;
+        let (schema, files) = (wanted.schema()?, wanted.reads_files());
+        let reader = output::begin(&api, wanted).await?;
         let drained = Arc::clone(&self.shared);
-        let batches = stream::try_unfold(cursor, move |mut cursor| {
+        let batches = stream::try_unfold(reader, move |reader| {
             let (api, shared) = (api.clone(), Arc::clone(&drained));
             async move {
                 output::not_draining(&shared)?;
-                let Some(seen) = cursor.next(&api) else {
+                let (next, reader) = output::next(&api, reader, files).await?;
+                let Some(seen) = next else {
                     return Ok::<_, ApiError>(None);
                 };
                 api.store().gate().wait(seen.revision).await?;
                 tokio::task::yield_now().await;
-                Ok(Some((seen.result?, cursor)))
+                Ok(Some((seen.result?, reader)))
             }
         });
         let full = batches.try_filter(|batch| std::future::ready(batch.num_rows() > 0));
-        Ok(Response::new(encoded(wanted.dump.schema(), full)))
+        Ok(Response::new(encoded(schema, full)))
     }
 
     async fn list_flights(
@@ -165,8 +166,8 @@ impl FlightService for Flight {
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let wanted = Wanted::from_descriptor(request.get_ref())?;
-        Ok(Response::new(tickets::info(wanted.dump)?))
+        let wanted = from_descriptor(request.get_ref())?;
+        Ok(Response::new(tickets::info(&wanted)?))
     }
 
     async fn get_schema(

@@ -10,7 +10,9 @@ use super::tickets::Exchange;
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::shared::Shared;
+use crate::store::Seen;
 use crate::tables::check::CheckJob;
+use crate::tables::read::{Reader, Wanted};
 use crate::tables::reserve::ReserveJob;
 use crate::tables::supply::SupplyJob;
 use crate::tables::{Job, crowded};
@@ -44,6 +46,42 @@ pub(super) async fn work(
     let (answer, revision) = job.finish()?;
     api.store().gate().wait(revision).await?;
     Ok(answer)
+}
+
+/// Begins to read a table.
+///
+/// # Errors
+/// As [`Wanted::read`].
+pub(super) async fn begin(api: &Api, wanted: Wanted) -> Result<Reader, ApiError> {
+    if !wanted.reads_files() {
+        return wanted.read(api);
+    }
+    let api = api.clone();
+    off_the_runtime(move || wanted.read(&api)).await?
+}
+
+/// The next rows of a table, and the reader again.
+///
+/// # Errors
+/// `Internal` when the task was lost.
+pub(super) async fn next(
+    api: &Api,
+    mut reader: Reader,
+    files: bool,
+) -> Result<(Option<Seen<RecordBatch>>, Reader), ApiError> {
+    if !files {
+        return Ok((reader.next(api), reader));
+    }
+    let api = api.clone();
+    off_the_runtime(move || (reader.next(&api), reader)).await
+}
+
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| ApiError::Internal(error.to_string()))
 }
 
 /// Refuses new work while the server drains.

@@ -8,14 +8,15 @@ use arrow_flight::{
 };
 use arrow_ipc::writer::IpcWriteOptions;
 use arrow_schema::SchemaRef;
-use serde::Deserialize;
 
 use crate::error::ApiError;
-use crate::tables::dump::Dump;
+use crate::tables::read::{NAMES, Wanted};
 use crate::tables::{check, reserve, supply};
 
-/// Bytes of a ticket or a descriptor's command.
+/// Bytes of a descriptor's command.
 const WORD_BYTES_MAX: usize = 1_024;
+/// Bytes of a ticket, which may name many items.
+const TICKET_BYTES_MAX: usize = 65_536;
 
 /// Tables that are answered by tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,62 +60,28 @@ impl Exchange {
     }
 }
 
-/// A table of the state, or a part of it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    pub dump: Dump,
-    /// "" is all.
-    pub location: String,
+/// The table that a ticket names.
+///
+/// # Errors
+/// As [`Wanted::from_word`].
+pub(crate) fn from_ticket(ticket: &[u8]) -> Result<Wanted, ApiError> {
+    Wanted::from_word(&text("ticket", ticket, TICKET_BYTES_MAX)?)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    table: String,
-    #[serde(default)]
-    location: String,
+/// The table that a descriptor names.
+///
+/// # Errors
+/// As [`Wanted::from_word`].
+pub(crate) fn from_descriptor(descriptor: &FlightDescriptor) -> Result<Wanted, ApiError> {
+    Wanted::from_word(&word(descriptor)?)
 }
 
-impl Wanted {
-    /// # Errors
-    /// `InvalidArgument` for what is neither a table's name nor JSON of `table` and `location`.
-    pub fn from_ticket(ticket: &[u8]) -> Result<Self, ApiError> {
-        Self::from_word(&text("ticket", ticket)?)
-    }
-
-    /// # Errors
-    /// As [`Wanted::from_ticket`].
-    pub fn from_descriptor(descriptor: &FlightDescriptor) -> Result<Self, ApiError> {
-        Self::from_word(&word(descriptor)?)
-    }
-
-    fn from_word(word: &str) -> Result<Self, ApiError> {
-        let rule = "it must be positions, reservations or unmet, or JSON such as \
-                    {\"table\": \"positions\", \"location\": \"ams1\"}";
-        let asked = if word.starts_with('{') {
-            serde_json::from_str(word).map_err(|_| ApiError::invalid("ticket", word, rule))?
-        } else {
-            Asked {
-                table: word.to_owned(),
-                location: String::new(),
-            }
-        };
-        match Dump::from_name(&asked.table) {
-            Some(dump) => Ok(Self {
-                dump,
-                location: asked.location,
-            }),
-            None => Err(ApiError::invalid("ticket", word, rule)),
-        }
-    }
-}
-
-fn text(field: &'static str, bytes: &[u8]) -> Result<String, ApiError> {
-    if bytes.len() > WORD_BYTES_MAX {
+fn text(field: &'static str, bytes: &[u8], limit: usize) -> Result<String, ApiError> {
+    if bytes.len() > limit {
         return Err(ApiError::invalid(
             field,
             format!("{} bytes", bytes.len()),
-            "at most 1024 are allowed",
+            format!("at most {limit} are allowed"),
         ));
     }
     match std::str::from_utf8(bytes) {
@@ -126,25 +93,27 @@ fn text(field: &'static str, bytes: &[u8]) -> Result<String, ApiError> {
 /// The one word of a descriptor: its command, or its path.
 fn word(descriptor: &FlightDescriptor) -> Result<String, ApiError> {
     match (descriptor.r#type(), descriptor.path.as_slice()) {
-        (DescriptorType::Path, [one]) => text("descriptor", one.as_bytes()),
-        _ => text("descriptor", &descriptor.cmd),
+        (DescriptorType::Path, [one]) => text("descriptor", one.as_bytes(), WORD_BYTES_MAX),
+        _ => text("descriptor", &descriptor.cmd, WORD_BYTES_MAX),
     }
 }
 
-/// One entry a table of the state.
+/// One entry a table.
 pub(super) fn flights() -> impl Iterator<Item = Result<FlightInfo, ApiError>> {
-    Dump::ALL.into_iter().map(info)
+    NAMES
+        .into_iter()
+        .map(|name| info(&Wanted::from_word(name)?))
 }
 
 /// # Errors
-/// `Internal` when the schema cannot be written.
-pub(crate) fn info(dump: Dump) -> Result<FlightInfo, ApiError> {
-    let ticket = Ticket::new(dump.name().as_bytes().to_vec());
+/// `Internal` when the schema cannot be written, `InvalidArgument` for quantile levels.
+pub(crate) fn info(wanted: &Wanted) -> Result<FlightInfo, ApiError> {
+    let ticket = Ticket::new(wanted.name().as_bytes().to_vec());
     let info = FlightInfo::new()
-        .try_with_schema(&dump.schema())
+        .try_with_schema(wanted.schema()?.as_ref())
         .map_err(|error| ApiError::Internal(error.to_string()))?;
     Ok(info
-        .with_descriptor(FlightDescriptor::new_path(vec![dump.name().to_owned()]))
+        .with_descriptor(FlightDescriptor::new_path(vec![wanted.name().to_owned()]))
         .with_endpoint(FlightEndpoint::new().with_ticket(ticket)))
 }
 
@@ -155,7 +124,7 @@ pub(crate) fn info(dump: Dump) -> Result<FlightInfo, ApiError> {
 pub(crate) fn schema(descriptor: &FlightDescriptor) -> Result<SchemaResult, ApiError> {
     let schema = match Exchange::from_name(&word(descriptor)?) {
         Some(exchange) => exchange.schema(),
-        None => Wanted::from_descriptor(descriptor)?.dump.schema(),
+        None => from_descriptor(descriptor)?.schema()?,
     };
     let message = IpcMessage::try_from(SchemaAsIpc::new(&schema, &IpcWriteOptions::default()))
         .map_err(|error| ApiError::Internal(error.to_string()))?;
@@ -167,24 +136,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tickets_are_words_or_json() {
-        let wanted = |bytes: &[u8]| {
-            Wanted::from_ticket(bytes)
-                .map(|w| (w.dump, w.location))
-                .ok()
-        };
-        assert_eq!(wanted(b"positions"), Some((Dump::Positions, String::new())));
-        let json = br#"{"table": "unmet", "location": "ams1"}"#;
-        assert_eq!(wanted(json), Some((Dump::Unmet, "ams1".to_owned())));
-        for bad in [
-            &b""[..],
-            b"nope",
-            b"{}",
-            b"{\"table\": 3}",
-            b"\xff",
-            &[b'x'; 2_000],
-        ] {
-            assert_eq!(wanted(bad), None);
+    fn tickets_are_text_of_a_limited_length() {
+        assert!(from_ticket(b"positions").is_ok());
+        for bad in [&b""[..], b"\xff", &[b'x'; TICKET_BYTES_MAX + 1]] {
+            assert!(from_ticket(bad).is_err());
         }
     }
 }

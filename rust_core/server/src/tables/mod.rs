@@ -6,7 +6,9 @@
 
 pub mod check;
 pub mod columns;
+pub mod demand;
 pub mod dump;
+pub mod read;
 pub mod reserve;
 pub mod supply;
 mod supply_answers;
