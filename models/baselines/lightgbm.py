@@ -73,15 +73,14 @@ class LightGBMForecaster:
         seed: same seed and data, same forecasts.
     """
 
-    name = "lightgbm"
-
     def __init__(self, censored: str = "drop", seed: int = 0, plan: BoostingPlan | None = None):
         if censored not in CENSORED:
             raise InputError(f"censored is {censored!r}: give one of {list(CENSORED)}")
         self.censored = censored
         self.seed = seed
         self.plan = plan or BoostingPlan()
-        self.version = f"1-{censored}"
+        self.name = "lightgbm" if censored == "drop" else f"lightgbm-{censored}"
+        self.version = "1"
         self.fitted: Fitted | None = None
 
     def fit(
