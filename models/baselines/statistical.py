@@ -120,5 +120,3 @@ def filled(series: np.ndarray) -> np.ndarray:
         near = near[np.isfinite(near)]
         out[day] = near.mean() if len(near) else overall
     return out
-
-
