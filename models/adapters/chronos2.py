@@ -82,9 +82,9 @@ class Chronos2Forecaster(PanelForecaster):
             first = int(known[item].argmax())
             series: dict[str, Any] = {"target": target[item, first:]}
             if names:
-                values = {name: panel.covariates[name][item] for name in names}
-                series["past_covariates"] = {name: v[first : panel.days] for name, v in values.items()}
-                series["future_covariates"] = {name: v[panel.days :][:horizon] for name, v in values.items()}
+                known_of = {name: panel.covariates[name][item] for name in names}
+                series["past_covariates"] = {name: v[first : panel.days] for name, v in known_of.items()}
+                series["future_covariates"] = {name: v[panel.days :][:horizon] for name, v in known_of.items()}
             inputs.append(series)
         own = list(self.pipeline.quantiles)
         made, _ = self.pipeline.predict_quantiles(

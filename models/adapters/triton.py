@@ -105,7 +105,7 @@ class TritonForecaster(PanelForecaster):
         self._client.close()
 
     def _call(self, panel: Panel, horizon: int, quantiles: Sequence[float]) -> np.ndarray:
-        tensors = {
+        tensors: dict[str, np.ndarray] = {
             "TARGET": panel.target.astype(np.float32),
             "STOCKOUT": panel.stockout.astype(np.float32),
             "LAST_DAY": panel.last_day.astype(np.int64),

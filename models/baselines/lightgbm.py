@@ -45,7 +45,7 @@ class BoostingPlan:
     rounds_max: int = 400
     stop_after: int = 20
     learning_rate: float = 0.1
-    leaves: int = 31
+    leaves: int = 15
     rows_in_leaf_min: int = 100
     context_days: int = 420
     #: One by default: threads that share cores with other work wait on each other for most of
