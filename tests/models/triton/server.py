@@ -33,8 +33,8 @@ def environment():
         fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs build it once
         if not (made / "ready").exists():
             shutil.rmtree(made, ignore_errors=True)
-            subprocess.run([SYSTEM_PYTHON, "-m", "venv", made], check=True)
-            install = [made / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([SYSTEM_PYTHON, "-m", "venv", "--without-pip", made], check=True)
+            install = [Path(sys.executable).parent / "uv", "pip", "install", "--quiet", "--python", made / "bin/python"]
             subprocess.run([*install, "--requirement", REQUIREMENTS], check=True)
             _lay_out(made)
             (made / "ready").touch()
