@@ -20,7 +20,7 @@ REQUIREMENTS = HERE / "requirements.txt"
 #: The stub of Triton's Python backend links the library of the system's Python 3.11.
 SYSTEM_PYTHON = "/usr/bin/python3.11"
 STUB = "3.11"
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 def environment():
