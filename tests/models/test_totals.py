@@ -17,7 +17,7 @@ class Totals(Climatology):
     def __init__(self, factor, drop=None):
         self.factor, self.drop = factor, drop
 
-    def predict_totals(self, context, future, quantiles):
+    def predict_totals(self, context, _future, quantiles):
         ids = pa.compute.unique(context["item_id"]).to_pylist()
         rows = [(item, days) for days in (7, 1, 3, 2) for item in reversed(ids)]
         made = {"item_id": [row[0] for row in rows], "horizon_days": pa.array([row[1] for row in rows], pa.int32())}
