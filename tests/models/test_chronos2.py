@@ -11,6 +11,7 @@ from models.catalogue import open_model
 from tests.models.tables import table
 
 LEVELS = (0.1, 0.5, 0.9)
+pytestmark = pytest.mark.timeout(600)  # importing transformers takes long on a busy machine
 
 
 @pytest.fixture(scope="module")
