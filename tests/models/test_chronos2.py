@@ -26,7 +26,7 @@ def directory(tmp_path_factory):
         "input_patch_stride": 8,
         "output_patch_size": 8,
         "max_output_patches": 4,
-        "quantiles": [0.05, 0.1, 0.5, 0.9, 0.95],
+        "quantiles": [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95],
         "use_reg_token": True,
         "use_arcsinh": True,
         "time_encoding_scale": 64,
