@@ -74,7 +74,7 @@ lock: $(VENV)/.build ## Resolve requirements/*.in again (ARGS=--upgrade moves th
 # Internal: one stamp a requirements list, so that each command installs no more than it needs.
 .PHONY: help demo up test lint fmt bench proto ci fuzz crash lock venv native-ci native-release
 
-venv: $(VENV)/.demo $(VENV)/.compute $(VENV)/.dev
+venv: $(VENV)/.demo $(VENV)/.compute $(VENV)/.challengers $(VENV)/.dev
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -84,12 +84,12 @@ $(VENV)/.created:
 		$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements/build.txt)
 	@touch $@
 
-$(VENV)/.build $(VENV)/.base $(VENV)/.compute $(VENV)/.demo $(VENV)/.dev: \
+$(VENV)/.build $(VENV)/.base $(VENV)/.compute $(VENV)/.challengers $(VENV)/.demo $(VENV)/.dev: \
 $(VENV)/.%: requirements/%.txt $(VENV)/.created
 	$(UV) pip install --quiet --requirement $<
 	@touch $@
 
-$(VENV)/.demo $(VENV)/.compute $(VENV)/.dev: | $(VENV)/.build $(VENV)/.base
+$(VENV)/.demo $(VENV)/.compute $(VENV)/.challengers $(VENV)/.dev: | $(VENV)/.build $(VENV)/.base
 
 # maturin asks cargo what is stale, and rewrites the one _core library in the tree.
 native-ci native-release: native-%: $(VENV)/.build $(VENV)/.base

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +17,11 @@ import pyarrow.compute as pc
 
 from models.metrics import pinball
 from models.protocol import DEFAULT_QUANTILES, Forecaster, InputError, PanelForecaster
+from models.scores import Scores, ratio
+
+__all__ = ["Model", "Origin", "Scores", "daily_sums", "evaluate", "forecast_values", "origins", "ratio"]
 
 SEASON_DAYS = 7
-BOOTSTRAPS = 400
 Model = Forecaster | PanelForecaster
 
 
@@ -38,60 +39,6 @@ class Origin:
     in_stock: np.ndarray
     #: Seasonal-naive error within the context, float64 (items,); NaN where it is 0 or unknown.
     scale: np.ndarray
-
-
-@dataclass
-class Scores:
-    """A model over all origins; arrays are (items,) sums over origins and days."""
-
-    model: str
-    version: str
-    levels: tuple[float, ...]
-    seconds: float = 0.0
-    series: int = 0
-    loss: list[np.ndarray] = field(default_factory=list)
-    size: list[np.ndarray] = field(default_factory=list)
-    rows: list[np.ndarray] = field(default_factory=list)
-    error: list[np.ndarray] = field(default_factory=list)
-    scaled_loss: list[np.ndarray] = field(default_factory=list)
-    scaled_error: list[np.ndarray] = field(default_factory=list)
-    #: (steps, 2): loss and size by day ahead.
-    by_step: list[np.ndarray] = field(default_factory=list)
-    #: (levels, 2): rows below and at or below each quantile.
-    below: list[np.ndarray] = field(default_factory=list)
-    covered: float = 0.0
-
-    def wql(self, draw: np.ndarray | slice = slice(None)) -> float:
-        """Weighted quantile loss of all items, or of a draw of them."""
-        return float(np.concatenate(self.loss)[draw].sum() / np.concatenate(self.size)[draw].sum())
-
-    def summary(self) -> dict[str, Any]:
-        """The scores as plain numbers."""
-        rows = np.concatenate(self.rows)
-        below = np.sum(self.below, axis=0) / rows.sum()
-        step = np.sum(self.by_step, axis=0)
-        return {
-            "model": self.model,
-            "version": self.version,
-            "rows": int(rows.sum()),
-            "wql": self.wql(),
-            "msql": mean_known(np.concatenate(self.scaled_loss)),
-            "mase": mean_known(np.concatenate(self.scaled_error)),
-            "bias_mean": float(np.concatenate(self.error).sum() / np.concatenate(self.size).sum()),
-            "coverage_80": self.covered / float(rows.sum()),
-            "calibration": {
-                f"{level:g}": [round(float(low), 4), round(float(high), 4)]
-                for level, (low, high) in zip(self.levels, below, strict=True)
-            },
-            "wql_by_step": [round(float(loss / size), 4) if size else None for loss, size in step],
-            "series_per_second": round(self.series / self.seconds, 1) if self.seconds else None,
-        }
-
-
-def mean_known(values: np.ndarray) -> float | None:
-    """Mean of what is not NaN; None where all is."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else None
 
 
 def origins(table: pa.Table, horizon: int, count: int, stride: int) -> list[Origin]:
@@ -143,7 +90,9 @@ def _cut(table: pa.Table, day: np.ndarray, origin: int, horizon: int) -> Origin:
         pc.invert(pc.is_in(ids, value_set=here.combine_chunks() if isinstance(here, pa.ChunkedArray) else here))
     )
     context = _with_origin_rows(context, ended, origin)
-    ahead = known.filter(pc.is_in(known["item_id"].cast(pa.string()), value_set=ids)).drop_columns(["target"])
+    ahead = known.filter(pc.is_in(known["item_id"].cast(pa.string()), value_set=ids))
+    # Neither what will sell nor when stock will run out is known ahead.
+    ahead = ahead.drop_columns([name for name in ("target", "stockout") if name in ahead.column_names])
     return Origin(
         origin,
         context,
@@ -184,20 +133,34 @@ def _seasonal_error(past: np.ndarray) -> np.ndarray:
 
 
 def evaluate(
-    model: Model, cuts: Sequence[Origin], *, in_stock_only: bool = False, levels: Sequence[float] = DEFAULT_QUANTILES
+    model: Model,
+    cuts: Sequence[Origin],
+    *,
+    in_stock_only: bool = False,
+    levels: Sequence[float] = DEFAULT_QUANTILES,
+    totals: bool = False,
 ) -> Scores:
     """Scores a model over all origins.
 
     Args:
         in_stock_only: leaves out days with a stock-out, whose sale is not their demand.
+        totals: also scores demand summed over the days of `models.totals`.
     """
+    from models.totals import TOTAL_DAYS, predicted_totals, totals_sums
+
     scores = Scores(model.name, model.version, tuple(levels))
     for cut in cuts:
+        horizon = cut.truth.shape[1]
         started = time.monotonic()
-        table = model.predict(cut.context, cut.future, cut.truth.shape[1], levels)
+        table = model.predict(cut.context, cut.future, horizon, levels)
         scores.seconds += time.monotonic() - started
         scores.series += len(cut.item_ids)
-        add(scores, cut, forecast_values(table, cut), in_stock_only=in_stock_only)
+        sums = daily_sums(cut, forecast_values(table, cut), scores.levels, in_stock_only=in_stock_only)
+        if totals:
+            days = [span for span in TOTAL_DAYS if span <= horizon]
+            values, scores.totals_by = predicted_totals(model, cut, days)
+            sums |= totals_sums(cut, values, days, in_stock_only=in_stock_only)
+        scores.add(cut.item_ids.to_pylist(), sums)
     return scores
 
 
@@ -208,37 +171,35 @@ def forecast_values(table: pa.Table, cut: Origin) -> np.ndarray:
     return np.asarray(flat.reshape(*cut.truth.shape, len(names)), np.float64)
 
 
-def add(scores: Scores, cut: Origin, values: np.ndarray, *, in_stock_only: bool) -> None:
-    """Adds one origin's rows; an item that the model cannot forecast counts as a forecast of 0."""
+def daily_sums(
+    cut: Origin, values: np.ndarray, levels: Sequence[float], *, in_stock_only: bool
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What `Scores.add` takes; an item that the model cannot forecast counts as a forecast of 0."""
     values = np.nan_to_num(values)
     truth = np.where(cut.in_stock > 0, cut.truth, np.nan) if in_stock_only else cut.truth
     known = np.isfinite(truth)
-    loss = np.nan_to_num(pinball(truth, values[..., 1:], scores.levels)).mean(axis=-1)
-    middle = 1 + int(np.argmin(np.abs(np.asarray(scores.levels) - 0.5)))
+    loss = np.nan_to_num(pinball(truth, values[..., 1:], levels)).mean(axis=-1)
+    middle = 1 + int(np.argmin(np.abs(np.asarray(levels) - 0.5)))
     off = np.abs(np.nan_to_num(truth - values[..., middle]))
-    rows = known.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scores.scaled_loss.append(np.where(rows > 0, loss.sum(axis=1) / rows / cut.scale, np.nan))
-        scores.scaled_error.append(np.where(rows > 0, off.sum(axis=1) / rows / cut.scale, np.nan))
+    rows = known.sum(axis=1).astype(float)
     size = np.abs(np.nan_to_num(truth))
-    scores.loss.append(loss.sum(axis=1))
-    scores.size.append(size.sum(axis=1))
-    scores.rows.append(rows)
-    scores.error.append(np.where(known, values[..., 0] - truth, 0.0).sum(axis=1))
-    scores.by_step.append(np.stack([loss.sum(axis=0), size.sum(axis=0)], axis=1))
+    scaled = (rows > 0) & np.isfinite(cut.scale)
+    over = np.where(scaled, rows * cut.scale, 1.0)
+    sums = {
+        "wql": (loss.sum(axis=1), size.sum(axis=1)),
+        "msql": (np.where(scaled, loss.sum(axis=1) / over, 0.0), scaled.astype(float)),
+        "mase": (np.where(scaled, off.sum(axis=1) / over, 0.0), scaled.astype(float)),
+        "bias_mean": (np.where(known, values[..., 0] - truth, 0.0).sum(axis=1), size.sum(axis=1)),
+        "rows": (rows, np.ones_like(rows)),
+        "wql_by_step": (loss, size),
+    }
+    for low, high in zip(range(len(levels)), reversed(range(len(levels))), strict=True):
+        wide = levels[high] - levels[low]
+        if low < high and abs(levels[low] + levels[high] - 1.0) < 1e-9:
+            inside = known & (truth >= values[..., 1 + low]) & (truth <= values[..., 1 + high])
+            sums[f"coverage_{100.0 * wide:.4g}"] = (inside.sum(axis=1).astype(float), rows)
     under = (truth[..., None] < values[..., 1:]) & known[..., None]
     at = (truth[..., None] <= values[..., 1:]) & known[..., None]
-    scores.below.append(np.stack([under.sum(axis=(0, 1)), at.sum(axis=(0, 1))], axis=1).astype(float))
-    scores.covered += float((known & (truth >= values[..., 1]) & (truth <= values[..., -1])).sum())
-
-
-def ratio(scores: Scores, baseline: Scores, seed: int = 0) -> tuple[float, float, float]:
-    """Weighted quantile loss over the baseline's, with a bootstrap 95 % interval over items."""
-    if sum(map(len, scores.loss)) != sum(map(len, baseline.loss)):
-        raise InputError(f"{scores.model} and {baseline.model} were scored on different items: score them together")
-    count = sum(map(len, scores.loss))
-    rng = np.random.default_rng(seed)
-    drawn = [rng.integers(0, count, count) for _ in range(BOOTSTRAPS)]
-    ratios = [scores.wql(draw) / baseline.wql(draw) for draw in drawn]
-    low, high = np.quantile(ratios, [0.025, 0.975])
-    return scores.wql() / baseline.wql(), float(low), float(high)
+    below = np.stack([under.sum(axis=1), at.sum(axis=1)], axis=2).astype(float)
+    sums["calibration"] = (below, np.broadcast_to(rows[:, None, None], below.shape))
+    return sums

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.catalogue import open_model, shipped
+from models.protocol import InputError
 from models.registry import DEFAULT_ALIAS, Registry, Version
 
 app = typer.Typer()
@@ -46,7 +47,10 @@ def list_models(
     """List the models that ship here, and those of a registry."""
     table = Table("name", "version", "aliases", "from")
     for name in shipped():
-        table.add_row(name, open_model(name).version, "", "shipped")
+        try:
+            table.add_row(name, open_model(name).version, "", "shipped")
+        except InputError as missing:
+            table.add_row(name, "-", "", str(missing))
     for found in Registry(registry).versions() if registry else []:
         table.add_row(found.name, found.version, ", ".join(found.aliases), "registry")
     console.print(table)

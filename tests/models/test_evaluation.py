@@ -127,7 +127,7 @@ def test_the_command_writes_scores_and_a_report(weekly, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert f"{expected['wql']:.4g}" in page
     charts = re.findall(r"<svg.*?</svg>", page)
-    assert len(charts) == 2 + 6
+    assert len(charts) == 2 + 4 + 6
     for chart in charts:
         assert "nan" not in chart
         ET.fromstring(chart)

@@ -1,0 +1,1 @@
+"""Forecasters that speak to models made elsewhere."""

@@ -1,0 +1,123 @@
+"""`python -m models evaluate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from models.catalogue import open_model
+from models.protocol import InputError
+
+DEFAULT_MODELS = ("climatology", "patch-nano")
+TOTAL_SHOWN = (7, 0.9)
+
+app = typer.Typer()
+console = Console()
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="Parquet or CSV: item_id, timestamp, target, and what the models use.")],
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model to score; repeat for several, the first is the baseline.")
+    ] = None,
+    horizon: Annotated[int, typer.Option(min=1, help="Days ahead.")] = 28,
+    count: Annotated[int, typer.Option("--origins", min=1, help="Rolling origins; the last leaves one horizon.")] = 1,
+    stride: Annotated[int, typer.Option(min=1, help="Days between origins.")] = 7,
+    in_stock: Annotated[bool, typer.Option("--in-stock", help="Leave out days with a stock-out.")] = False,
+    registry: Annotated[
+        Path | None, typer.Option(envvar="BESPEAK_MODEL_REGISTRY", help="Directory of a registry, for its models.")
+    ] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="JSON file to write; - for standard output.")] = None,
+    out: Annotated[Path | None, typer.Option(help="HTML report to write.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap and of the charts' items.")] = 0,
+) -> None:
+    """Score models on rolling origins of your own data."""
+    from models import comparison, evaluation, report
+
+    cuts = evaluation.origins(read_rows(data), horizon, count, stride)
+    loaded = [open_model(name, registry) for name in model or DEFAULT_MODELS]
+    names = [one.name for one in loaded]
+    if len(set(names)) != len(names):
+        raise InputError(f"models {names}: name each once")
+    progress = Console(stderr=True)
+    with progress.status("scoring") as status:
+        found = comparison.compare(
+            loaded, cuts, in_stock_only=in_stock, seed=seed, told=lambda name: status.update(f"scoring {name}")
+        )
+        found = {"data": data.name, **found}
+        if out is not None:
+            status.update("drawing")
+            out.write_text(report.html(found, report.fan_charts(loaded[-1], cuts[-1], seed)))
+    text = json.dumps(found, indent=1)
+    if as_json == Path("-"):
+        typer.echo(text)
+        return
+    console.print(shown(found))
+    for path in (as_json, out):
+        if path is not None:
+            console.print(f"wrote {path}", highlight=False)
+    if as_json is not None:
+        as_json.write_text(text + "\n")
+
+
+def shown(found: Mapping[str, Any]) -> Table:
+    """The main scores as a table for a terminal."""
+    days, level = TOTAL_SHOWN
+    table = Table(
+        "model",
+        "wql",
+        f"wql / {found['baseline']} [95 %]",
+        "mase",
+        "bias",
+        "coverage 80 %",
+        f"{days}-day total in q{level:g}",
+        "stock / demand",
+        "series/s",
+    )
+    for row in found["models"]:
+        middle, low, high = row["ratio_to_baseline"]["wql"]
+        total: Mapping[str, Any] = next(
+            (one for one in row["totals"] if (one["days"], one["level"]) == (days, level)), {}
+        )
+        table.add_row(
+            row["model"],
+            number(row["wql"], ".4f"),
+            f"{number(middle, '.3f')} [{number(low, '.3f')}, {number(high, '.3f')}]",
+            number(row["mase"], ".4f"),
+            number(row["bias_mean"], "+.4f"),
+            number(row.get("coverage_80"), ".3f"),
+            number(total.get("within"), ".3f"),
+            number(total.get("stock_ratio"), ".2f"),
+            number(row["series_per_second"], ",.0f"),
+        )
+    return table
+
+
+def number(value: float | None, form: str) -> str:
+    """A number, or a dash for one that is not known."""
+    return "-" if value is None else format(value, form)
+
+
+def read_rows(path: Path) -> pa.Table:
+    """Reads the rows of a Parquet or CSV file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    try:
+        if path.suffix.lower() == ".csv":
+            return pyarrow.csv.read_csv(path)
+        return pyarrow.parquet.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
