@@ -129,9 +129,7 @@ def _read(truth: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], rng
     return np.clip(np.quantile(own, rank), LEVEL_MIN, LEVEL_MAX)
 
 
-def level_of(
-    truth: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], rng: np.random.Generator
-) -> np.ndarray:
+def level_of(truth: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], rng: np.random.Generator) -> np.ndarray:
     """The level at which the quantile function is the truth; drawn at random where it is so over a range.
 
     Args:

@@ -4,7 +4,8 @@
 |---|---|
 | climatology, seasonal-naive | need nothing but NumPy |
 | autoets, autoarima, lightgbm, lightgbm-keep | need requirements/challengers.txt |
-| a directory of `models/checkpoints` | a trained network |
+| patch-nano, or the path of a directory that training wrote | a trained network; it forecasts demand |
+| patch-nano:sales, PATH:sales | the same network, asked for what will be sold with the usual stock-outs |
 | ensemble:A=0.6,B=0.4 | weighted quantiles of other models; `ensemble:A,B` fits the weights |
 | chronos2:DIRECTORY | Chronos-2 from a directory with its weights |
 | triton:HOST:PORT/MODEL | a model on a Triton server |
@@ -21,6 +22,8 @@ from models.protocol import Forecaster, InputError, PanelForecaster
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 ENSEMBLE = "ensemble"
+#: Asks a network for sales, not for demand.
+SALES = ":sales"
 
 
 class UnknownModelError(InputError):
@@ -113,12 +116,13 @@ def open_model(name: str, registry: Path | None = None) -> Forecaster | PanelFor
         return _ensemble(rest, registry)
     if colon and kind in ADAPTERS:
         return ADAPTERS[kind](rest)
-    if name in _stored():
+    plain = name.removesuffix(SALES)
+    directory = CHECKPOINTS / plain if plain in _stored() else Path(plain)
+    if plain in _stored() or ("/" in plain and (directory / "manifest.json").is_file()):
         from models.patch import PatchForecaster
 
-        directory = CHECKPOINTS / name
         manifest = json.loads((directory / "manifest.json").read_text())
-        return PatchForecaster.load(directory, name, manifest["version"])
+        return PatchForecaster.load(directory, name, manifest["version"], as_sales=name != plain)
     if registry is not None:
         from models.registry import Registry
 

@@ -195,7 +195,12 @@ def _of_item(table: pa.Table, name: str, ids: pa.StringArray, codes: np.ndarray)
     """A column that says one thing of an item, as str of shape (items,); "" where it is null."""
     column = table.column(name)
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_integer(kind)):
+    if not (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_integer(kind)
+    ):
         raise InputError(f"column {name!r} of context is {column.type}: make it a string or an integer")
     encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
     encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded

@@ -111,7 +111,9 @@ class PanelForecaster:
         from models.panel import panel_from_tables
 
         levels = check_quantiles(quantiles)
-        panel = panel_from_tables(context, future, check_horizon(horizon), self.context_days, self.covariates, self.static_columns)
+        panel = panel_from_tables(
+            context, future, check_horizon(horizon), self.context_days, self.covariates, self.static_columns
+        )
         return forecast_table(panel, self.predict_panel(panel, horizon, levels), levels)
 
 
@@ -168,9 +170,7 @@ def forecast_table(panel: Panel, values: np.ndarray, quantiles: Sequence[float])
     return pa.Table.from_arrays(columns, schema=forecast_schema(quantiles))
 
 
-def totals_table(
-    panel: Panel, values: np.ndarray, total_days: Sequence[int], quantiles: Sequence[float]
-) -> pa.Table:
+def totals_table(panel: Panel, values: np.ndarray, total_days: Sequence[int], quantiles: Sequence[float]) -> pa.Table:
     """Builds a table of totals from values of shape (items, total days, 1 + levels)."""
     items = values.shape[0]
     rows = np.repeat(np.arange(items), len(total_days))

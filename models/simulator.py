@@ -104,7 +104,7 @@ def _groups(rng: np.random.Generator, items: int) -> tuple[np.ndarray, np.ndarra
 
 def _weather(rng: np.random.Generator, lead: np.ndarray, day: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Temperature, precipitation and what they do to an item, often nothing."""
-    items, days = day.shape
+    items, days = len(day), len(day[0])
     angle = 2.0 * np.pi * (day % YEAR_DAYS) / YEAR_DAYS
     swing = rng.uniform(0.0, 14.0, (items, 1))
     usual = rng.uniform(5.0, 25.0, (items, 1)) - swing * np.cos(angle - rng.uniform(-0.5, 0.5, (items, 1)))
@@ -191,8 +191,8 @@ def _holidays(rng: np.random.Generator, lead: np.ndarray, day: np.ndarray) -> tu
     of_year = (day % YEAR_DAYS).astype(np.int64)
     flag = (of_year[:, :, None] == dates[:, None, :]).any(axis=2).astype(float)
     ahead = np.zeros_like(flag)
-    for lead in (1, 2, 3):
-        ahead[:, :-lead] = np.maximum(ahead[:, :-lead], flag[:, lead:] * (1.0 - 0.25 * lead))
+    for before in (1, 2, 3):
+        ahead[:, :-before] = np.maximum(ahead[:, :-before], flag[:, before:] * (1.0 - 0.25 * before))
     effect = rng.normal(0.1, 0.5, (items, 1)) * flag + rng.gamma(1.0, 0.2, (items, 1)) * ahead
     return flag, effect
 

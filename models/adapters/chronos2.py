@@ -19,6 +19,7 @@ import numpy as np
 from models.baselines.packages import challenger
 from models.panel import Panel
 from models.protocol import InputError, PanelForecaster
+from models.quantiles import at_levels, mean_of
 
 COVARIATES = ("price", "promotion", "holiday")
 #: Series in a pass, covariates counted too, as its authors use.
@@ -66,8 +67,6 @@ class Chronos2Forecaster(PanelForecaster):
 
     def predict_panel(self, panel: Panel, horizon: int, quantiles: Sequence[float]) -> np.ndarray:
         """See `PanelForecaster.predict_panel`."""
-        from models.patch.forecaster import at_levels
-
         out = np.full((panel.items, horizon, 1 + len(quantiles)), np.nan)
         in_stock = np.where(panel.stockout > 0.0, np.nan, panel.target).astype(np.float32)
         some = np.isfinite(in_stock).any(axis=1, keepdims=True)
@@ -94,7 +93,8 @@ class Chronos2Forecaster(PanelForecaster):
         if values.shape != (len(chosen), horizon, len(own)):
             raise RuntimeError(f"{self.name} gave shape {values.shape}, not {(len(chosen), horizon, len(own))}")
         units = np.sort(np.maximum(values, 0.0), axis=-1)
-        out[chosen] = at_levels(units, own, quantiles)
+        out[chosen, :, 0] = mean_of(units, own)
+        out[chosen, :, 1:] = at_levels(units, own, quantiles)
         return out
 
 

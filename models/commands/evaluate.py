@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import pyarrow as pa
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from models.catalogue import open_model
+from models.commands.rows import read_rows
 from models.protocol import InputError
 
 DEFAULT_MODELS = ("climatology", "patch-nano")
@@ -104,20 +104,3 @@ def shown(found: Mapping[str, Any]) -> Table:
 def number(value: float | None, form: str) -> str:
     """A number, or a dash for one that is not known."""
     return "-" if value is None else format(value, form)
-
-
-def read_rows(path: Path) -> pa.Table:
-    """Reads the rows of a Parquet or CSV file.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    try:
-        if path.suffix.lower() == ".csv":
-            return pyarrow.csv.read_csv(path)
-        return pyarrow.parquet.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise InputError(f"cannot read {path}: {error}") from error

@@ -53,7 +53,9 @@ class PatchConfig:
     def load(path: Path) -> PatchConfig:
         """Reads what `save` wrote."""
         stored: dict[str, Any] = json.loads(path.read_text())
-        known = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+        known: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+        }
         known["static"] = {name: tuple(values) for name, values in stored["static"].items()}
         return PatchConfig(**known)
 

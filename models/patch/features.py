@@ -174,10 +174,7 @@ def tokens(batch: Batch, scale: torch.Tensor, config: PatchConfig) -> Tokens:
     )
     given = torch.isfinite(batch.covariates)
     values = torch.stack(
-        [
-            normal(name, batch.covariates[..., index], context_days)
-            for index, name in enumerate(config.covariates)
-        ],
+        [normal(name, batch.covariates[..., index], context_days) for index, name in enumerate(config.covariates)],
         dim=-1,
     )
     day_features = torch.cat(

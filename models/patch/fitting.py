@@ -62,9 +62,7 @@ def calibrate_on_panel(model: PatchForecaster, history: Panel, origins: int = OR
     return fitted(model, parts, f"{history.items} series, {len(parts)} origins, days in stock")
 
 
-def predictions(
-    model: PatchForecaster, panel: Panel, truth: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def predictions(model: PatchForecaster, panel: Panel, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Truth, daily quantiles and totals, uncorrected, of the items that can be forecast."""
     rows, units, totals = [], [], []
     for chosen, output in model.passes(panel):

@@ -18,6 +18,7 @@ from models.patch.config import PATCH_DAYS, PatchConfig
 from models.patch.features import batch_from_panel
 from models.patch.network import Output, PatchNetwork
 from models.protocol import InputError, PanelForecaster, check_quantiles, totals_table
+from models.quantiles import at_levels
 
 #: Context lengths, in patches, that a pass is padded to.
 BUCKETS = (2, 4, 6, 9, 13, 19, 26)
@@ -49,7 +50,7 @@ class PatchForecaster(PanelForecaster):
         self.buckets = (*(b for b in BUCKETS if b < self.config.context_patches), self.config.context_patches)
 
     @staticmethod
-    def load(directory: Path, name: str, version: str) -> PatchForecaster:
+    def load(directory: Path, name: str, version: str, *, as_sales: bool = False) -> PatchForecaster:
         """Reads config.json and model.safetensors.
 
         Raises:
@@ -63,7 +64,9 @@ class PatchForecaster(PanelForecaster):
         except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{directory} holds no patch model that can be read: {error}") from error
         path = directory / CALIBRATION_FILE
-        return PatchForecaster(network, name, version, calibration=Calibration.load(path) if path.exists() else None)
+        # Corrections are fitted to demand.
+        calibration = Calibration.load(path) if path.exists() and not as_sales else None
+        return PatchForecaster(network, name, version, as_sales=as_sales, calibration=calibration)
 
     def predict_panel(self, panel: Panel, horizon: int, quantiles: Sequence[float]) -> np.ndarray:
         """See `PanelForecaster.predict_panel`.
@@ -135,8 +138,9 @@ class PatchForecaster(PanelForecaster):
                 members = members[np.argsort(panel.group[members], kind="stable")]
             for rows in parts(members, panel.group, ITEMS_PER_PASS):
                 with torch.inference_mode():
-                    yield rows, self.network(
-                        batch_from_panel(panel.rows(rows), self.config, length, as_sales=self.as_sales)
+                    yield (
+                        rows,
+                        self.network(batch_from_panel(panel.rows(rows), self.config, length, as_sales=self.as_sales)),
                     )
 
 
@@ -163,22 +167,3 @@ def parts(members: np.ndarray, group: np.ndarray | None, size: int) -> Iterator[
         cuts = np.unique(starts[np.searchsorted(starts, np.arange(size, len(members), size), side="right") - 1])
         cuts = cuts[cuts > 0]
     yield from (part for part in np.split(members, cuts) if len(part))
-
-
-def at_levels(units: np.ndarray, levels: Sequence[float], asked: Sequence[float]) -> np.ndarray:
-    """The asked quantiles from those at the network's levels.
-
-    Between two levels the quantile is interpolated linearly; beyond the outer
-    levels it stays at the outer one.
-
-    Returns:
-        float64 (..., asked).
-    """
-    own = np.asarray(levels)
-    want = np.clip(np.asarray(asked), own[0], own[-1])
-    above = np.clip(np.searchsorted(own, want), 1, len(own) - 1)
-    share = (want - own[above - 1]) / (own[above] - own[above - 1])
-    values = units.astype(np.float64)
-    between = values[..., above - 1] * (1.0 - share) + values[..., above] * share
-    # The average of two equal floats may differ from them in the last digit.
-    return np.maximum.accumulate(between, axis=-1)

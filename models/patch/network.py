@@ -42,9 +42,10 @@ class PatchNetwork(nn.Module):
         self.config = config
         inputs = channels(config)
         self.embed = DayEmbedding(config, inputs)
-        self.static = nn.ModuleList(nn.Embedding(len(known) + 1, config.width) for known in config.static.values())
-        for table in self.static:
+        tables = [nn.Embedding(len(known) + 1, config.width) for known in config.static.values()]
+        for table in tables:
             nn.init.zeros_(table.weight)
+        self.static = nn.ModuleList(tables)
         self.blocks = nn.ModuleList(
             Block(config, grouped=layer in config.group_layers) for layer in range(config.layers)
         )

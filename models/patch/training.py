@@ -37,7 +37,9 @@ class TrainingPlan:
 class Training:
     """A run that can be stopped and taken up again, with the same result as one that was not."""
 
-    def __init__(self, config: PatchConfig, plan: TrainingPlan, source: WindowSource, start: PatchNetwork | None = None):
+    def __init__(
+        self, config: PatchConfig, plan: TrainingPlan, source: WindowSource, start: PatchNetwork | None = None
+    ):
         torch.manual_seed(plan.seed)
         self.plan = plan
         self.step = 0

@@ -33,7 +33,14 @@ def windows(rng, spread, items=4000):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_coverage_is_right_on_fresh_data_whatever_the_models_spread(spread, seed):
     rng = np.random.default_rng(seed)
-    fitted = fit(*windows(rng, spread)[:2], LEVELS, windows(np.random.default_rng(seed), spread)[2], TOTAL_DAYS, TOTAL_LEVELS, "test")
+    fitted = fit(
+        *windows(rng, spread)[:2],
+        LEVELS,
+        windows(np.random.default_rng(seed), spread)[2],
+        TOTAL_DAYS,
+        TOTAL_LEVELS,
+        "test",
+    )
     daily, quantiles, totals = windows(rng, spread)
     corrected = fitted.of_days(quantiles)
     for column, level in enumerate(LEVELS[1:-1], 1):

@@ -10,10 +10,11 @@ import torch
 from models import DEFAULT_QUANTILES, Forecaster, InputError
 from models.patch import PatchConfig, PatchForecaster
 from models.patch.checkpoint import save_checkpoint
-from models.patch.forecaster import TOTAL_QUANTILES, at_levels
+from models.patch.forecaster import TOTAL_QUANTILES
 from models.patch.network import PatchNetwork, mean_of
 from models.patch.training import Training, TrainingPlan
 from models.patch.windows import SimulatedWindows
+from models.quantiles import at_levels
 from tests.models.tables import FIRST_DAY, table
 
 # One thread: threads that wait for each other crawl on a machine that is also compiling.
@@ -244,7 +245,9 @@ def test_a_damaged_checkpoint_is_refused(model, tmp_path, damage):
     elif damage == "cut":
         weights.write_bytes(weights.read_bytes()[:1000])
     else:
-        save_checkpoint(PatchNetwork(PatchConfig(width=16, layers=1, heads=2, hidden=8, group_layers=())), tmp_path / "other", {})
+        save_checkpoint(
+            PatchNetwork(PatchConfig(width=16, layers=1, heads=2, hidden=8, group_layers=())), tmp_path / "other", {}
+        )
         weights.write_bytes((tmp_path / "other/model.safetensors").read_bytes())
     with pytest.raises(InputError, match="holds no patch model that can be read"):
         PatchForecaster.load(tmp_path, "small", "1")
