@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -39,6 +39,11 @@ class Batch:
     static: torch.Tensor
     #: Items with the same number look at each other, int64 (items,); None when each is alone.
     group: torch.Tensor | None = None
+
+    def to(self, device: str) -> Batch:
+        """The same on another device."""
+        moved = {one.name: getattr(self, one.name) for one in fields(self)}
+        return Batch(**{name: value if value is None else value.to(device) for name, value in moved.items()})
 
 
 def channels(config: PatchConfig) -> int:

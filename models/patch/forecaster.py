@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from models.calibration import Calibration
 from models.panel import Panel, panel_from_tables
 from models.patch.checkpoint import CALIBRATION_FILE
 from models.patch.config import PATCH_DAYS, PatchConfig
-from models.patch.features import batch_from_panel
+from models.patch.features import Batch, batch_from_panel
 from models.patch.network import Output, PatchNetwork
 from models.protocol import InputError, PanelForecaster, check_quantiles, totals_table
 from models.quantiles import at_levels
@@ -23,7 +24,17 @@ from models.quantiles import at_levels
 #: Context lengths, in patches, that a pass is padded to.
 BUCKETS = (2, 4, 6, 9, 13, 19, 26)
 ITEMS_PER_PASS = 256
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 TOTAL_QUANTILES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99)
+
+
+@dataclass(frozen=True)
+class PreparedReport:
+    """How a network computes."""
+
+    precision: str
+    compiled: bool
+    device: str
 
 
 class PatchForecaster(PanelForecaster):
@@ -39,6 +50,8 @@ class PatchForecaster(PanelForecaster):
         calibration: Calibration | None = None,
     ):
         self.network = network.eval()
+        self._run: Callable[[Batch], Output] = self.network
+        self.prepared = PreparedReport("float32", compiled=False, device="cpu")
         self.config = network.config
         self.name = name
         self.version = version

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import nn
@@ -32,6 +32,10 @@ class Output:
     totals: torch.Tensor
     #: Units, float32 (items, 1).
     scale: torch.Tensor
+
+    def first(self, items: int) -> Output:
+        """Of so many items, on the CPU."""
+        return Output(*(getattr(self, one.name)[:items].cpu() for one in fields(self)))
 
 
 class PatchNetwork(nn.Module):
@@ -69,7 +73,9 @@ class PatchNetwork(nn.Module):
         config = self.config
         scale = instance_scale(batch)
         read = tokens(batch, scale, config)
-        hidden = self.embed(read.values)
+        # The weights' type is the type of the work; scales, features and answers stay float32.
+        days = read.values.to(self.embed.day.weight.dtype)
+        hidden = self.embed(days)
         for column, table in enumerate(self.static):
             hidden = hidden + table(batch.static[:, column])[:, None, :]
         rotation = rotary(hidden.shape[1], config.width // config.heads, hidden)
@@ -79,7 +85,7 @@ class PatchNetwork(nn.Module):
             last = layer == len(self.blocks) - 1
             hidden = block(hidden, mask, rotation, together, config.horizon_patches if last else None)
         ahead = self.norm(hidden)
-        out = self.days(ahead, read.values[:, -config.horizon_days :]).float()
+        out = self.days(ahead, days[:, -config.horizon_days :]).float()
         quantiles = self._quantiles(out[..., :-2], read.anchor)
         mean = mean_of(torch.sinh(quantiles).clamp(min=0.0), config.levels)
         # The tail beyond the outer level is in no quantile: the head says by how much the mean is larger.

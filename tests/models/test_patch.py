@@ -251,3 +251,20 @@ def test_a_damaged_checkpoint_is_refused(model, tmp_path, damage):
         weights.write_bytes((tmp_path / "other/model.safetensors").read_bytes())
     with pytest.raises(InputError, match="holds no patch model that can be read"):
         PatchForecaster.load(tmp_path, "small", "1")
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-6), ("bfloat16", 0.05)])
+def test_another_precision_says_nearly_the_same(model, weekly, precision, tolerance):
+    other = PatchForecaster(PatchNetwork(CONFIG), "other", "1")
+    other.network.load_state_dict(model.network.state_dict())
+    report = other.prepare(precision=precision, device="cpu")
+    assert (report.precision, report.compiled, report.device) == (precision, False, "cpu")
+    eager, after = values(model.predict(weekly, None, 14)), values(other.predict(weekly, None, 14))
+    assert np.abs(eager - after).sum() < tolerance * np.abs(eager).sum()
+
+
+def test_a_precision_or_device_that_is_not_there_is_refused(model):
+    with pytest.raises(InputError, match="precision is 'int4': choose one of"):
+        PatchForecaster(model.network, "other", "1").prepare(precision="int4")
+    with pytest.raises(InputError, match="device 'cuda:99' cannot be used"):
+        PatchForecaster(PatchNetwork(CONFIG), "other", "1").prepare(device="cuda:99")
