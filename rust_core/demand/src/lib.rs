@@ -1,0 +1,8 @@
+//! Demand beside the engine's hot state: what was sold, what was not to be had, and what to expect.
+//!
+//! History is a fold over the journal's records; climatology and the nowcast are made from it, and are what
+//! the server answers with when compute is away. Nothing here is on the way of a promise.
+
+mod day_ahead;
+
+pub use day_ahead::{DayAhead, Outlook};
