@@ -4,5 +4,6 @@
 //! the server answers with when compute is away. Nothing here is on the way of a promise.
 
 mod day_ahead;
+pub mod forecasts;
 
 pub use day_ahead::{DayAhead, Outlook};

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::catalog_types::{
-    BufferPolicy, DerivedBuffers, Item, Lane, Location, ReceiptKind, Region, RuleScope, StockStatus, SupplyRule,
+    BufferPolicy, DerivedBuffers, Item, Lane, Location, ReceiptKind, Region, RuleScope,
+    StockStatus, SupplyRule,
 };
 use crate::ids::{ItemId, LocationId, RegionId, ReservationId, Units, UtcMillis};
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::catalog_types::{
-    BufferPolicy, DerivedBuffers, Item, Lane, Location, ReceiptKind, Region, RuleScope, StockStatus, SupplyRule,
+    BufferPolicy, DerivedBuffers, Item, Lane, Location, ReceiptKind, Region, RuleScope,
+    StockStatus, SupplyRule,
 };
 use crate::command::Meta;
 use crate::ids::{

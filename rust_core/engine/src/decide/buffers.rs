@@ -82,8 +82,7 @@ pub(crate) fn derive(state: &State, derived: &DerivedBuffers) -> Result<Decision
             return Err(invalid("position", id.0, "it must be known"));
         }
         super::supply::check_limit(*units)?;
-        let same =
-            state.position(*id).buffer() == *units && state.buffers.derived.contains_key(id);
+        let same = state.position(*id).buffer() == *units && state.buffers.derived.contains_key(id);
         if state.forecast_buffer(*id).is_some() && !same {
             buffers.push((*id, *units));
         }

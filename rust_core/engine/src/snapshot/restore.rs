@@ -119,8 +119,8 @@ pub(super) fn buffers(state: &mut State, reader: &mut Reader<'_>) -> Result<(), 
         (buffers.models.len() < MAX_BUFFER_MODELS).then(|| buffers.models.push(model))
     })?;
     reader.section(|(position, origin): (PositionId, Origin)| {
-        let known = position.index() < positions
-            && usize::from(origin.model) < buffers.models.len();
+        let known =
+            position.index() < positions && usize::from(origin.model) < buffers.models.len();
         known.then(|| buffers.derived.insert(position, origin))?;
         Some(())
     })
