@@ -7,6 +7,7 @@ pub mod convert;
 mod dormant;
 pub mod error;
 mod flight;
+pub mod forecasts;
 pub mod gate;
 #[doc(hidden)]
 pub mod hostile;

@@ -5,6 +5,9 @@
 pub struct Level(u32);
 
 impl Level {
+    /// As much above as below.
+    pub const MEDIAN: Self = Self(500_000);
+
     /// A level in parts per million, strictly between 0 and 1.
     pub fn from_ppm(ppm: u32) -> Option<Self> {
         (1..1_000_000).contains(&ppm).then_some(Self(ppm))

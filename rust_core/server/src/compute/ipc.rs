@@ -64,6 +64,22 @@ pub fn write(batch: &RecordBatch) -> Result<Vec<u8>> {
     writer.into_inner().map_err(wrong)
 }
 
+/// Writes a table of several batches; nothing at all without one.
+///
+/// # Errors
+/// `Internal` when it cannot be written.
+pub fn write_all(batches: &[RecordBatch]) -> Result<Vec<u8>> {
+    let wrong = |error: ArrowError| ApiError::Internal(error.to_string());
+    let Some(first) = batches.first() else {
+        return Ok(Vec::new());
+    };
+    let mut writer = StreamWriter::try_new(Vec::new(), &first.schema()).map_err(wrong)?;
+    for batch in batches {
+        writer.write(batch).map_err(wrong)?;
+    }
+    writer.into_inner().map_err(wrong)
+}
+
 /// A column that must be there.
 ///
 /// # Errors

@@ -8,9 +8,11 @@ use arrow_flight::{
 };
 use arrow_ipc::writer::IpcWriteOptions;
 use arrow_schema::SchemaRef;
+use bespeak_demand::forecasts::Kind;
 use serde::Deserialize;
 
 use crate::error::ApiError;
+use crate::forecasts::Pushed;
 use crate::tables::dump::Dump;
 use crate::tables::{check, reserve, supply};
 
@@ -54,7 +56,7 @@ impl Exchange {
     pub fn from_descriptor(descriptor: Option<&FlightDescriptor>) -> Result<Self, ApiError> {
         let word = descriptor.map(word).transpose()?.unwrap_or_default();
         Self::from_name(&word).ok_or_else(|| {
-            ApiError::invalid("descriptor", &word, "it must be check, reserve or supply")
+            ApiError::invalid("descriptor", &word, "it must be check, reserve or supply, or JSON that names forecasts or forecast_totals")
         })
     }
 }
@@ -89,7 +91,7 @@ impl Wanted {
     }
 
     fn from_word(word: &str) -> Result<Self, ApiError> {
-        let rule = "it must be positions, reservations or unmet, or JSON such as \
+        let rule = "it must be positions, reservations, unmet, forecasts or forecast_totals, or JSON such as \
                     {\"table\": \"positions\", \"location\": \"ams1\"}";
         let asked = if word.starts_with('{') {
             serde_json::from_str(word).map_err(|_| ApiError::invalid("ticket", word, rule))?
@@ -107,6 +109,33 @@ impl Wanted {
             None => Err(ApiError::invalid("ticket", word, rule)),
         }
     }
+}
+
+/// The forecasts that a descriptor says are pushed; `None` when it names another table.
+///
+/// # Errors
+/// As [`Pushed::from_word`].
+pub(super) fn pushed(descriptor: Option<&FlightDescriptor>) -> Result<Option<Pushed>, ApiError> {
+    match descriptor {
+        Some(descriptor) => Pushed::from_word(&word(descriptor)?),
+        None => Ok(None),
+    }
+}
+
+/// The forecasts that a ticket asks for, and of which location; `None` when it names another table.
+///
+/// # Errors
+/// `InvalidArgument` for what is no text.
+pub(super) fn kept(ticket: &[u8]) -> Result<Option<(Kind, String)>, ApiError> {
+    let word = text("ticket", ticket)?;
+    let asked = serde_json::from_str(&word).unwrap_or(Asked {
+        table: word,
+        location: String::new(),
+    });
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|kind| kind.table() == asked.table);
+    Ok(kind.map(|kind| (kind, asked.location)))
 }
 
 fn text(field: &'static str, bytes: &[u8]) -> Result<String, ApiError> {

@@ -3,6 +3,7 @@
 mod clock;
 mod errors;
 mod flight;
+mod forecasts;
 mod journal;
 mod limits;
 mod patience;
