@@ -9,6 +9,7 @@ with `predict_totals` is to be preferred, and whoever asks for totals is told wh
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,7 +30,7 @@ def check_horizons(horizons: Sequence[int]) -> tuple[int, ...]:
     days = tuple(int(each) for each in horizons)
     if not 1 <= len(days) <= HORIZONS_MAX:
         raise InputError(f"{len(days)} totals asked for: ask for 1 to {HORIZONS_MAX}")
-    if days[0] < 1 or days[-1] > HORIZON_MAX or any(a >= b for a, b in zip(days, days[1:], strict=False)):
+    if days[0] < 1 or days[-1] > HORIZON_MAX or any(a >= b for a, b in itertools.pairwise(days)):
         raise InputError(f"totals over {list(days)} days asked for: give 1 to {HORIZON_MAX} days, ascending")
     return days
 

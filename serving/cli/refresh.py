@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bespeak import BespeakError
-from serving.cli.output import Address, Failure, console, connect, duration_ms, errors
+from serving.cli.output import Address, Failure, connect, console, duration_ms, errors
 from serving.config import load
 
 

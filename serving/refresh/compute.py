@@ -99,5 +99,6 @@ class Compute:
         )
 
     def _away(self, error: grpc.RpcError) -> ComputeAwayError:
-        said = f"{error.code().name}: {error.details()}" if isinstance(error, grpc.Call) else str(error)
+        code, details = getattr(error, "code", None), getattr(error, "details", None)
+        said = f"{code().name}: {details()}" if code and details else str(error)
         return ComputeAwayError(f"the worker on {self.address} does not forecast ({said}): is it running")

@@ -98,7 +98,7 @@ def refresh(
     started = time.monotonic()
     now_ms = time.time_ns() // 1_000_000
     report = Report(compute.version(plan.model))
-    known = set(_places(client.positions()))
+    known = set(_places(client.positions_table()))
     last = last_days(history)
     report.positions = len(last)
     within = {place: day for place, day in last.items() if place in known}
