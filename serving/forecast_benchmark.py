@@ -31,6 +31,12 @@ PUSH_SECONDS = 5.0
 RATIO = 2.0
 
 
+def say(line: str) -> None:
+    """Writes a line at once: somebody waits for it."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def items_of(count: int) -> list[str]:
     """Names of the positions' items."""
     return [f"sku-{number:07}" for number in range(count)]
@@ -72,14 +78,14 @@ def push(address: str, positions: int, days: int) -> None:
     sums = totals(positions, 2)
     with Client(address) as client:
         client.positions_table(PLACE)
-        print("ready", flush=True)
+        say("ready")
         sys.stdin.readline()
         started = time.perf_counter()
         client.push_forecasts(made, "bench@1")
         by_day = time.perf_counter()
         moved = client.push_forecast_totals(sums, "bench@1").buffers_changed
         ended = time.perf_counter()
-    print(json.dumps({"seconds": by_day - started, "totals_seconds": ended - by_day, "moved": moved}), flush=True)
+    say(json.dumps({"seconds": by_day - started, "totals_seconds": ended - by_day, "moved": moved}))
 
 
 @contextmanager
@@ -189,7 +195,7 @@ def main() -> None:
     if options.push:
         push(options.push, options.positions, options.days)
     else:
-        print(json.dumps(measure(options.positions, options.days, options.seconds)), flush=True)
+        say(json.dumps(measure(options.positions, options.days, options.seconds)))
 
 
 if __name__ == "__main__":

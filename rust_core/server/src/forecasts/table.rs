@@ -80,7 +80,7 @@ pub(super) fn take(
             .position(|one| one == Some(*level));
         columns.push(Values::new(name, at.map(|at| batch.column(at)))?);
     }
-    if columns.len() != batch.num_columns() - 2 {
+    if columns.len() != batch.num_columns().saturating_sub(3) {
         let rule = "every batch of a push has the same columns";
         return Err(ApiError::invalid("columns", batch.num_columns(), rule));
     }
