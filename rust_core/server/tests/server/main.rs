@@ -8,6 +8,7 @@ mod journal;
 mod limits;
 mod patience;
 mod promise;
+mod pushing;
 mod raw;
 mod recovery;
 mod streams;
