@@ -251,8 +251,11 @@ impl Forecasts {
             }
             None => PathBuf::new(),
         };
-        if kind == Kind::Days {
-            self.past.keep(&block, number, names)?;
+        // What is only for scores, and what is only in the way, is no reason to refuse what is kept already.
+        if kind == Kind::Days
+            && let Err(error) = self.past.keep(&block, number, names)
+        {
+            tracing::warn!(%error, "a forecast will not be scored");
         }
         let block = Arc::new(block);
         let positions = self.swap(&block);
@@ -263,7 +266,9 @@ impl Forecasts {
         };
         files.used.push((kind, path, Arc::downgrade(&block)));
         drop(block);
-        self.tidy(&mut files, kind, names)?;
+        if let Err(error) = self.tidy(&mut files, kind, names) {
+            tracing::warn!(%error, "files of older forecasts stay");
+        }
         Ok(put)
     }
 

@@ -102,16 +102,11 @@ pub(crate) async fn answer(
         .map_err(|error| ApiError::Internal(error.to_string()))?;
     let mut failed = None;
     while failed.is_none() {
-        let next = match input.next().await {
-            Ok(Some(batch)) => Ok(batch),
-            Ok(None) => break,
-            Err(error) => {
-                failed = Some(error.clone());
-                Err(error)
-            }
-        };
+        let next = input.next().await;
+        let ended = matches!(next, Ok(None));
+        failed = next.as_ref().err().cloned();
         // The thread ends early when a row is wrong.
-        if send.send(next).await.is_err() {
+        if send.send(next).await.is_err() || ended {
             break;
         }
     }
@@ -130,7 +125,7 @@ pub(crate) async fn answer(
 fn work(
     api: &Api,
     pushed: Pushed,
-    mut batches: mpsc::Receiver<Result<RecordBatch, ApiError>>,
+    mut batches: mpsc::Receiver<Result<Option<RecordBatch>, ApiError>>,
     rows_max: usize,
 ) -> Result<(RecordBatch, u64), ApiError> {
     let (store, keeper) = (api.store(), api.forecasts());
@@ -145,13 +140,22 @@ fn work(
         ));
     }
     let mut draft: Option<Draft> = None;
-    while let Some(batch) = batches.blocking_recv() {
-        let batch = batch?;
+    // A caller who is gone sends no end: what came of the table is then not the whole of it.
+    let mut whole = false;
+    while let Some(next) = batches.blocking_recv() {
+        let Some(batch) = next? else {
+            whole = true;
+            break;
+        };
         let draft = match &mut draft {
             Some(draft) => draft,
             None => draft.insert(table::draft(pushed.kind, &batch)?),
         };
         table::take(draft, pushed.kind, &batch, rows_max, store)?;
+    }
+    if !whole {
+        let what = "the stream broke off before its end".to_owned();
+        return Err(ApiError::Malformed(what));
     }
     let draft = draft.ok_or_else(|| ApiError::invalid("rows", 0, "send at least one batch"))?;
     let block = draft.finish(&pushed.model, computed_at.min(now))?;
