@@ -20,7 +20,7 @@ from typing import Any
 from loadtests.parts import AT_MOST, ENGINE, PROGRAMS, ROWS, Row
 
 REPO = Path(__file__).resolve().parents[1]
-PARTS = ("engine", "python", "recovery", "instructions", "grpc")
+PARTS = ("engine", "python", "recovery", "forecasts", "instructions", "grpc")
 COUNTS = REPO / "rust_core/engine/benches/instructions.sh"
 BOUND_PASSED = 1
 """The status of COUNTS when a count is over its bound: a target that was missed, not a failure."""

@@ -9,6 +9,7 @@ AT_MOST = "at_most"
 AT_LEAST = "at_least"
 
 PYTHON = "-m", "serving.benchmarks"
+FORECASTS = "-m", "serving.forecast_benchmark"
 ENGINE = "engine_bench"
 RECOVERY = "recovery_bench"
 PROGRAMS = {ENGINE: "bespeak-engine", RECOVERY: "bespeak-journal"}
@@ -92,6 +93,24 @@ def _python(name: str, title: str, positions: int, metric: str, sense: str, targ
     )
 
 
+def _forecasts(name: str, title: str, metric: str, target: str) -> Row:
+    return Row(
+        part="forecasts",
+        ours="server",
+        name=name,
+        title=title,
+        program=FORECASTS,
+        arguments=(),
+        quick=("--positions", "1000", "--seconds", "0.5"),
+        bench="forecast_push",
+        metric=metric,
+        sense=AT_MOST,
+        target=target,
+        needs_bytes=1 << 30,
+        one_core=False,
+    )
+
+
 ROWS = (
     _engine("check-100k", "one check inside Rust, 100k positions", "check", 100_000, "check", "median_ns", AT_MOST),
     _engine("check-10m", "one check inside Rust, 10M positions", "check", 10_000_000, "check", "median_ns", AT_MOST),
@@ -156,4 +175,6 @@ ROWS = (
         needs_bytes=3 * FULL_POSITION_BYTES * 1_000_000,
         one_core=False,
     ),
+    _forecasts("forecast-push", "push of 1M position-days of quantiles", "push_seconds", "target_seconds"),
+    _forecasts("forecast-p99", "p99 of holds during that push, to p99 without", "p99_ratio", "target_ratio"),
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.evaluation import Model, Origin, evaluate
 from models.scores import RATIOS, Scores, plain, ratio
-from models.totals import TOTAL_DAYS, TOTAL_LEVELS
+from models.evaluation_totals import TOTAL_DAYS, TOTAL_LEVELS
 
 
 def compare(

@@ -146,7 +146,7 @@ def evaluate(
         in_stock_only: leaves out days with a stock-out, whose sale is not their demand.
         totals: also scores demand summed over the days of `models.totals`.
     """
-    from models.totals import TOTAL_DAYS, predicted_totals, totals_sums
+    from models.evaluation_totals import TOTAL_DAYS, predicted_totals, totals_sums
 
     scores = Scores(model.name, model.version, tuple(levels))
     for cut in cuts:

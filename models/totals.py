@@ -1,84 +1,79 @@
-"""Demand summed over the next days, and whether its quantiles hold.
+"""Demand over several days out of forecasts by day, for models without a head of their own for it.
 
-A buffer for a lead time of seven days rests on a quantile of the total of
-those days, which is not the sum of the days' quantiles: their sum is too much
-where days are independent. A model with
-
-    predict_totals(context, future, quantiles) -> table
-
-is scored on its own totals; the table has item_id (string), horizon_days
-(int32), mean (float64) and one float64 column a level, in units. For other
-models the sum of the daily quantiles is taken, and named so.
+The mean of a total is the sum of the means. Its quantiles need how days move together, which forecasts by day do not
+say: days that are independent give too little stock, days that move as one far too much. Here every two days are taken
+to have the same correlation, `CORRELATION`: the distance s of a day's quantile from its mean adds up to
+sqrt((1 - c) * sum of s squared + c * (sum of s) squared). That is an assumption and not calibrated on anything; a model
+with `predict_totals` is to be preferred, and whoever asks for totals is told which it was.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from models.evaluation import Model, Origin
-from models.protocol import InputError, level_name
+from models.protocol import HORIZON_MAX, InputError, level_name
 
-TOTAL_DAYS = (1, 2, 3, 7, 14, 28)
-TOTAL_LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
-OWN = "predict_totals"
-SUMMED = "sum of daily quantiles"
+CORRELATION = 0.25
+HORIZONS_MAX = 32
 
 
-def predicted_totals(
-    model: Model, cut: Origin, days: Sequence[int], levels: Sequence[float] = TOTAL_LEVELS
-) -> tuple[np.ndarray, str]:
-    """Quantiles of the totals, float64 (items, days, levels), NaN where the model has none; and by what.
+def check_horizons(horizons: Sequence[int]) -> tuple[int, ...]:
+    """Returns numbers of days as a tuple.
 
     Raises:
-        InputError: the model's table is not what `predict_totals` must give.
+        InputError: unless they ascend from 1 to `HORIZON_MAX`, at most `HORIZONS_MAX` of them.
     """
-    own = getattr(model, "predict_totals", None)
-    if own is not None:
-        return totals_values(own(cut.context, cut.future, levels), cut.item_ids, days, levels), OWN
-    table = model.predict(cut.context, cut.future, max(days), levels)
-    daily = np.column_stack([table[level_name(level)].to_numpy() for level in levels]).astype(np.float64)
-    running = daily.reshape(len(cut.item_ids), max(days), len(levels)).cumsum(axis=1)
-    return running[:, np.asarray(days) - 1], SUMMED
+    days = tuple(int(each) for each in horizons)
+    if not 1 <= len(days) <= HORIZONS_MAX:
+        raise InputError(f"{len(days)} totals asked for: ask for 1 to {HORIZONS_MAX}")
+    if days[0] < 1 or days[-1] > HORIZON_MAX or any(a >= b for a, b in itertools.pairwise(days)):
+        raise InputError(f"totals over {list(days)} days asked for: give 1 to {HORIZON_MAX} days, ascending")
+    return days
 
 
-def totals_values(
-    table: pa.Table, item_ids: pa.StringArray, days: Sequence[int], levels: Sequence[float]
-) -> np.ndarray:
-    """A table of totals as float64 (items, days, levels); NaN where a row is absent.
+def totals_schema(quantiles: Sequence[float]) -> pa.Schema:
+    """Schema of the totals table for these levels."""
+    fields = [pa.field("item_id", pa.string()), pa.field("horizon_days", pa.int32()), pa.field("mean", pa.float64())]
+    return pa.schema(fields + [pa.field(level_name(level), pa.float64()) for level in quantiles])
+
+
+def approximate_totals(forecast: pa.Table, horizons: Sequence[int], quantiles: Sequence[float]) -> pa.Table:
+    """Adds up a forecast by day.
+
+    Args:
+        forecast: the forecast table, sorted by item and day, as many days an item.
+
+    Returns:
+        The totals table: item_id, horizon_days (int32), mean and one column a level; items x horizons rows, null where
+        the forecast is.
 
     Raises:
-        InputError: a column is absent.
+        InputError: a total reaches further than the forecast.
     """
-    for name in ("item_id", "horizon_days", *map(level_name, levels)):
-        if name not in table.column_names:
-            raise InputError(f"totals have no column {name!r}, only {table.column_names}: add it")
-    out = np.full((len(item_ids), len(days), len(levels)), np.nan)
-    item = pc.fill_null(pc.index_in(table["item_id"].cast(pa.string()), value_set=item_ids), -1).to_numpy()
-    span = pc.fill_null(pc.index_in(table["horizon_days"].cast(pa.int32()), value_set=pa.array(days, pa.int32())), -1)
-    at = span.to_numpy()
-    kept = (item >= 0) & (at >= 0)
-    for index, level in enumerate(levels):
-        out[item[kept], at[kept], index] = table[level_name(level)].to_numpy()[kept]
-    return out
+    days = check_horizons(horizons)
+    items = forecast["item_id"].combine_chunks()
+    names = items.unique()
+    ahead = len(items) // max(1, len(names))
+    if len(items) and days[-1] > ahead:
+        raise InputError(f"totals over {days[-1]} days asked for of a forecast of {ahead}: forecast more days")
+    columns = ["mean", *(level_name(level) for level in quantiles)]
+    values = np.stack([_numbers(forecast[name]) for name in columns], axis=-1).reshape(len(names), ahead, len(columns))
+    mean = np.cumsum(values[:, :, :1], axis=1)
+    spread = values[:, :, 1:] - values[:, :, :1]
+    apart, together = np.cumsum(np.square(spread), axis=1), np.cumsum(spread, axis=1)
+    size = np.sqrt((1 - CORRELATION) * apart + CORRELATION * np.square(together))
+    above = np.maximum(mean + np.copysign(size, together), 0.0)
+    levels = np.maximum.accumulate(above, axis=2)
+    chosen = np.concatenate([mean, levels], axis=2)[:, [day - 1 for day in days], :].reshape(-1, len(columns))
+    rows = np.repeat(np.arange(len(names)), len(days))
+    arrays = [names.take(pa.array(rows)).cast(pa.string()), pa.array(np.tile(days, len(names)), pa.int32())]
+    arrays += [pa.array(chosen[:, n], pa.float64(), from_pandas=True) for n in range(len(columns))]
+    return pa.Table.from_arrays(arrays, schema=totals_schema(quantiles))
 
 
-def totals_sums(
-    cut: Origin, values: np.ndarray, days: Sequence[int], *, in_stock_only: bool
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What `Scores.add` takes, each (items, days, levels).
-
-    `totals_within` is the share of totals at or below the quantile;
-    `totals_stock` the quantiles' sum over the demand's. A total counts when
-    every day of it is known and, with `in_stock_only`, in stock.
-    """
-    truth = np.where(cut.in_stock > 0, cut.truth, np.nan) if in_stock_only else cut.truth
-    total = truth.cumsum(axis=1)[:, np.asarray(days) - 1]
-    known = np.isfinite(total)[..., None] & np.isfinite(values)
-    within = known & (total[..., None] <= values)
-    stock = np.where(known, values, 0.0)
-    demand = np.where(known, np.broadcast_to(total[..., None], values.shape), 0.0)
-    return {"totals_within": (within, known), "totals_stock": (stock, demand)}
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    return column.to_numpy().astype(np.float64)

@@ -121,6 +121,21 @@ class TracesSection(Section):
     """Share of calls without a sampled parent that are traced, 0 to 1."""
 
 
+class ForecastsSection(Section):
+    """Forecasts kept beside the engine, and the buffers made from them."""
+
+    stale_after_ms: int = 36 * 3_600_000
+    """Age at which a forecast is stale."""
+    service_level: float = 0.95
+    """Service level of buffers that name none, 0.5 to 0.999999."""
+    tier_service_levels: dict[int, float] = Field(default_factory=dict)
+    """Service levels by tier, for buffers that name one."""
+    hysteresis: float = 0.1
+    """A buffer stays while it would move by no more than this share of it, 0 to 1."""
+    past_days: int = 35
+    """Days for which past forecasts are kept to be scored, 1 to 366."""
+
+
 class ServerSection(Section):
     """The server."""
 
@@ -134,6 +149,7 @@ class ServerSection(Section):
     tls: TlsSection | None = None
     journal: JournalSection = Field(default_factory=JournalSection)
     engine: EngineSection = Field(default_factory=EngineSection)
+    forecasts: ForecastsSection = Field(default_factory=ForecastsSection)
     compute: ComputeSection | None = None
     backup_root: Path | None = None
     """Backups are written below this directory; unset refuses them."""

@@ -55,6 +55,7 @@ class ComputeService(compute_pb2_grpc.ComputeServiceServicer):
             request.horizon,
             tuple(request.quantiles),
             patience(context),
+            tuple(request.totals),
         )
         answer = await self._guarded("Forecast", context, started, lambda: self._backend.forecast(job))
         source = pb.ComputeSource.Name(self._backend.source)
@@ -66,6 +67,8 @@ class ComputeService(compute_pb2_grpc.ComputeServiceServicer):
             forecast=as_bytes(answer.table),
             series=answer.series,
             origin=self._origin(answer.model, answer.version, answer.replica, started),
+            totals=b"" if answer.totals is None else as_bytes(answer.totals),
+            totals_approximate=answer.totals_approximate,
         )
 
     async def Allocate(  # noqa: N802 - named by the proto

@@ -26,6 +26,7 @@ from serving.deployments.jobs import (
     Refused,
     process_name,
 )
+from serving.deployments.totals import with_totals
 from serving.worker_ipc import TableError, read_table, write_table
 
 QUEUE_MAX = 256
@@ -75,7 +76,12 @@ class ForecastUnit:
         arrived = time.monotonic()
         expires = None if job.patience_s is None else arrived + job.patience_s
         try:
-            return await self._forecast(job, arrived, expires)
+            answer = await self._forecast(job, arrived, expires)
+            if not job.totals:
+                return answer
+            model = self._models[job.model or self._default]
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._computing, with_totals, model, job, answer)
         except Refused as refused:
             return refused.refusal
         except (InputError, TableError) as error:

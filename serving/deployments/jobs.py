@@ -47,6 +47,8 @@ class ForecastJob:
     quantiles: tuple[float, ...]
     #: Seconds that the caller still waits; None for ever.
     patience_s: float | None
+    #: Days of the totals that are wanted besides, ascending.
+    totals: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class ForecastAnswer:
     #: Time before the pass, and the pass itself.
     queued_s: float
     computed_s: float
+    #: None unless totals were asked for.
+    totals: pa.Buffer | None = None
+    #: They were made of the forecasts by day.
+    totals_approximate: bool = False
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,9 @@ fn catalog(api: &Api, method: Method, message: &[u8]) -> Option<Seen<Vec<u8>>> {
         Method::PutLane => unary(message, |request| api.put_lane(request, NO_TRACE)),
         Method::PutRule => unary(message, |request| api.put_rule(request, NO_TRACE)),
         Method::PutBuffer => unary(message, |request| api.put_buffer(request, NO_TRACE)),
+        Method::PutBufferPolicy => {
+            unary(message, |request| api.put_buffer_policy(request, NO_TRACE))
+        }
         Method::GetItem => unary(message, |request| api.get_item(&request)),
         Method::GetLocation => unary(message, |request| api.get_location(&request)),
         Method::ListItems => unary(message, |request| api.list_items(&request)),

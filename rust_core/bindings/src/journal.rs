@@ -254,6 +254,8 @@ fn name(event: &Event) -> &'static str {
         Event::ShockResolved(..) => "shock_resolved",
         Event::DemandUnmet { .. } => "demand_unmet",
         Event::ReceiptsJudged(..) => "receipts_judged",
+        Event::BufferPolicyPut(..) => "buffer_policy_put",
+        Event::BuffersDerived(_) => "buffers_derived",
         Event::Ticked => "ticked",
         Event::NumberKept => "number_kept",
         Event::MovedBeforeCount { .. } => "moved_before_count",

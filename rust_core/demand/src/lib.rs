@@ -5,6 +5,7 @@
 
 pub mod climatology;
 mod day_ahead;
+pub mod forecasts;
 mod history;
 pub mod limits;
 pub mod nowcast;

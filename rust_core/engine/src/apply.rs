@@ -1,5 +1,6 @@
 //! Applies records. The only code that changes state: live steps and replay both come through here.
 
+mod buffers;
 mod receipts;
 mod rules;
 
@@ -124,8 +125,8 @@ impl State {
                     .then_some(())?;
             }
             Event::BufferSet(id, buffer) => {
-                self.position_mut(*id)?.buffer = *buffer;
-                self.refresh_position(*id)?;
+                self.set_buffer(*id, *buffer)?;
+                self.buffers.set_by_planner(*id);
             }
             Event::Counted {
                 position,
@@ -275,6 +276,8 @@ impl State {
                 self.refresh_position(*position)?;
             }
             Event::ReceiptsJudged(scope) => self.judge_receipts(*scope)?,
+            Event::BufferPolicyPut(scope, policy) => self.apply_buffer_policy(*scope, *policy)?,
+            Event::BuffersDerived(derived) => self.apply_derived(derived)?,
             Event::Ticked | Event::MovedBeforeCount { .. } | Event::NumberKept => {}
         }
         Some(())

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ItemId, LocationId, UtcMillis};
+use crate::ids::{ItemId, LocationId, PositionId, Units, UtcMillis};
 
 /// Physical stock of a position is kept by status.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -187,7 +187,54 @@ impl SupplyRule {
     }
 }
 
-/// The scope of a supply rule.
+/// At which level a buffer covers demand.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub enum ServiceLevel {
+    /// The deployment's.
+    #[default]
+    Default,
+    /// The deployment's for this tier.
+    Tier(u8),
+    /// Parts per million.
+    Ppm(u32),
+}
+
+/// A buffer that follows the forecast of a position.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct ForecastBuffer {
+    /// Share of replenishment cycles whose demand it covers.
+    pub level: ServiceLevel,
+    /// Days from an order to its arrival.
+    pub lead_time_days: u16,
+    /// Days between two orders, at least 1.
+    pub review_days: u16,
+    /// Never more than this; zero is no cap.
+    pub cap: Units,
+}
+
+/// Where the buffer of a position comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum BufferPolicy {
+    /// A position's is that of its location; a location's is `Static`.
+    Inherit,
+    /// From the planner alone.
+    Static,
+    /// From the forecast.
+    Forecast(ForecastBuffer),
+}
+
+/// Buffers worked out from one forecast.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DerivedBuffers {
+    /// Who made the forecast, such as "patch-nano@2".
+    pub model: Box<str>,
+    /// When.
+    pub computed_at: UtcMillis,
+    /// New buffers, each position once.
+    pub buffers: Vec<(PositionId, Units)>,
+}
+
+/// The scope of a supply rule or of a buffer policy.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub enum RuleScope {
     /// All positions of a location without a rule of their own.

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::catalog_types::{
-    Item, Lane, Location, ReceiptKind, Region, RuleScope, StockStatus, SupplyRule,
+    BufferPolicy, DerivedBuffers, Item, Lane, Location, ReceiptKind, Region, RuleScope,
+    StockStatus, SupplyRule,
 };
 use crate::ids::{ItemId, LocationId, RegionId, ReservationId, Units, UtcMillis};
 
@@ -72,6 +73,10 @@ pub enum Command {
     Fulfil(Fulfil),
     /// Gives stock back.
     Release(Release),
+    /// Says where buffers come from.
+    PutBufferPolicy(RuleScope, BufferPolicy),
+    /// Sets buffers that follow a forecast. Those that a planner set stay.
+    DeriveBuffers(DerivedBuffers),
 }
 
 impl Command {

@@ -1,6 +1,7 @@
 //! Decides what a command makes happen. Reads the state and changes nothing.
 
 pub(crate) mod budget;
+mod buffers;
 mod catalog;
 mod complete;
 #[cfg(test)]
@@ -82,6 +83,8 @@ pub(crate) fn decide(
         Command::Confirm(reservation) => lifecycle::confirm(state, *reservation),
         Command::Fulfil(fulfil) => lifecycle::fulfil(state, fulfil),
         Command::Release(release) => lifecycle::release(state, release),
+        Command::PutBufferPolicy(scope, policy) => buffers::put_policy(state, *scope, *policy),
+        Command::DeriveBuffers(derived) => buffers::derive(state, derived),
     }
 }
 

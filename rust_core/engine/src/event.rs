@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::catalog_types::{
-    Item, Lane, Location, ReceiptKind, Region, RuleScope, StockStatus, SupplyRule,
+    BufferPolicy, DerivedBuffers, Item, Lane, Location, ReceiptKind, Region, RuleScope,
+    StockStatus, SupplyRule,
 };
 use crate::command::Meta;
 use crate::ids::{
@@ -275,4 +276,8 @@ pub enum Event {
     /// Receipts were judged anew by the calendar and grace that hold now: one is overdue when its time has passed by
     /// them, and counts again when it has not.
     ReceiptsJudged(RuleScope),
+    /// Where buffers come from was said.
+    BufferPolicyPut(RuleScope, BufferPolicy),
+    /// Buffers were set from a forecast. `BufferSet` is a planner's.
+    BuffersDerived(DerivedBuffers),
 }

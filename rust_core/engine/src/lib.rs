@@ -19,6 +19,7 @@
 //! ```
 
 mod apply;
+mod buffers;
 mod catalog;
 mod catalog_types;
 mod command;

@@ -76,6 +76,12 @@ pub const UNMET_DAYS: u32 = 92;
 pub const MAX_UNMET_ROWS: usize = if cfg!(test) { 5_000 } else { 4_000_000 };
 /// Rules of one partition, the default included.
 pub const MAX_RULES: usize = if cfg!(test) { 100 } else { 65_535 };
+/// Buffers derived from a forecast in one step: one step holds the partition for well below a millisecond.
+pub const MAX_DERIVED_BUFFERS: usize = 1_024;
+/// Forecasters named by derived buffers. One that no buffer names any longer makes room for another.
+pub const MAX_BUFFER_MODELS: usize = if cfg!(test) { 4 } else { 4_096 };
+/// Lead time and review time of a forecast buffer together, days.
+pub const MAX_BUFFER_DAYS: u16 = 366;
 /// Hours of one `CheckRegion`.
 pub const MAX_REGION_HOURS: usize = 168;
 /// Cells (items × locations × hours) of one `CheckRegion`.

@@ -23,8 +23,8 @@ use crate::sources::Sources;
 use crate::state::{Settings, State};
 use crate::unmet::Unmet;
 
-/// Version of the stream; older ones stay readable. Version 2 adds two sections at the end.
-const VERSION: u16 = 2;
+/// Version of the stream; older ones stay readable. Version 2 adds two sections at the end, version 3 four more.
+const VERSION: u16 = 3;
 /// A frame is never longer: no single value comes near.
 const MAX_FRAME: usize = 64 << 20;
 /// Values in one frame.
@@ -243,7 +243,12 @@ impl State {
         let moved = self.movements.known_at(self.recorded).count();
         writer.section(moved, self.movements.known_at(self.recorded))?;
         writer.section(self.counts.len(), self.counts.iter())?;
-        writer.section(self.lapsed.len(), self.lapsed.iter())
+        writer.section(self.lapsed.len(), self.lapsed.iter())?;
+        let buffers = &self.buffers;
+        writer.section(buffers.locations.len(), buffers.locations.iter())?;
+        writer.section(buffers.positions.len(), buffers.positions.iter())?;
+        writer.section(buffers.models.len(), buffers.models.iter())?;
+        writer.section(buffers.derived.len(), buffers.derived.iter())
     }
 
     /// Reads a state back.
@@ -318,6 +323,9 @@ impl State {
                 (id.index() < positions).then(|| state.counts.set(id, status, at))
             })?;
             reader.section(|(block, bits): (u64, Box<[u64]>)| state.lapsed.restore(block, bits))?;
+        }
+        if header.version >= 3 {
+            restore::buffers(&mut state, &mut reader)?;
         }
         state.receipts.next_no = header.next_receipt;
         state.reservations.next_id = header.next_reservation;

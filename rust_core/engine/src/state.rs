@@ -2,6 +2,7 @@
 
 use foldhash::fast::FixedState;
 
+use crate::buffers::Buffers;
 use crate::catalog::Catalog;
 use crate::catalog_types::{LateGrace, StockStatus, SupplyRule};
 use crate::counts::Counts;
@@ -69,6 +70,7 @@ pub struct State {
     pub(crate) shocks: Shocks,
     pub(crate) movements: Movements,
     pub(crate) counts: Counts,
+    pub(crate) buffers: Buffers,
     /// Positions that the last step changed; not part of the state proper.
     pub(crate) touched: Vec<PositionId>,
     /// How many of them were there before the record that is being applied.
@@ -100,6 +102,7 @@ impl State {
             shocks: Shocks::default(),
             movements: Movements::default(),
             counts: Counts::default(),
+            buffers: Buffers::default(),
             touched: Vec::new(),
             touched_before: 0,
             settings,

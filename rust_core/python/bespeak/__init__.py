@@ -13,6 +13,7 @@ from bespeak.enums import (
     AdjustReason,
     AvailabilityMode,
     BindingConstraint,
+    BufferSource,
     FillPolicy,
     LocationKind,
     Outcome,
@@ -40,6 +41,7 @@ from bespeak.errors import (
 )
 from bespeak.requests import (
     ArrivalSpread,
+    BufferPolicy,
     CheckLine,
     FulfilLine,
     Item,
@@ -65,6 +67,8 @@ __all__ = [
     "AvailabilityStep",
     "BespeakError",
     "BindingConstraint",
+    "BufferPolicy",
+    "BufferSource",
     "CheckLine",
     "CheckResult",
     "Client",

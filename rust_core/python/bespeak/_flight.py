@@ -86,6 +86,19 @@ class Tables:
         with self._errors():
             return self._client.do_get(flight.Ticket(ticket), self._options).read_all()
 
+    def put(self, descriptor: dict[str, object], table: pa.Table) -> pa.Table:
+        """Sends a table that is taken as a whole and returns what was made of it."""
+        with self._errors():
+            command = flight.FlightDescriptor.for_command(json.dumps(descriptor))
+            writer, reader = self._client.do_put(command, table.schema, self._options)
+            with writer:
+                _write(writer, table)
+                writer.done_writing()
+                answer = reader.read()
+            if answer is None:
+                raise invalid("the server gave no answer")
+        return pa.ipc.open_stream(answer).read_all()
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
@@ -114,12 +127,16 @@ def connect(address: str, tls: Tls | None, middleware: list[flight.ClientMiddlew
 
 def _send(writer: flight.FlightStreamWriter, table: pa.Table) -> None:
     writer.begin(table.schema)
+    _write(writer, table)
+    writer.done_writing()
+
+
+def _write(writer: flight.FlightStreamWriter, table: pa.Table) -> None:
     rows = max(1, min(BATCH_ROWS, table.num_rows * BATCH_BYTES // max(1, table.nbytes)))
     for batch in table.to_batches(max_chunksize=rows):
         if batch.nbytes > 2 * BATCH_BYTES:
             raise invalid(f"table has rows of {batch.nbytes // batch.num_rows} bytes: send shorter values")
         writer.write_batch(batch)
-    writer.done_writing()
 
 
 def _unanswered(error: Exception) -> BespeakError:

@@ -1,6 +1,7 @@
 """The client of a Bespeak server."""
 
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -11,6 +12,7 @@ from google.protobuf.message import Message
 from bespeak._flight import Tables
 from bespeak._methods import Methods
 from bespeak._methods.caller import Method
+from bespeak._methods.tables import ArrowStream, as_table
 from bespeak._status import error_from_call
 from bespeak._tls import Tls
 
@@ -23,6 +25,25 @@ _OPTIONS = (
     ("grpc.enable_retries", 0),
     ("grpc.keepalive_time_ms", 30_000),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """What a push of forecasts did.
+
+    Attributes:
+        positions: positions whose forecast is new.
+        rows: rows that were sent.
+        older: positions that kept what they had, since it is of a later time.
+        buffers_changed: buffers that moved.
+        revision: journal position of the last of them; 0 when none did.
+    """
+
+    positions: int
+    rows: int
+    older: int
+    buffers_changed: int
+    revision: int
 
 
 class Client(Methods):
@@ -81,6 +102,59 @@ class Client(Methods):
 
     def __repr__(self) -> str:
         return f"Client({self.address!r})"
+
+    def push_forecasts(self, table: ArrowStream, model: str, computed_at_ms: int = 0) -> PushResult:
+        """Gives the server forecasts by day: all of them, or none when a row is wrong.
+
+        Args:
+            table: columns `item`, `location` (text), `day` (date, timestamp or days since 1970), `mean` and one column
+                a quantile level, such as `0.9` (float, base units). A position's days follow one another.
+            model: who made them, such as "patch-nano@2".
+            computed_at_ms: when; 0 is now. A position keeps what it has of a later time.
+
+        Raises:
+            InvalidArgument: names the row and column that cannot be.
+        """
+        return self._push("forecasts", table, model, computed_at_ms)
+
+    def push_forecast_totals(self, table: ArrowStream, model: str, computed_at_ms: int = 0) -> PushResult:
+        """Gives the server forecasts of demand over several days; buffers that follow them are set before it answers.
+
+        Args:
+            table: as of `push_forecasts`, with `horizon_days` (1 to 366) in the place of `day`.
+            model: as there.
+            computed_at_ms: as there.
+
+        Raises:
+            InvalidArgument: as there.
+        """
+        return self._push("forecast_totals", table, model, computed_at_ms)
+
+    def forecasts(self, location: str = "") -> pa.Table:
+        """Returns the forecasts by day that are kept, of one location or all.
+
+        Returns:
+            Columns `item`, `location`, `model`, `computed_at_ms`, `day`, `mean` and one a level, null where a position
+            has no such level.
+        """
+        return self._dump("forecasts", location)
+
+    def forecast_totals(self, location: str = "") -> pa.Table:
+        """Returns the totals that are kept: as `forecasts`, with `horizon_days` in the place of `day`."""
+        return self._dump("forecast_totals", location)
+
+    def table(self, name: str) -> pa.Table:
+        """Returns a table of the server by its Flight ticket, such as `demand_history`: see docs/reference/flight.md.
+
+        Raises:
+            InvalidArgument: there is no such table.
+        """
+        return self._dump(name, "")
+
+    def _push(self, what: str, table: ArrowStream, model: str, computed_at_ms: int) -> PushResult:
+        told: dict[str, object] = {"table": what, "model": model, "computed_at_ms": computed_at_ms}
+        (row,) = self._tables().put(told, as_table(table)).to_pylist()
+        return PushResult(**row)
 
     def _call(self, method: Method[R], request: Message) -> R:
         call = self._calls.get(method)

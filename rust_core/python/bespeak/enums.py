@@ -144,3 +144,11 @@ class AvailabilityMode(StrEnum):
     CUMULATIVE = "CUMULATIVE"
     BACKWARD = "BACKWARD"
     BACKWARD_ACCUMULATE = "BACKWARD_ACCUMULATE"
+
+
+class BufferSource(StrEnum):
+    """Where the buffer of a position comes from. INHERIT is as its location says."""
+
+    INHERIT = "INHERIT"
+    STATIC = "STATIC"
+    FORECAST = "FORECAST"

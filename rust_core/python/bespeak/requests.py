@@ -6,7 +6,7 @@ UTC milliseconds since 1970; 0 is the engine's now.
 
 from dataclasses import dataclass
 
-from bespeak.enums import LocationKind, ReceiptKind, StockStatus
+from bespeak.enums import BufferSource, LocationKind, ReceiptKind, StockStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,3 +187,25 @@ class SupplyRule:
     receipt_kinds: tuple[ReceiptKind, ...] = ()
     late_grace_ms: int | None = None
     horizon_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BufferPolicy:
+    """Where a buffer comes from. All but `source` is for FORECAST.
+
+    Attributes:
+        source: INHERIT is for positions: as their location says.
+        level_ppm: share of the replenishment cycles whose demand is covered, 500000 to 999999 parts per million;
+            0 is that of the tier, or the server's.
+        tier: takes the level that the server is configured with for this tier; None names none.
+        lead_time_days: from an order to its arrival.
+        review_days: between two orders; 0 is 1.
+        cap: the buffer is never above this, base units; 0 is no cap.
+    """
+
+    source: BufferSource
+    level_ppm: int = 0
+    tier: int | None = None
+    lead_time_days: int = 0
+    review_days: int = 0
+    cap: int = 0

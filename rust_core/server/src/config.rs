@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::forecasts::settings::ForecastSettings;
+
 /// Fewest answers that a journal goes with: twice as many records as may wait for the disk, since as many again may be
 /// on their way there. With fewer, a request would wait until the answers that fell out of memory are on the disk.
 const REMEMBERED_MIN: usize = 131_072;
@@ -28,6 +30,8 @@ pub struct ServerConfig {
     pub journal: JournalSettings,
     /// The engine's policies.
     pub engine: EngineSettings,
+    /// Forecasts kept beside the engine, and the buffers made from them.
+    pub forecasts: ForecastSettings,
     /// The compute worker; without it the fallbacks answer.
     pub compute: Option<ComputeConfig>,
     /// Backups are written below this directory; `None` refuses them.
@@ -230,6 +234,7 @@ impl Default for ServerConfig {
             tls: None,
             journal: JournalSettings::default(),
             engine: EngineSettings::default(),
+            forecasts: ForecastSettings::default(),
             compute: None,
             backup_root: None,
             traces: None,
@@ -374,6 +379,7 @@ impl ServerConfig {
             let rule = "with a journal it must be 0 or at least 131072: an answer is remembered until it is durable";
             return wrong("engine.remembered_requests", &remembered, rule);
         }
+        self.forecasts.validate()?;
         if let Some(traces) = &self.traces
             && !(0.0..=1.0).contains(&traces.sample_ratio)
         {

@@ -95,6 +95,9 @@ pub enum ApiError {
         "the journal failed: {0}: the write may or may not be durable, send it again with the same request id"
     )]
     JournalFailed(String),
+    /// Forecasts cannot be kept or read.
+    #[error("{0}")]
+    ForecastsFailed(String),
     /// Needs a setting that this server was started without.
     #[error("{what} is not configured: {hint}")]
     NotConfigured {
@@ -155,6 +158,7 @@ impl ApiError {
             Self::ClockSuspect { .. } => "CLOCK_SUSPECT",
             Self::OutOfRetention { .. } => "OUT_OF_RETENTION",
             Self::JournalFailed(_) => "JOURNAL_FAILED",
+            Self::ForecastsFailed(_) => "FORECASTS_FAILED",
             Self::NotConfigured { .. } => "NOT_CONFIGURED",
             Self::ComputeRefused(_) => "COMPUTE_REFUSED",
             Self::Internal(_) => "INTERNAL",
@@ -176,6 +180,7 @@ impl ApiError {
             Self::Recovering
             | Self::Draining
             | Self::ClockSuspect { .. }
+            | Self::ForecastsFailed(_)
             | Self::JournalFailed(_) => Code::Unavailable,
             Self::OutOfRetention { .. } => Code::OutOfRange,
             Self::NotConfigured { .. } => Code::FailedPrecondition,

@@ -8,6 +8,7 @@ pub mod demand;
 mod dormant;
 pub mod error;
 mod flight;
+pub mod forecasts;
 pub mod gate;
 #[doc(hidden)]
 pub mod hostile;

@@ -117,8 +117,15 @@ methods! {
         Snapshot "Snapshot"
         Backup "Backup"
     }
+    Blocking "bespeak.v1.CatalogService" {
+        PutBufferPolicy "PutBufferPolicy"
+    }
     Compute "bespeak.v1.ForecastService" {
         Forecast "Forecast"
+        ForecastExplain "Explain"
+    }
+    Blocking "bespeak.v1.ForecastService" {
+        ForecastAccuracy "Accuracy"
     }
     Compute "bespeak.v1.AllocationService" {
         Allocate "Allocate"

@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::api::Api;
 use crate::compute::Client;
 use crate::config::ServerConfig;
+use crate::forecasts::Keeper;
 use crate::metrics::{self, Observed, Text};
 use crate::shared::Shared;
 use crate::start::{Ready, StartError};
@@ -89,7 +90,15 @@ async fn life(parts: Parts) -> Result<(), StartError> {
             return Err(error);
         }
     };
+    let keeper = match keeper(&config, &store).await {
+        Ok(keeper) => Arc::new(keeper),
+        Err(error) => {
+            shared.draining.send_replace(true);
+            return Err(error);
+        }
+    };
     let api = Api::new(Arc::clone(&store), Arc::clone(&shared.metrics))
+        .with_forecasts(keeper)
         .with_backups(config.backup_root.clone());
     let usher = tokio::spawn({
         let store = Arc::clone(&store);
@@ -181,6 +190,16 @@ async fn open(
         .map_err(|error| StartError::Journal(error.to_string()))
 }
 
+/// Opens the forecasts beside the journal.
+async fn keeper(config: &ServerConfig, store: &Arc<Store>) -> Result<Keeper, StartError> {
+    let (journal, settings) = (config.journal.clone(), config.forecasts.clone());
+    let store = Arc::clone(store);
+    tokio::task::spawn_blocking(move || Keeper::open(&journal, &settings, &store))
+        .await
+        .map_err(|_| StartError::Died)?
+        .map_err(|error| StartError::Forecasts(error.to_string()))
+}
+
 fn from_std(listener: std::net::TcpListener) -> Result<TcpListener, StartError> {
     TcpListener::from_std(listener).map_err(|error| StartError::Threads(error.to_string()))
 }
@@ -214,9 +233,14 @@ fn page(shared: &Arc<Shared>, progress: &Arc<Progress>) -> Text {
             match shared.api.get() {
                 Some(api) => {
                     let serving = !*shared.draining.borrow();
+                    let mut observed = api.store().observe();
+                    let now = api.store().partition().peek(|state| state.now());
+                    observed
+                        .gauges
+                        .extend(now.into_iter().flat_map(|now| api.forecasts().gauges(now)));
                     Observed {
                         serving,
-                        ..api.store().observe()
+                        ..observed
                     }
                 }
                 None => Observed {

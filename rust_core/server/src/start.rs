@@ -54,6 +54,9 @@ pub enum StartError {
     /// The journal could not be opened.
     #[error("cannot open the journal: {0}")]
     Journal(String),
+    /// The forecasts beside the journal cannot be opened.
+    #[error("cannot open the forecasts: {0}")]
+    Forecasts(String),
     /// The journal failed while serving.
     #[error("the journal stopped: {0}: look at the disk, then start again")]
     JournalStopped(String),

@@ -55,6 +55,11 @@ impl Fact {
                 tell(Self::Position(*id, *item, *location));
             }
             Event::BufferSet(id, units) => tell(Self::Buffer(*id, units.balance())),
+            Event::BuffersDerived(derived) => {
+                for (id, units) in &derived.buffers {
+                    tell(Self::Buffer(*id, units.balance()));
+                }
+            }
             Event::Counted {
                 position,
                 status: StockStatus::Unrestricted,
@@ -111,6 +116,7 @@ impl Fact {
             Event::RegionPut(..)
             | Event::LanePut(_)
             | Event::RulePut(..)
+            | Event::BufferPolicyPut(..)
             | Event::Counted { .. }
             | Event::CountTaken { .. }
             | Event::MovedBeforeCount { .. }

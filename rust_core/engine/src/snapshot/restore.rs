@@ -3,7 +3,11 @@
 //! Built in one go: entries come in the order of receipts and reservations, which is no order of positions, so
 //! putting each into its place would wait for memory and move its neighbours time and again.
 
-use crate::ids::{PositionId, ReceiptNo, ReservationId};
+use super::{Reader, SnapshotError};
+use crate::buffers::Origin;
+use crate::catalog_types::{BufferPolicy, ForecastBuffer};
+use crate::ids::{LocationId, PositionId, ReceiptNo, ReservationId};
+use crate::limits::MAX_BUFFER_MODELS;
 use crate::receipts::Receipt;
 use crate::reservations::{Line, Reservation};
 use crate::state::State;
@@ -96,4 +100,28 @@ fn push_all<'a>(
         }
     }
     Some(())
+}
+
+/// Reads where buffers come from.
+pub(super) fn buffers(state: &mut State, reader: &mut Reader<'_>) -> Result<(), SnapshotError> {
+    let locations = state.catalog.locations().len();
+    let positions = state.position_count;
+    let buffers = &mut state.buffers;
+    reader.section(|(location, follow): (LocationId, ForecastBuffer)| {
+        (location.index() < locations).then(|| buffers.locations.insert(location, follow))?;
+        Some(())
+    })?;
+    reader.section(|(position, policy): (PositionId, BufferPolicy)| {
+        (position.index() < positions).then(|| buffers.positions.insert(position, policy))?;
+        Some(())
+    })?;
+    reader.section(|model: Box<str>| {
+        (buffers.models.len() < MAX_BUFFER_MODELS).then(|| buffers.models.push(model))
+    })?;
+    reader.section(|(position, origin): (PositionId, Origin)| {
+        let known =
+            position.index() < positions && usize::from(origin.model) < buffers.models.len();
+        known.then(|| buffers.derived.insert(position, origin))?;
+        Some(())
+    })
 }

@@ -166,6 +166,21 @@ fn supply_rule(words: &Words<'_>) -> SupplyRule {
     rule
 }
 
+fn buffer_policy(verb: &str, words: &Words<'_>) -> BufferPolicy {
+    match verb {
+        "static" => BufferPolicy::Static,
+        "inherit" => BufferPolicy::Inherit,
+        _ => BufferPolicy::Forecast(ForecastBuffer {
+            level: words
+                .number("ppm")
+                .map_or(ServiceLevel::Default, ServiceLevel::Ppm),
+            lead_time_days: words.number("lead").unwrap_or(2),
+            review_days: words.number("review").unwrap_or(1),
+            cap: words.get("cap").map_or(Units::ZERO, units),
+        }),
+    }
+}
+
 impl World {
     /// The command that a line says; `None` for lines that only read.
     pub fn command(&self, verb: &str, rest: &str) -> Option<Command> {
@@ -205,16 +220,36 @@ impl World {
             "buffer" => Command::PutBuffer(self.item(p(1)), self.location(p(2)), units(p(0))),
             "rule" => {
                 let rule = supply_rule(&words);
-                let scope = match p(0).split_once('@') {
-                    Some((item, location)) => {
-                        RuleScope::Position(self.item(item), self.location(location))
-                    }
-                    None => RuleScope::Location(self.location(p(0))),
-                };
-                Command::PutRule(scope, rule)
+                Command::PutRule(self.scope(p(0)), rule)
             }
+            "follow" | "static" | "inherit" => {
+                Command::PutBufferPolicy(self.scope(p(0)), buffer_policy(verb, &words))
+            }
+            "derive" => Command::DeriveBuffers(DerivedBuffers {
+                model: words.get("model").unwrap_or("patch@1").into(),
+                computed_at: words.time("computed").unwrap_or(self.now),
+                buffers: words.plain.iter().map(|word| self.derived(word)).collect(),
+            }),
             _ => return self.supply_command(verb, &words),
         })
+    }
+
+    /// `tea@ams1` or `ams1`.
+    fn scope(&self, text: &str) -> RuleScope {
+        match text.split_once('@') {
+            Some((item, location)) => RuleScope::Position(self.item(item), self.location(location)),
+            None => RuleScope::Location(self.location(text)),
+        }
+    }
+
+    /// `tea@ams1:5`.
+    fn derived(&self, text: &str) -> (PositionId, Units) {
+        let (place, quantity) = text.split_once(':').expect("a position and a quantity");
+        let (item, location) = place.split_once('@').expect("a position");
+        let id = self
+            .state
+            .position_id(self.item(item), self.location(location));
+        (id.unwrap_or(PositionId(u32::MAX)), units(quantity))
     }
 
     fn supply_command(&self, verb: &str, words: &Words<'_>) -> Option<Command> {

@@ -179,6 +179,24 @@ impl World {
                     detail.receipts.len()
                 )
             }
+            "buffer?" => {
+                let (item, location) = words.plain[0].split_once('@').expect("a position");
+                let id = self
+                    .state
+                    .position_id(self.item(item), self.location(location))
+                    .expect("a known position");
+                let units = self.state.position(id).buffer().get();
+                let follows = match self.state.forecast_buffer(id) {
+                    Some(_) => ", follows",
+                    None => "",
+                };
+                match self.state.buffer_origin(id) {
+                    Some((model, at)) => {
+                        format!("{units} by {model} of {}{follows}", time_text(at))
+                    }
+                    None => format!("{units}{follows}"),
+                }
+            }
             "receipt?" => match self.state.receipt(words.plain[0]) {
                 None => "unknown".to_owned(),
                 Some(receipt) => format!(

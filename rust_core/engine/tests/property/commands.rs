@@ -3,6 +3,8 @@
 use bespeak_engine::*;
 use proptest::prelude::*;
 
+use crate::buffers;
+
 pub const ITEMS: u32 = 2;
 pub const LOCATIONS: u32 = 3;
 pub const HOUR_MS: i64 = 60 * 60 * 1_000;
@@ -73,6 +75,15 @@ pub enum Action {
     Buffer {
         at: (u32, u32),
         units: u64,
+    },
+    Follow {
+        location: u32,
+        item: Option<u32>,
+        policy: u8,
+    },
+    Derive {
+        buffers: Vec<(u32, u64)>,
+        model: u8,
     },
     Rule {
         location: u32,
@@ -203,6 +214,8 @@ fn supply() -> impl Strategy<Value = Action> {
         3 => (receipt.clone(), 0..30u64, any::<bool>(), ago()).prop_map(|(receipt, quantity, last, ago_ms)| Action::Receive { receipt, quantity, last, ago_ms }),
         1 => receipt.prop_map(|receipt| Action::Cancel { receipt }),
         1 => (at(), 0..9u64).prop_map(|(at, units)| Action::Buffer { at, units }),
+        1 => (0..LOCATIONS, prop::option::of(0..ITEMS), 0..4u8).prop_map(|(location, item, policy)| Action::Follow { location, item, policy }),
+        2 => (prop::collection::vec((0..ITEMS * LOCATIONS, 0..9u64), 1..4), 0..3u8).prop_map(|(buffers, model)| Action::Derive { buffers, model }),
         1 => (0..LOCATIONS, prop::option::of(0..ITEMS), rule()).prop_map(|(location, item, rule)| Action::Rule { location, item, rule }),
     ]
 }
@@ -378,18 +391,17 @@ impl Action {
                 let (item, location) = place(at);
                 Command::PutBuffer(item, location, units(n))
             }
+            Self::Follow {
+                location,
+                item,
+                policy,
+            } => buffers::follow(location, item, policy),
+            Self::Derive { buffers, model } => buffers::derive(buffers, model),
             Self::Rule {
                 location,
                 item,
                 rule,
-            } => {
-                let location = LocationId(location);
-                let scope = match item {
-                    Some(item) => RuleScope::Position(ItemId(item), location),
-                    None => RuleScope::Location(location),
-                };
-                Command::PutRule(scope, rule)
-            }
+            } => Command::PutRule(buffers::scope(location, item), rule),
             Self::Reserve {
                 lines,
                 fill,

@@ -95,8 +95,9 @@ pub fn error(oracle: &Oracle, settings: &Settings, command: &Command, clock: Utc
         }
         // A clock that was set back makes `happened` or a count lie after the engine's time; the rest are
         // names of receipts that are open or not, and quantities of zero.
-        Command::Promise(_) | Command::PutBuffer(..) | Command::PutRule(..) => true,
-        Command::Return(_) => true,
+        Command::Promise(_) | Command::PutBuffer(..) | Command::PutBufferPolicy(..) => true,
+        Command::DeriveBuffers(derived) => crate::buffers::are_known(derived, oracle),
+        Command::Return(_) | Command::PutRule(..) => true,
         Command::SetOnHand(count) => count.counted_at.is_none_or(|at| {
             let last = oracle.find(count.item, count.location);
             let last = last.and_then(|place| oracle.last_count(place, count.status));

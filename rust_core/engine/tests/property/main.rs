@@ -2,6 +2,7 @@
 //!
 //! proptest prints the seed of a failure and shrinks it; `PROPTEST_CASES` asks for more cases.
 
+mod buffers;
 mod commands;
 mod judge;
 mod oracle;

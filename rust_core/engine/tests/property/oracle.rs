@@ -58,6 +58,10 @@ pub struct Oracle {
     pub made: u64,
     /// Holds that ran out and can no longer be taken again.
     pub lapsed: BTreeSet<ReservationId>,
+    /// Places told by themselves: whether they follow a forecast.
+    follows: BTreeMap<usize, bool>,
+    location_follows: BTreeSet<LocationId>,
+    derived: BTreeSet<usize>,
 }
 
 impl Oracle {
@@ -86,6 +90,40 @@ impl Oracle {
             }
             Event::BufferSet(id, units) => {
                 self.buffers.insert(id.index(), units.get());
+                self.derived.remove(&id.index());
+                if self.follows.get(&id.index()) == Some(&true) {
+                    self.follows.insert(id.index(), false);
+                }
+            }
+            Event::BufferPolicyPut(scope, policy) => match (scope, policy) {
+                (RuleScope::Location(location), BufferPolicy::Forecast(_)) => {
+                    self.location_follows.insert(*location);
+                }
+                (RuleScope::Location(location), _) => {
+                    self.location_follows.remove(location);
+                }
+                (RuleScope::Position(item, location), policy) => {
+                    let place = self.find(*item, *location).ok_or("no such position")?;
+                    match policy {
+                        BufferPolicy::Inherit => self.follows.remove(&place),
+                        BufferPolicy::Static => self.follows.insert(place, false),
+                        BufferPolicy::Forecast(_) => self.follows.insert(place, true),
+                    };
+                }
+            },
+            Event::BuffersDerived(derived) => {
+                for (id, units) in &derived.buffers {
+                    let place = id.index();
+                    let kept = self.buffers.get(&place).copied().unwrap_or(0);
+                    let planned = kept > 0 && !self.derived.contains(&place);
+                    let follows = match self.follows.get(&place) {
+                        Some(own) => *own,
+                        None => !planned && self.location_follows.contains(&self.places[place].1),
+                    };
+                    expect(follows, "a planner's buffer is overwritten")?;
+                    self.buffers.insert(place, units.get());
+                    self.derived.insert(place);
+                }
             }
             Event::RulePut(RuleScope::Location(location), rule) => {
                 self.location_rules.insert(*location, *rule);

@@ -3,6 +3,7 @@
 #[path = "../language/mod.rs"]
 mod language;
 
+mod buffers;
 mod catalog;
 mod golden;
 mod hold;

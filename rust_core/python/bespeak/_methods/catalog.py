@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from bespeak._codec import build, decode
 from bespeak._methods.caller import Caller, Method
-from bespeak.requests import Item, Lane, Location, Region, SupplyRule
+from bespeak.requests import BufferPolicy, Item, Lane, Location, Region, SupplyRule
 from bespeak.results import CatalogResult, LocationInfo
 from bespeak.v1 import catalog_pb2 as pb
 
@@ -16,6 +16,7 @@ _PUT_REGION = Method(_SERVICE, "PutRegion", pb.PutRegionResponse)
 _PUT_LANE = Method(_SERVICE, "PutLane", pb.PutLaneResponse)
 _PUT_RULE = Method(_SERVICE, "PutRule", pb.PutRuleResponse)
 _PUT_BUFFER = Method(_SERVICE, "PutBuffer", pb.PutBufferResponse)
+_PUT_BUFFER_POLICY = Method(_SERVICE, "PutBufferPolicy", pb.PutBufferPolicyResponse)
 _GET_ITEM = Method(_SERVICE, "GetItem", pb.GetItemResponse)
 _GET_LOCATION = Method(_SERVICE, "GetLocation", pb.GetLocationResponse)
 _LIST_ITEMS = Method(_SERVICE, "ListItems", pb.ListItemsResponse)
@@ -89,6 +90,24 @@ class CatalogMethods(Caller):
         """
         answer = self._write(
             _PUT_BUFFER, pb.PutBufferRequest, request_id, item=item, location=location, quantity=quantity, unit=unit
+        )
+        return decode(CatalogResult, answer.result)
+
+    def put_buffer_policy(
+        self, policy: BufferPolicy, location: str, item: str = "", *, request_id: str | uuid.UUID | None = None
+    ) -> CatalogResult:
+        """Says where the buffers of a location, or of one position where an item is named, come from.
+
+        Positions do as their location says unless they have their own policy, or a buffer above 0 that a planner set.
+        Buffers that are to follow a forecast which is there are set at once. A later `put_buffer` of a position ends
+        its own policy.
+
+        Raises:
+            NotFound: the location or item is not known.
+            InvalidArgument: a level or a number of days is out of its range.
+        """
+        answer = self._write(
+            _PUT_BUFFER_POLICY, pb.PutBufferPolicyRequest, request_id, location=location, item=item, policy=policy
         )
         return decode(CatalogResult, answer.result)
 

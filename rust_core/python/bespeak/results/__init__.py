@@ -10,6 +10,7 @@ from bespeak.results.admin import (
     AvailabilityReport,
     CatalogResult,
     Discrepancy,
+    ForecastStats,
     LocationInfo,
     ReconcileResult,
     ReportBucket,
@@ -36,6 +37,7 @@ from bespeak.results.promises import (
     ReservationLine,
 )
 from bespeak.results.supply import (
+    ForecastAge,
     Position,
     PromiseAtRisk,
     Receipt,
@@ -54,6 +56,8 @@ __all__ = [
     "Discrepancy",
     "Explanation",
     "ExtendResult",
+    "ForecastAge",
+    "ForecastStats",
     "FulfilResult",
     "HoldResult",
     "LineExplanation",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bespeak.requests import Location, SupplyRule
+from bespeak.requests import BufferPolicy, Location, SupplyRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class LocationInfo:
     location: Location
     rule: SupplyRule
     revision: int
+    buffer_policy: BufferPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,18 @@ class SourceStats:
     highest_sequence: int
     gaps: int
     duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastStats:
+    """Forecasts that the server keeps; ages are milliseconds, 0 without a forecast."""
+
+    positions: int
+    position_days: int
+    totals_positions: int
+    stale_positions: int
+    oldest_age_ms: int
+    newest_age_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,7 @@ class Stats:
     sources: tuple[SourceStats, ...]
     clock_suspect: bool
     version: str
+    forecasts: ForecastStats
 
 
 @dataclass(frozen=True, slots=True)

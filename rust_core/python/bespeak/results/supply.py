@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bespeak._core import AvailabilityStep
 from bespeak.enums import ReceiptKind, Refusal, ShockCause
+from bespeak.requests import BufferPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,16 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class ForecastAge:
+    """A forecast that the server keeps. `stale` is by the server's own limit."""
+
+    model: str
+    computed_at_ms: int
+    age_ms: int
+    stale: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """One item at one location.
 
@@ -118,6 +129,10 @@ class Position:
         staircase: what can be promised from each time on.
         revision: journal position that was seen.
         engine_time_ms: the engine's time at which it was seen.
+        buffer_policy: the position's own; None before the first fact about it.
+        buffer_follows_forecast: whether the buffer moves with the forecast.
+        buffer_forecast: the forecast that the buffer was worked out from; None for a planner's buffer.
+        forecast: the newest forecast of the position; None without one.
     """
 
     item: str
@@ -133,3 +148,7 @@ class Position:
     staircase: tuple[AvailabilityStep, ...]
     revision: int
     engine_time_ms: int
+    buffer_policy: BufferPolicy | None
+    buffer_follows_forecast: bool
+    buffer_forecast: ForecastAge | None
+    forecast: ForecastAge | None

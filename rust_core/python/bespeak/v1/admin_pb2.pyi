@@ -116,6 +116,7 @@ class GetStatsResponse(_message.Message):
     SOURCES_FIELD_NUMBER: _builtins.int
     CLOCK_SUSPECT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    FORECASTS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     durable_revision: _builtins.int
     engine_time_ms: _builtins.int
@@ -138,6 +139,8 @@ class GetStatsResponse(_message.Message):
     version: _builtins.str
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceStats]: ...
+    @_builtins.property
+    def forecasts(self) -> Global___ForecastStats: ...
     def __init__(
         self,
         *,
@@ -161,14 +164,56 @@ class GetStatsResponse(_message.Message):
         sources: _abc.Iterable[Global___SourceStats] | None = ...,
         clock_suspect: _builtins.bool = ...,
         version: _builtins.str = ...,
+        forecasts: Global___ForecastStats | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["forecasts", b"forecasts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_suspect", b"clock_suspect", "confirmed_reservations", b"confirmed_reservations", "digest", b"digest", "durable_revision", b"durable_revision", "engine_time_ms", b"engine_time_ms", "epoch", b"epoch", "held_reservations", b"held_reservations", "items", b"items", "journal_bytes", b"journal_bytes", "journal_segments", b"journal_segments", "last_snapshot_revision", b"last_snapshot_revision", "locations", b"locations", "mode", b"mode", "open_shocks", b"open_shocks", "positions", b"positions", "receipts", b"receipts", "remembered_requests", b"remembered_requests", "revision", b"revision", "sources", b"sources", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_suspect", b"clock_suspect", "confirmed_reservations", b"confirmed_reservations", "digest", b"digest", "durable_revision", b"durable_revision", "engine_time_ms", b"engine_time_ms", "epoch", b"epoch", "forecasts", b"forecasts", "held_reservations", b"held_reservations", "items", b"items", "journal_bytes", b"journal_bytes", "journal_segments", b"journal_segments", "last_snapshot_revision", b"last_snapshot_revision", "locations", b"locations", "mode", b"mode", "open_shocks", b"open_shocks", "positions", b"positions", "receipts", b"receipts", "remembered_requests", b"remembered_requests", "revision", b"revision", "sources", b"sources", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatsResponse: _TypeAlias = GetStatsResponse  # noqa: Y015
+
+@_typing.final
+class ForecastStats(_message.Message):
+    """Forecasts kept beside the engine."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    POSITION_DAYS_FIELD_NUMBER: _builtins.int
+    TOTALS_POSITIONS_FIELD_NUMBER: _builtins.int
+    STALE_POSITIONS_FIELD_NUMBER: _builtins.int
+    OLDEST_AGE_MS_FIELD_NUMBER: _builtins.int
+    NEWEST_AGE_MS_FIELD_NUMBER: _builtins.int
+    positions: _builtins.int
+    """Positions with a forecast by day."""
+    position_days: _builtins.int
+    """Days of all positions together."""
+    totals_positions: _builtins.int
+    """Positions with totals."""
+    stale_positions: _builtins.int
+    """Positions whose forecast is older than forecasts.stale_after_ms."""
+    oldest_age_ms: _builtins.int
+    """0 without a forecast."""
+    newest_age_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        positions: _builtins.int = ...,
+        position_days: _builtins.int = ...,
+        totals_positions: _builtins.int = ...,
+        stale_positions: _builtins.int = ...,
+        oldest_age_ms: _builtins.int = ...,
+        newest_age_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["newest_age_ms", b"newest_age_ms", "oldest_age_ms", b"oldest_age_ms", "position_days", b"position_days", "positions", b"positions", "stale_positions", b"stale_positions", "totals_positions", b"totals_positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForecastStats: _TypeAlias = ForecastStats  # noqa: Y015
 
 @_typing.final
 class ReconcileRequest(_message.Message):

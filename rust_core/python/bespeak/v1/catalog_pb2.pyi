@@ -612,6 +612,61 @@ class PutBufferResponse(_message.Message):
 Global___PutBufferResponse: _TypeAlias = PutBufferResponse  # noqa: Y015
 
 @_typing.final
+class PutBufferPolicyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    location: _builtins.str
+    item: _builtins.str
+    """"" says it for the location: its positions follow unless they have their own policy, or a planner's buffer."""
+    @_builtins.property
+    def context(self) -> _common_pb2.RequestContext: ...
+    @_builtins.property
+    def policy(self) -> _common_pb2.BufferPolicy: ...
+    def __init__(
+        self,
+        *,
+        context: _common_pb2.RequestContext | None = ...,
+        location: _builtins.str = ...,
+        item: _builtins.str = ...,
+        policy: _common_pb2.BufferPolicy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "item", b"item", "location", b"location", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutBufferPolicyRequest: _TypeAlias = PutBufferPolicyRequest  # noqa: Y015
+
+@_typing.final
+class PutBufferPolicyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    BUFFERS_CHANGED_FIELD_NUMBER: _builtins.int
+    buffers_changed: _builtins.int
+    """Buffers that were set at once, from the forecasts that were there."""
+    @_builtins.property
+    def result(self) -> Global___CatalogResult: ...
+    def __init__(
+        self,
+        *,
+        result: Global___CatalogResult | None = ...,
+        buffers_changed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buffers_changed", b"buffers_changed", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutBufferPolicyResponse: _TypeAlias = PutBufferPolicyResponse  # noqa: Y015
+
+@_typing.final
 class PutQuotaRequest(_message.Message):
     """A limit for a segment over a period, of one item or all, in one region or all."""
 
@@ -846,21 +901,25 @@ class GetLocationResponse(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     RULE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    BUFFER_POLICY_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     @_builtins.property
     def location(self) -> Global___Location: ...
     @_builtins.property
     def rule(self) -> Global___SupplyRule: ...
+    @_builtins.property
+    def buffer_policy(self) -> _common_pb2.BufferPolicy: ...
     def __init__(
         self,
         *,
         location: Global___Location | None = ...,
         rule: Global___SupplyRule | None = ...,
         revision: _builtins.int = ...,
+        buffer_policy: _common_pb2.BufferPolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location", "rule", b"rule"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["buffer_policy", b"buffer_policy", "location", b"location", "rule", b"rule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["location", b"location", "revision", b"revision", "rule", b"rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buffer_policy", b"buffer_policy", "location", b"location", "revision", b"revision", "rule", b"rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

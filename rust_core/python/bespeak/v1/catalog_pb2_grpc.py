@@ -64,6 +64,11 @@ class CatalogServiceStub:
                 request_serializer=bespeak_dot_v1_dot_catalog__pb2.PutBufferRequest.SerializeToString,
                 response_deserializer=bespeak_dot_v1_dot_catalog__pb2.PutBufferResponse.FromString,
                 _registered_method=True)
+        self.PutBufferPolicy = channel.unary_unary(
+                '/bespeak.v1.CatalogService/PutBufferPolicy',
+                request_serializer=bespeak_dot_v1_dot_catalog__pb2.PutBufferPolicyRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_catalog__pb2.PutBufferPolicyResponse.FromString,
+                _registered_method=True)
         self.PutQuota = channel.unary_unary(
                 '/bespeak.v1.CatalogService/PutQuota',
                 request_serializer=bespeak_dot_v1_dot_catalog__pb2.PutQuotaRequest.SerializeToString,
@@ -147,6 +152,13 @@ class CatalogServiceServicer:
 
     def PutBuffer(self, request, context):
         """Static buffer (safety stock) of a position.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutBufferPolicy(self, request, context):
+        """Where the buffers of a location, or of one position, come from.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,6 +253,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.PutBuffer,
                     request_deserializer=bespeak_dot_v1_dot_catalog__pb2.PutBufferRequest.FromString,
                     response_serializer=bespeak_dot_v1_dot_catalog__pb2.PutBufferResponse.SerializeToString,
+            ),
+            'PutBufferPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutBufferPolicy,
+                    request_deserializer=bespeak_dot_v1_dot_catalog__pb2.PutBufferPolicyRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_catalog__pb2.PutBufferPolicyResponse.SerializeToString,
             ),
             'PutQuota': grpc.unary_unary_rpc_method_handler(
                     servicer.PutQuota,
@@ -450,6 +467,33 @@ class CatalogService:
             '/bespeak.v1.CatalogService/PutBuffer',
             bespeak_dot_v1_dot_catalog__pb2.PutBufferRequest.SerializeToString,
             bespeak_dot_v1_dot_catalog__pb2.PutBufferResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutBufferPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.CatalogService/PutBufferPolicy',
+            bespeak_dot_v1_dot_catalog__pb2.PutBufferPolicyRequest.SerializeToString,
+            bespeak_dot_v1_dot_catalog__pb2.PutBufferPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class CatalogServiceStub:
     """Supply rule of a location or of one position."""
     PutBuffer: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.PutBufferRequest, _catalog_pb2.PutBufferResponse]
     """Static buffer (safety stock) of a position."""
+    PutBufferPolicy: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.PutBufferPolicyRequest, _catalog_pb2.PutBufferPolicyResponse]
+    """Where the buffers of a location, or of one position, come from."""
     PutQuota: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.PutQuotaRequest, _catalog_pb2.PutQuotaResponse]
     """Later round: what a segment may take."""
     PutProtection: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.PutProtectionRequest, _catalog_pb2.PutProtectionResponse]
@@ -63,6 +65,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Supply rule of a location or of one position."""
     PutBuffer: _aio.UnaryUnaryMultiCallable[_catalog_pb2.PutBufferRequest, _catalog_pb2.PutBufferResponse]  # type: ignore[assignment]
     """Static buffer (safety stock) of a position."""
+    PutBufferPolicy: _aio.UnaryUnaryMultiCallable[_catalog_pb2.PutBufferPolicyRequest, _catalog_pb2.PutBufferPolicyResponse]  # type: ignore[assignment]
+    """Where the buffers of a location, or of one position, come from."""
     PutQuota: _aio.UnaryUnaryMultiCallable[_catalog_pb2.PutQuotaRequest, _catalog_pb2.PutQuotaResponse]  # type: ignore[assignment]
     """Later round: what a segment may take."""
     PutProtection: _aio.UnaryUnaryMultiCallable[_catalog_pb2.PutProtectionRequest, _catalog_pb2.PutProtectionResponse]  # type: ignore[assignment]
@@ -120,6 +124,14 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.PutBufferResponse, _abc.Awaitable[_catalog_pb2.PutBufferResponse]]:
         """Static buffer (safety stock) of a position."""
+
+    @_abc_1.abstractmethod
+    def PutBufferPolicy(
+        self,
+        request: _catalog_pb2.PutBufferPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.PutBufferPolicyResponse, _abc.Awaitable[_catalog_pb2.PutBufferPolicyResponse]]:
+        """Where the buffers of a location, or of one position, come from."""
 
     @_abc_1.abstractmethod
     def PutQuota(

@@ -24,25 +24,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x62\x65speak/v1/common.proto\x12\nbespeak.v1\"o\n\x0eRequestContext\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12*\n\x06source\x18\x04 \x01(\x0b\x32\x1a.bespeak.v1.SourceSequence\"2\n\x0eSourceSequence\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\xa3\x01\n\x0fReservationLine\x12\x0c\n\x04line\x18\x01 \x01(\r\x12\x0c\n\x04item\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x14\n\x0cship_time_ms\x18\x04 \x01(\x03\x12\x15\n\ropen_quantity\x18\x05 \x01(\x04\x12\x1a\n\x12\x66ulfilled_quantity\x18\x06 \x01(\x04\x12\x19\n\x11released_quantity\x18\x07 \x01(\x04\"\x8a\x02\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\x04\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.bespeak.v1.ReservationState\x12\x11\n\torder_ref\x18\x03 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x04 \x01(\t\x12\x0f\n\x07segment\x18\x05 \x01(\t\x12\x0c\n\x04tier\x18\x06 \x01(\r\x12\x15\n\rcreated_at_ms\x18\x07 \x01(\x03\x12\x15\n\rexpires_at_ms\x18\x08 \x01(\x03\x12\x18\n\x10\x63reated_revision\x18\t \x01(\x04\x12*\n\x05lines\x18\n \x03(\x0b\x32\x1b.bespeak.v1.ReservationLine\"\x95\x01\n\x0cRuleOverride\x12)\n\x08statuses\x18\x01 \x03(\x0e\x32\x17.bespeak.v1.StockStatus\x12.\n\rreceipt_kinds\x18\x02 \x03(\x0e\x32\x17.bespeak.v1.ReceiptKind\x12\x14\n\x0c\x65xtra_buffer\x18\x03 \x01(\x04\x12\x14\n\x0con_hand_only\x18\x04 \x01(\x08\";\n\x10\x41vailabilityStep\x12\x14\n\x0c\x66rom_time_ms\x18\x01 \x01(\x03\x12\x11\n\tavailable\x18\x02 \x01(\x04*~\n\x0bStockStatus\x12\x1c\n\x18STOCK_STATUS_UNSPECIFIED\x10\x00\x12\x1d\n\x19STOCK_STATUS_UNRESTRICTED\x10\x01\x12\x18\n\x14STOCK_STATUS_QUALITY\x10\x02\x12\x18\n\x14STOCK_STATUS_BLOCKED\x10\x03*\x9d\x01\n\x0bReceiptKind\x12\x1c\n\x18RECEIPT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bRECEIPT_KIND_PURCHASE_ORDER\x10\x01\x12\x19\n\x15RECEIPT_KIND_TRANSFER\x10\x02\x12\x1b\n\x17RECEIPT_KIND_PRODUCTION\x10\x03\x12\x17\n\x13RECEIPT_KIND_RETURN\x10\x04*~\n\nFillPolicy\x12\x1b\n\x17\x46ILL_POLICY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46ILL_POLICY_ALL_OR_NONE\x10\x01\x12\x17\n\x13\x46ILL_POLICY_PARTIAL\x10\x02\x12\x1d\n\x19\x46ILL_POLICY_SHIP_COMPLETE\x10\x03*\x92\x01\n\x0eSourcingPolicy\x12\x1f\n\x1bSOURCING_POLICY_UNSPECIFIED\x10\x00\x12\x1c\n\x18SOURCING_POLICY_IN_ORDER\x10\x01\x12\x1c\n\x18SOURCING_POLICY_EARLIEST\x10\x02\x12#\n\x1fSOURCING_POLICY_FEWEST_PACKAGES\x10\x03*\xd5\x02\n\x07Refusal\x12\x17\n\x13REFUSAL_UNSPECIFIED\x10\x00\x12\x13\n\x0fREFUSAL_EXPIRED\x10\x01\x12\x17\n\x13REFUSAL_WRONG_STATE\x10\x02\x12\x1e\n\x1aREFUSAL_OVER_OPEN_QUANTITY\x10\x03\x12\x15\n\x11REFUSAL_HOLD_LIFE\x10\x04\x12\x1a\n\x16REFUSAL_SHIP_TIME_PAST\x10\x05\x12\x1a\n\x16REFUSAL_BEYOND_HORIZON\x10\x06\x12\x1a\n\x16REFUSAL_CUSTOMER_LIMIT\x10\x07\x12\x1e\n\x1aREFUSAL_INSUFFICIENT_STOCK\x10\x08\x12\x17\n\x13REFUSAL_SPLIT_LIMIT\x10\t\x12\x16\n\x12REFUSAL_OTHER_LINE\x10\n\x12\x14\n\x10REFUSAL_CONFLICT\x10\x0b\x12\x11\n\rREFUSAL_LIMIT\x10\x0c*\xd2\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_HELD\x10\x01\x12\x1f\n\x1bRESERVATION_STATE_CONFIRMED\x10\x02\x12\x1f\n\x1bRESERVATION_STATE_FULFILLED\x10\x03\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x04\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x62\x65speak/v1/common.proto\x12\nbespeak.v1\"o\n\x0eRequestContext\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12*\n\x06source\x18\x04 \x01(\x0b\x32\x1a.bespeak.v1.SourceSequence\"2\n\x0eSourceSequence\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\xa3\x01\n\x0fReservationLine\x12\x0c\n\x04line\x18\x01 \x01(\r\x12\x0c\n\x04item\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x14\n\x0cship_time_ms\x18\x04 \x01(\x03\x12\x15\n\ropen_quantity\x18\x05 \x01(\x04\x12\x1a\n\x12\x66ulfilled_quantity\x18\x06 \x01(\x04\x12\x19\n\x11released_quantity\x18\x07 \x01(\x04\"\x8a\x02\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\x04\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.bespeak.v1.ReservationState\x12\x11\n\torder_ref\x18\x03 \x01(\t\x12\x10\n\x08\x63ustomer\x18\x04 \x01(\t\x12\x0f\n\x07segment\x18\x05 \x01(\t\x12\x0c\n\x04tier\x18\x06 \x01(\r\x12\x15\n\rcreated_at_ms\x18\x07 \x01(\x03\x12\x15\n\rexpires_at_ms\x18\x08 \x01(\x03\x12\x18\n\x10\x63reated_revision\x18\t \x01(\x04\x12*\n\x05lines\x18\n \x03(\x0b\x32\x1b.bespeak.v1.ReservationLine\"\x95\x01\n\x0cRuleOverride\x12)\n\x08statuses\x18\x01 \x03(\x0e\x32\x17.bespeak.v1.StockStatus\x12.\n\rreceipt_kinds\x18\x02 \x03(\x0e\x32\x17.bespeak.v1.ReceiptKind\x12\x14\n\x0c\x65xtra_buffer\x18\x03 \x01(\x04\x12\x14\n\x0con_hand_only\x18\x04 \x01(\x08\"\xa1\x01\n\x0c\x42ufferPolicy\x12(\n\x06source\x18\x01 \x01(\x0e\x32\x18.bespeak.v1.BufferSource\x12\x11\n\tlevel_ppm\x18\x02 \x01(\r\x12\x11\n\x04tier\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x16\n\x0elead_time_days\x18\x04 \x01(\r\x12\x13\n\x0breview_days\x18\x05 \x01(\r\x12\x0b\n\x03\x63\x61p\x18\x06 \x01(\x04\x42\x07\n\x05_tier\"S\n\x0b\x46orecastAge\x12\r\n\x05model\x18\x01 \x01(\t\x12\x16\n\x0e\x63omputed_at_ms\x18\x02 \x01(\x03\x12\x0e\n\x06\x61ge_ms\x18\x03 \x01(\x03\x12\r\n\x05stale\x18\x04 \x01(\x08\";\n\x10\x41vailabilityStep\x12\x14\n\x0c\x66rom_time_ms\x18\x01 \x01(\x03\x12\x11\n\tavailable\x18\x02 \x01(\x04*~\n\x0bStockStatus\x12\x1c\n\x18STOCK_STATUS_UNSPECIFIED\x10\x00\x12\x1d\n\x19STOCK_STATUS_UNRESTRICTED\x10\x01\x12\x18\n\x14STOCK_STATUS_QUALITY\x10\x02\x12\x18\n\x14STOCK_STATUS_BLOCKED\x10\x03*\x9d\x01\n\x0bReceiptKind\x12\x1c\n\x18RECEIPT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bRECEIPT_KIND_PURCHASE_ORDER\x10\x01\x12\x19\n\x15RECEIPT_KIND_TRANSFER\x10\x02\x12\x1b\n\x17RECEIPT_KIND_PRODUCTION\x10\x03\x12\x17\n\x13RECEIPT_KIND_RETURN\x10\x04*~\n\nFillPolicy\x12\x1b\n\x17\x46ILL_POLICY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46ILL_POLICY_ALL_OR_NONE\x10\x01\x12\x17\n\x13\x46ILL_POLICY_PARTIAL\x10\x02\x12\x1d\n\x19\x46ILL_POLICY_SHIP_COMPLETE\x10\x03*\x92\x01\n\x0eSourcingPolicy\x12\x1f\n\x1bSOURCING_POLICY_UNSPECIFIED\x10\x00\x12\x1c\n\x18SOURCING_POLICY_IN_ORDER\x10\x01\x12\x1c\n\x18SOURCING_POLICY_EARLIEST\x10\x02\x12#\n\x1fSOURCING_POLICY_FEWEST_PACKAGES\x10\x03*\xd5\x02\n\x07Refusal\x12\x17\n\x13REFUSAL_UNSPECIFIED\x10\x00\x12\x13\n\x0fREFUSAL_EXPIRED\x10\x01\x12\x17\n\x13REFUSAL_WRONG_STATE\x10\x02\x12\x1e\n\x1aREFUSAL_OVER_OPEN_QUANTITY\x10\x03\x12\x15\n\x11REFUSAL_HOLD_LIFE\x10\x04\x12\x1a\n\x16REFUSAL_SHIP_TIME_PAST\x10\x05\x12\x1a\n\x16REFUSAL_BEYOND_HORIZON\x10\x06\x12\x1a\n\x16REFUSAL_CUSTOMER_LIMIT\x10\x07\x12\x1e\n\x1aREFUSAL_INSUFFICIENT_STOCK\x10\x08\x12\x17\n\x13REFUSAL_SPLIT_LIMIT\x10\t\x12\x16\n\x12REFUSAL_OTHER_LINE\x10\n\x12\x14\n\x10REFUSAL_CONFLICT\x10\x0b\x12\x11\n\rREFUSAL_LIMIT\x10\x0c*\xd2\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_HELD\x10\x01\x12\x1f\n\x1bRESERVATION_STATE_CONFIRMED\x10\x02\x12\x1f\n\x1bRESERVATION_STATE_FULFILLED\x10\x03\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x04\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x05*~\n\x0c\x42ufferSource\x12\x1d\n\x19\x42UFFER_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x42UFFER_SOURCE_INHERIT\x10\x01\x12\x18\n\x14\x42UFFER_SOURCE_STATIC\x10\x02\x12\x1a\n\x16\x42UFFER_SOURCE_FORECAST\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bespeak.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STOCKSTATUS']._serialized_start=852
-  _globals['_STOCKSTATUS']._serialized_end=978
-  _globals['_RECEIPTKIND']._serialized_start=981
-  _globals['_RECEIPTKIND']._serialized_end=1138
-  _globals['_FILLPOLICY']._serialized_start=1140
-  _globals['_FILLPOLICY']._serialized_end=1266
-  _globals['_SOURCINGPOLICY']._serialized_start=1269
-  _globals['_SOURCINGPOLICY']._serialized_end=1415
-  _globals['_REFUSAL']._serialized_start=1418
-  _globals['_REFUSAL']._serialized_end=1759
-  _globals['_RESERVATIONSTATE']._serialized_start=1762
-  _globals['_RESERVATIONSTATE']._serialized_end=1972
+  _globals['_STOCKSTATUS']._serialized_start=1101
+  _globals['_STOCKSTATUS']._serialized_end=1227
+  _globals['_RECEIPTKIND']._serialized_start=1230
+  _globals['_RECEIPTKIND']._serialized_end=1387
+  _globals['_FILLPOLICY']._serialized_start=1389
+  _globals['_FILLPOLICY']._serialized_end=1515
+  _globals['_SOURCINGPOLICY']._serialized_start=1518
+  _globals['_SOURCINGPOLICY']._serialized_end=1664
+  _globals['_REFUSAL']._serialized_start=1667
+  _globals['_REFUSAL']._serialized_end=2008
+  _globals['_RESERVATIONSTATE']._serialized_start=2011
+  _globals['_RESERVATIONSTATE']._serialized_end=2221
+  _globals['_BUFFERSOURCE']._serialized_start=2223
+  _globals['_BUFFERSOURCE']._serialized_end=2349
   _globals['_REQUESTCONTEXT']._serialized_start=39
   _globals['_REQUESTCONTEXT']._serialized_end=150
   _globals['_SOURCESEQUENCE']._serialized_start=152
@@ -53,6 +55,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESERVATION']._serialized_end=637
   _globals['_RULEOVERRIDE']._serialized_start=640
   _globals['_RULEOVERRIDE']._serialized_end=789
-  _globals['_AVAILABILITYSTEP']._serialized_start=791
-  _globals['_AVAILABILITYSTEP']._serialized_end=850
+  _globals['_BUFFERPOLICY']._serialized_start=792
+  _globals['_BUFFERPOLICY']._serialized_end=953
+  _globals['_FORECASTAGE']._serialized_start=955
+  _globals['_FORECASTAGE']._serialized_end=1038
+  _globals['_AVAILABILITYSTEP']._serialized_start=1040
+  _globals['_AVAILABILITYSTEP']._serialized_end=1099
 # @@protoc_insertion_point(module_scope)

@@ -197,6 +197,32 @@ RESERVATION_STATE_RELEASED: ReservationState.ValueType  # 4
 RESERVATION_STATE_EXPIRED: ReservationState.ValueType  # 5
 Global___ReservationState: _TypeAlias = ReservationState  # noqa: Y015
 
+class _BufferSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BufferSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BufferSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BUFFER_SOURCE_UNSPECIFIED: _BufferSource.ValueType  # 0
+    BUFFER_SOURCE_INHERIT: _BufferSource.ValueType  # 1
+    """As the location says; of a location, as BUFFER_SOURCE_STATIC. A buffer above 0 that a planner set stays."""
+    BUFFER_SOURCE_STATIC: _BufferSource.ValueType  # 2
+    """PutBuffer alone."""
+    BUFFER_SOURCE_FORECAST: _BufferSource.ValueType  # 3
+    """The forecast of demand over lead time and review time: see docs/concepts/buffers.md."""
+
+class BufferSource(_BufferSource, metaclass=_BufferSourceEnumTypeWrapper):
+    """Where the buffer of a position comes from."""
+
+BUFFER_SOURCE_UNSPECIFIED: BufferSource.ValueType  # 0
+BUFFER_SOURCE_INHERIT: BufferSource.ValueType  # 1
+"""As the location says; of a location, as BUFFER_SOURCE_STATIC. A buffer above 0 that a planner set stays."""
+BUFFER_SOURCE_STATIC: BufferSource.ValueType  # 2
+"""PutBuffer alone."""
+BUFFER_SOURCE_FORECAST: BufferSource.ValueType  # 3
+"""The forecast of demand over lead time and review time: see docs/concepts/buffers.md."""
+Global___BufferSource: _TypeAlias = BufferSource  # noqa: Y015
+
 @_typing.final
 class RequestContext(_message.Message):
     """Who asks, and under which id the answer is remembered."""
@@ -378,6 +404,79 @@ class RuleOverride(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RuleOverride: _TypeAlias = RuleOverride  # noqa: Y015
+
+@_typing.final
+class BufferPolicy(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    LEVEL_PPM_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    LEAD_TIME_DAYS_FIELD_NUMBER: _builtins.int
+    REVIEW_DAYS_FIELD_NUMBER: _builtins.int
+    CAP_FIELD_NUMBER: _builtins.int
+    source: Global___BufferSource.ValueType
+    level_ppm: _builtins.int
+    """Service level, 500000 to 999999 parts per million. 0 takes that of the tier, or the server's."""
+    tier: _builtins.int
+    """Takes the service level that the server is configured with for this tier."""
+    lead_time_days: _builtins.int
+    """From an order to its arrival. Together with review_days at most 366."""
+    review_days: _builtins.int
+    """Between two orders; 0 is 1."""
+    cap: _builtins.int
+    """The buffer is never above this, base units; 0 is no cap."""
+    def __init__(
+        self,
+        *,
+        source: Global___BufferSource.ValueType = ...,
+        level_ppm: _builtins.int = ...,
+        tier: _builtins.int | None = ...,
+        lead_time_days: _builtins.int = ...,
+        review_days: _builtins.int = ...,
+        cap: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_tier", b"_tier", "tier", b"tier"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tier", b"_tier", "cap", b"cap", "lead_time_days", b"lead_time_days", "level_ppm", b"level_ppm", "review_days", b"review_days", "source", b"source", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__tier: _TypeAlias = _typing.Literal["tier"]  # noqa: Y015
+    _WhichOneofArgType__tier: _TypeAlias = _typing.Literal["_tier", b"_tier"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tier) -> _WhichOneofReturnType__tier | None: ...
+
+Global___BufferPolicy: _TypeAlias = BufferPolicy  # noqa: Y015
+
+@_typing.final
+class ForecastAge(_message.Message):
+    """A forecast that the server keeps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    COMPUTED_AT_MS_FIELD_NUMBER: _builtins.int
+    AGE_MS_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Such as "patch-nano@2"."""
+    computed_at_ms: _builtins.int
+    age_ms: _builtins.int
+    stale: _builtins.bool
+    """Older than the server's forecasts.stale_after_ms."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        computed_at_ms: _builtins.int = ...,
+        age_ms: _builtins.int = ...,
+        stale: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ms", b"age_ms", "computed_at_ms", b"computed_at_ms", "model", b"model", "stale", b"stale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForecastAge: _TypeAlias = ForecastAge  # noqa: Y015
 
 @_typing.final
 class AvailabilityStep(_message.Message):

@@ -24,31 +24,31 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x62\x65speak/v1/compute.proto\x12\nbespeak.v1\"~\n\rComputeOrigin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12)\n\x06source\x18\x03 \x01(\x0e\x32\x19.bespeak.v1.ComputeSource\x12\x0f\n\x07replica\x18\x04 \x01(\t\x12\x12\n\nelapsed_us\x18\x05 \x01(\x04\"s\n\x1d\x43omputeServiceForecastRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\x0c\x12\x0e\n\x06\x66uture\x18\x03 \x01(\x0c\x12\x0f\n\x07horizon\x18\x04 \x01(\r\x12\x11\n\tquantiles\x18\x05 \x03(\x01\"m\n\x1e\x43omputeServiceForecastResponse\x12\x10\n\x08\x66orecast\x18\x01 \x01(\x0c\x12\x0e\n\x06series\x18\x02 \x01(\r\x12)\n\x06origin\x18\x03 \x01(\x0b\x32\x19.bespeak.v1.ComputeOrigin\"\x95\x01\n\x1d\x43omputeServiceAllocateRequest\x12\x0e\n\x06solver\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x01(\x0c\x12\x0f\n\x07options\x18\x03 \x01(\x0c\x12\r\n\x05stock\x18\x04 \x01(\x0c\x12\x11\n\tbudget_ms\x18\x05 \x01(\r\x12\x10\n\x08packages\x18\x06 \x01(\x0c\x12\x10\n\x08\x63\x61pacity\x18\x07 \x01(\x0c\"\xb5\x01\n\x1e\x43omputeServiceAllocateResponse\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x17\n\x0fobjective_minor\x18\x02 \x01(\x03\x12\x13\n\x0b\x62ound_minor\x18\x03 \x01(\x03\x12\x14\n\x0cunits_served\x18\x04 \x01(\x03\x12\x16\n\x0eunits_unfilled\x18\x05 \x01(\x03\x12)\n\x06origin\x18\x06 \x01(\x0b\x32\x19.bespeak.v1.ComputeOrigin\"\x1d\n\x1b\x43omputeServiceStatusRequest\"\xe3\x01\n\x1c\x43omputeServiceStatusResponse\x12)\n\x06source\x18\x01 \x01(\x0e\x32\x19.bespeak.v1.ComputeSource\x12\r\n\x05ready\x18\x02 \x01(\x08\x12(\n\x06models\x18\x03 \x03(\x0b\x32\x18.bespeak.v1.ComputeModel\x12)\n\x07solvers\x18\x04 \x03(\x0b\x32\x18.bespeak.v1.ComputeModel\x12\x17\n\x0f\x63\x61lls_in_flight\x18\x05 \x01(\r\x12\x1b\n\x13\x63\x61lls_in_flight_max\x18\x06 \x01(\r\"A\n\x0c\x43omputeModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08*~\n\rComputeSource\x12\x1e\n\x1a\x43OMPUTE_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43OMPUTE_SOURCE_LOCAL\x10\x01\x12\x16\n\x12\x43OMPUTE_SOURCE_RAY\x10\x02\x12\x1b\n\x17\x43OMPUTE_SOURCE_FALLBACK\x10\x03\x32\xb3\x02\n\x0e\x43omputeService\x12\x61\n\x08\x46orecast\x12).bespeak.v1.ComputeServiceForecastRequest\x1a*.bespeak.v1.ComputeServiceForecastResponse\x12\x61\n\x08\x41llocate\x12).bespeak.v1.ComputeServiceAllocateRequest\x1a*.bespeak.v1.ComputeServiceAllocateResponse\x12[\n\x06Status\x12\'.bespeak.v1.ComputeServiceStatusRequest\x1a(.bespeak.v1.ComputeServiceStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x62\x65speak/v1/compute.proto\x12\nbespeak.v1\"~\n\rComputeOrigin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12)\n\x06source\x18\x03 \x01(\x0e\x32\x19.bespeak.v1.ComputeSource\x12\x0f\n\x07replica\x18\x04 \x01(\t\x12\x12\n\nelapsed_us\x18\x05 \x01(\x04\"\x83\x01\n\x1d\x43omputeServiceForecastRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\x0c\x12\x0e\n\x06\x66uture\x18\x03 \x01(\x0c\x12\x0f\n\x07horizon\x18\x04 \x01(\r\x12\x11\n\tquantiles\x18\x05 \x03(\x01\x12\x0e\n\x06totals\x18\x06 \x03(\r\"\x99\x01\n\x1e\x43omputeServiceForecastResponse\x12\x10\n\x08\x66orecast\x18\x01 \x01(\x0c\x12\x0e\n\x06series\x18\x02 \x01(\r\x12)\n\x06origin\x18\x03 \x01(\x0b\x32\x19.bespeak.v1.ComputeOrigin\x12\x0e\n\x06totals\x18\x04 \x01(\x0c\x12\x1a\n\x12totals_approximate\x18\x05 \x01(\x08\"\x95\x01\n\x1d\x43omputeServiceAllocateRequest\x12\x0e\n\x06solver\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x01(\x0c\x12\x0f\n\x07options\x18\x03 \x01(\x0c\x12\r\n\x05stock\x18\x04 \x01(\x0c\x12\x11\n\tbudget_ms\x18\x05 \x01(\r\x12\x10\n\x08packages\x18\x06 \x01(\x0c\x12\x10\n\x08\x63\x61pacity\x18\x07 \x01(\x0c\"\xb5\x01\n\x1e\x43omputeServiceAllocateResponse\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x17\n\x0fobjective_minor\x18\x02 \x01(\x03\x12\x13\n\x0b\x62ound_minor\x18\x03 \x01(\x03\x12\x14\n\x0cunits_served\x18\x04 \x01(\x03\x12\x16\n\x0eunits_unfilled\x18\x05 \x01(\x03\x12)\n\x06origin\x18\x06 \x01(\x0b\x32\x19.bespeak.v1.ComputeOrigin\"\x1d\n\x1b\x43omputeServiceStatusRequest\"\xe3\x01\n\x1c\x43omputeServiceStatusResponse\x12)\n\x06source\x18\x01 \x01(\x0e\x32\x19.bespeak.v1.ComputeSource\x12\r\n\x05ready\x18\x02 \x01(\x08\x12(\n\x06models\x18\x03 \x03(\x0b\x32\x18.bespeak.v1.ComputeModel\x12)\n\x07solvers\x18\x04 \x03(\x0b\x32\x18.bespeak.v1.ComputeModel\x12\x17\n\x0f\x63\x61lls_in_flight\x18\x05 \x01(\r\x12\x1b\n\x13\x63\x61lls_in_flight_max\x18\x06 \x01(\r\"A\n\x0c\x43omputeModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08*~\n\rComputeSource\x12\x1e\n\x1a\x43OMPUTE_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43OMPUTE_SOURCE_LOCAL\x10\x01\x12\x16\n\x12\x43OMPUTE_SOURCE_RAY\x10\x02\x12\x1b\n\x17\x43OMPUTE_SOURCE_FALLBACK\x10\x03\x32\xb3\x02\n\x0e\x43omputeService\x12\x61\n\x08\x46orecast\x12).bespeak.v1.ComputeServiceForecastRequest\x1a*.bespeak.v1.ComputeServiceForecastResponse\x12\x61\n\x08\x41llocate\x12).bespeak.v1.ComputeServiceAllocateRequest\x1a*.bespeak.v1.ComputeServiceAllocateResponse\x12[\n\x06Status\x12\'.bespeak.v1.ComputeServiceStatusRequest\x1a(.bespeak.v1.ComputeServiceStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bespeak.v1.compute_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMPUTESOURCE']._serialized_start=1060
-  _globals['_COMPUTESOURCE']._serialized_end=1186
+  _globals['_COMPUTESOURCE']._serialized_start=1122
+  _globals['_COMPUTESOURCE']._serialized_end=1248
   _globals['_COMPUTEORIGIN']._serialized_start=40
   _globals['_COMPUTEORIGIN']._serialized_end=166
-  _globals['_COMPUTESERVICEFORECASTREQUEST']._serialized_start=168
-  _globals['_COMPUTESERVICEFORECASTREQUEST']._serialized_end=283
-  _globals['_COMPUTESERVICEFORECASTRESPONSE']._serialized_start=285
-  _globals['_COMPUTESERVICEFORECASTRESPONSE']._serialized_end=394
-  _globals['_COMPUTESERVICEALLOCATEREQUEST']._serialized_start=397
-  _globals['_COMPUTESERVICEALLOCATEREQUEST']._serialized_end=546
-  _globals['_COMPUTESERVICEALLOCATERESPONSE']._serialized_start=549
-  _globals['_COMPUTESERVICEALLOCATERESPONSE']._serialized_end=730
-  _globals['_COMPUTESERVICESTATUSREQUEST']._serialized_start=732
-  _globals['_COMPUTESERVICESTATUSREQUEST']._serialized_end=761
-  _globals['_COMPUTESERVICESTATUSRESPONSE']._serialized_start=764
-  _globals['_COMPUTESERVICESTATUSRESPONSE']._serialized_end=991
-  _globals['_COMPUTEMODEL']._serialized_start=993
-  _globals['_COMPUTEMODEL']._serialized_end=1058
-  _globals['_COMPUTESERVICE']._serialized_start=1189
-  _globals['_COMPUTESERVICE']._serialized_end=1496
+  _globals['_COMPUTESERVICEFORECASTREQUEST']._serialized_start=169
+  _globals['_COMPUTESERVICEFORECASTREQUEST']._serialized_end=300
+  _globals['_COMPUTESERVICEFORECASTRESPONSE']._serialized_start=303
+  _globals['_COMPUTESERVICEFORECASTRESPONSE']._serialized_end=456
+  _globals['_COMPUTESERVICEALLOCATEREQUEST']._serialized_start=459
+  _globals['_COMPUTESERVICEALLOCATEREQUEST']._serialized_end=608
+  _globals['_COMPUTESERVICEALLOCATERESPONSE']._serialized_start=611
+  _globals['_COMPUTESERVICEALLOCATERESPONSE']._serialized_end=792
+  _globals['_COMPUTESERVICESTATUSREQUEST']._serialized_start=794
+  _globals['_COMPUTESERVICESTATUSREQUEST']._serialized_end=823
+  _globals['_COMPUTESERVICESTATUSRESPONSE']._serialized_start=826
+  _globals['_COMPUTESERVICESTATUSRESPONSE']._serialized_end=1053
+  _globals['_COMPUTEMODEL']._serialized_start=1055
+  _globals['_COMPUTEMODEL']._serialized_end=1120
+  _globals['_COMPUTESERVICE']._serialized_start=1251
+  _globals['_COMPUTESERVICE']._serialized_end=1558
 # @@protoc_insertion_point(module_scope)

@@ -105,6 +105,7 @@ class ComputeServiceForecastRequest(_message.Message):
     FUTURE_FIELD_NUMBER: _builtins.int
     HORIZON_FIELD_NUMBER: _builtins.int
     QUANTILES_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model name or alias; empty means the worker's default."""
     context: _builtins.bytes
@@ -124,6 +125,10 @@ class ComputeServiceForecastRequest(_message.Message):
         0.1, 0.2 ... 0.9.
         """
 
+    @_builtins.property
+    def totals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Also total demand over so many days from the first one on, ascending, 1 to 366. Levels are those of `quantiles`."""
+
     def __init__(
         self,
         *,
@@ -132,10 +137,11 @@ class ComputeServiceForecastRequest(_message.Message):
         future: _builtins.bytes = ...,
         horizon: _builtins.int = ...,
         quantiles: _abc.Iterable[_builtins.float] | None = ...,
+        totals: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "future", b"future", "horizon", b"horizon", "model", b"model", "quantiles", b"quantiles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "future", b"future", "horizon", b"horizon", "model", b"model", "quantiles", b"quantiles", "totals", b"totals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -148,6 +154,8 @@ class ComputeServiceForecastResponse(_message.Message):
     FORECAST_FIELD_NUMBER: _builtins.int
     SERIES_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    TOTALS_APPROXIMATE_FIELD_NUMBER: _builtins.int
     forecast: _builtins.bytes
     """Arrow IPC stream: item_id (string), timestamp (date), mean (double), then
     one double column a level, named by the level ("0.1"). Sorted by item_id
@@ -155,6 +163,10 @@ class ComputeServiceForecastResponse(_message.Message):
     quantiles never cross.
     """
     series: _builtins.int
+    totals: _builtins.bytes
+    """Arrow IPC stream: item_id, horizon_days (int32), mean, one column a level. Empty unless totals were asked for."""
+    totals_approximate: _builtins.bool
+    """The model has no head for totals: they were made of its forecasts by day, as docs/concepts/buffers.md says."""
     @_builtins.property
     def origin(self) -> Global___ComputeOrigin: ...
     def __init__(
@@ -163,10 +175,12 @@ class ComputeServiceForecastResponse(_message.Message):
         forecast: _builtins.bytes = ...,
         series: _builtins.int = ...,
         origin: Global___ComputeOrigin | None = ...,
+        totals: _builtins.bytes = ...,
+        totals_approximate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["forecast", b"forecast", "origin", b"origin", "series", b"series"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forecast", b"forecast", "origin", b"origin", "series", b"series", "totals", b"totals", "totals_approximate", b"totals_approximate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,17 +24,33 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62\x65speak/v1/forecast.proto\x12\nbespeak.v1\"e\n\x0f\x46orecastRequest\x12\x0f\n\x07\x63ontext\x18\x01 \x01(\x0c\x12\x0e\n\x06\x66uture\x18\x02 \x01(\x0c\x12\x0f\n\x07horizon\x18\x03 \x01(\r\x12\x11\n\tquantiles\x18\x04 \x03(\x01\x12\r\n\x05model\x18\x05 \x01(\t\"G\n\x10\x46orecastResponse\x12\x10\n\x08\x66orecast\x18\x01 \x01(\x0c\x12\x0f\n\x07made_by\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x03 \x01(\x08\x32X\n\x0f\x46orecastService\x12\x45\n\x08\x46orecast\x12\x1b.bespeak.v1.ForecastRequest\x1a\x1c.bespeak.v1.ForecastResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62\x65speak/v1/forecast.proto\x12\nbespeak.v1\"2\n\x10\x46orecastPosition\x12\x0c\n\x04item\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\"\x96\x01\n\x0f\x46orecastRequest\x12\x0f\n\x07\x63ontext\x18\x01 \x01(\x0c\x12\x0e\n\x06\x66uture\x18\x02 \x01(\x0c\x12\x0f\n\x07horizon\x18\x03 \x01(\r\x12\x11\n\tquantiles\x18\x04 \x03(\x01\x12\r\n\x05model\x18\x05 \x01(\t\x12/\n\tpositions\x18\x06 \x03(\x0b\x32\x1c.bespeak.v1.ForecastPosition\"\x92\x01\n\x10\x46orecastResponse\x12\x10\n\x08\x66orecast\x18\x01 \x01(\x0c\x12\x0f\n\x07made_by\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x03 \x01(\x08\x12*\n\x06source\x18\x04 \x01(\x0e\x32\x1a.bespeak.v1.ForecastSource\x12\x0e\n\x06\x61ge_ms\x18\x05 \x01(\x03\x12\r\n\x05stale\x18\x06 \x01(\x08\"t\n\x1d\x46orecastServiceExplainRequest\x12\x0f\n\x07\x63ontext\x18\x01 \x01(\x0c\x12\x0e\n\x06\x66uture\x18\x02 \x01(\x0c\x12\x0f\n\x07horizon\x18\x03 \x01(\r\x12\r\n\x05model\x18\x04 \x01(\t\x12\x12\n\ncovariates\x18\x05 \x03(\t\"\x80\x01\n\x1e\x46orecastServiceExplainResponse\x12\x0f\n\x07\x64rivers\x18\x01 \x01(\x0c\x12\x0f\n\x07made_by\x18\x02 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x03 \x01(\x08\x12*\n\x06source\x18\x04 \x01(\x0e\x32\x1a.bespeak.v1.ForecastSource\"i\n\x1e\x46orecastServiceAccuracyRequest\x12\x10\n\x08\x66rom_day\x18\x01 \x01(\r\x12\x0e\n\x06to_day\x18\x02 \x01(\r\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x13\n\x0b\x62y_location\x18\x04 \x01(\x08\"7\n\x15\x46orecastLevelCoverage\x12\r\n\x05level\x18\x01 \x01(\x01\x12\x0f\n\x07\x63overed\x18\x02 \x01(\x01\"\x85\x02\n\x13\x46orecastAccuracyRow\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\tlead_days\x18\x02 \x01(\r\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x15\n\rposition_days\x18\x04 \x01(\x04\x12\x0e\n\x06\x64\x65mand\x18\x05 \x01(\x01\x12\x10\n\x03wql\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\x04\x62ias\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x18\n\x0b\x63overage_80\x18\x08 \x01(\x01H\x02\x88\x01\x01\x12\x33\n\x08\x63overage\x18\t \x03(\x0b\x32!.bespeak.v1.ForecastLevelCoverageB\x06\n\x04_wqlB\x07\n\x05_biasB\x0e\n\x0c_coverage_80\"r\n\x1f\x46orecastServiceAccuracyResponse\x12-\n\x04rows\x18\x01 \x03(\x0b\x32\x1f.bespeak.v1.ForecastAccuracyRow\x12\x10\n\x08\x66rom_day\x18\x02 \x01(\r\x12\x0e\n\x06to_day\x18\x03 \x01(\r*\x9f\x01\n\x0e\x46orecastSource\x12\x1f\n\x1b\x46ORECAST_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46ORECAST_SOURCE_STORE\x10\x01\x12\x1a\n\x16\x46ORECAST_SOURCE_WORKER\x10\x02\x12\x17\n\x13\x46ORECAST_SOURCE_RAY\x10\x03\x12\x1c\n\x18\x46ORECAST_SOURCE_FALLBACK\x10\x04\x32\x9f\x02\n\x0f\x46orecastService\x12\x45\n\x08\x46orecast\x12\x1b.bespeak.v1.ForecastRequest\x1a\x1c.bespeak.v1.ForecastResponse\x12`\n\x07\x45xplain\x12).bespeak.v1.ForecastServiceExplainRequest\x1a*.bespeak.v1.ForecastServiceExplainResponse\x12\x63\n\x08\x41\x63\x63uracy\x12*.bespeak.v1.ForecastServiceAccuracyRequest\x1a+.bespeak.v1.ForecastServiceAccuracyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bespeak.v1.forecast_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FORECASTREQUEST']._serialized_start=41
-  _globals['_FORECASTREQUEST']._serialized_end=142
-  _globals['_FORECASTRESPONSE']._serialized_start=144
-  _globals['_FORECASTRESPONSE']._serialized_end=215
-  _globals['_FORECASTSERVICE']._serialized_start=217
-  _globals['_FORECASTSERVICE']._serialized_end=305
+  _globals['_FORECASTSOURCE']._serialized_start=1189
+  _globals['_FORECASTSOURCE']._serialized_end=1348
+  _globals['_FORECASTPOSITION']._serialized_start=41
+  _globals['_FORECASTPOSITION']._serialized_end=91
+  _globals['_FORECASTREQUEST']._serialized_start=94
+  _globals['_FORECASTREQUEST']._serialized_end=244
+  _globals['_FORECASTRESPONSE']._serialized_start=247
+  _globals['_FORECASTRESPONSE']._serialized_end=393
+  _globals['_FORECASTSERVICEEXPLAINREQUEST']._serialized_start=395
+  _globals['_FORECASTSERVICEEXPLAINREQUEST']._serialized_end=511
+  _globals['_FORECASTSERVICEEXPLAINRESPONSE']._serialized_start=514
+  _globals['_FORECASTSERVICEEXPLAINRESPONSE']._serialized_end=642
+  _globals['_FORECASTSERVICEACCURACYREQUEST']._serialized_start=644
+  _globals['_FORECASTSERVICEACCURACYREQUEST']._serialized_end=749
+  _globals['_FORECASTLEVELCOVERAGE']._serialized_start=751
+  _globals['_FORECASTLEVELCOVERAGE']._serialized_end=806
+  _globals['_FORECASTACCURACYROW']._serialized_start=809
+  _globals['_FORECASTACCURACYROW']._serialized_end=1070
+  _globals['_FORECASTSERVICEACCURACYRESPONSE']._serialized_start=1072
+  _globals['_FORECASTSERVICEACCURACYRESPONSE']._serialized_end=1186
+  _globals['_FORECASTSERVICE']._serialized_start=1351
+  _globals['_FORECASTSERVICE']._serialized_end=1638
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,16 @@ class ForecastServiceStub:
                 request_serializer=bespeak_dot_v1_dot_forecast__pb2.ForecastRequest.SerializeToString,
                 response_deserializer=bespeak_dot_v1_dot_forecast__pb2.ForecastResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/bespeak.v1.ForecastService/Explain',
+                request_serializer=bespeak_dot_v1_dot_forecast__pb2.ForecastServiceExplainRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_forecast__pb2.ForecastServiceExplainResponse.FromString,
+                _registered_method=True)
+        self.Accuracy = channel.unary_unary(
+                '/bespeak.v1.ForecastService/Accuracy',
+                request_serializer=bespeak_dot_v1_dot_forecast__pb2.ForecastServiceAccuracyRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_forecast__pb2.ForecastServiceAccuracyResponse.FromString,
+                _registered_method=True)
 
 
 class ForecastServiceServicer:
@@ -50,6 +60,20 @@ class ForecastServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """What drives a forecast: how it changes when a covariate is left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Accuracy(self, request, context):
+        """How past forecasts did, against the demand that came.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ForecastServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -57,6 +81,16 @@ def add_ForecastServiceServicer_to_server(servicer, server):
                     servicer.Forecast,
                     request_deserializer=bespeak_dot_v1_dot_forecast__pb2.ForecastRequest.FromString,
                     response_serializer=bespeak_dot_v1_dot_forecast__pb2.ForecastResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=bespeak_dot_v1_dot_forecast__pb2.ForecastServiceExplainRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_forecast__pb2.ForecastServiceExplainResponse.SerializeToString,
+            ),
+            'Accuracy': grpc.unary_unary_rpc_method_handler(
+                    servicer.Accuracy,
+                    request_deserializer=bespeak_dot_v1_dot_forecast__pb2.ForecastServiceAccuracyRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_forecast__pb2.ForecastServiceAccuracyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -86,6 +120,60 @@ class ForecastService:
             '/bespeak.v1.ForecastService/Forecast',
             bespeak_dot_v1_dot_forecast__pb2.ForecastRequest.SerializeToString,
             bespeak_dot_v1_dot_forecast__pb2.ForecastResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.ForecastService/Explain',
+            bespeak_dot_v1_dot_forecast__pb2.ForecastServiceExplainRequest.SerializeToString,
+            bespeak_dot_v1_dot_forecast__pb2.ForecastServiceExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Accuracy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.ForecastService/Accuracy',
+            bespeak_dot_v1_dot_forecast__pb2.ForecastServiceAccuracyRequest.SerializeToString,
+            bespeak_dot_v1_dot_forecast__pb2.ForecastServiceAccuracyResponse.FromString,
             options,
             channel_credentials,
             insecure,

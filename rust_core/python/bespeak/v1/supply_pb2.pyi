@@ -906,6 +906,10 @@ class GetPositionResponse(_message.Message):
     STAIRCASE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     ENGINE_TIME_MS_FIELD_NUMBER: _builtins.int
+    BUFFER_POLICY_FIELD_NUMBER: _builtins.int
+    BUFFER_FOLLOWS_FORECAST_FIELD_NUMBER: _builtins.int
+    BUFFER_FORECAST_FIELD_NUMBER: _builtins.int
+    FORECAST_FIELD_NUMBER: _builtins.int
     item: _builtins.str
     location: _builtins.str
     unrestricted: _builtins.int
@@ -917,10 +921,24 @@ class GetPositionResponse(_message.Message):
     confirmed: _builtins.int
     revision: _builtins.int
     engine_time_ms: _builtins.int
+    buffer_follows_forecast: _builtins.bool
+    """Whether the buffer moves with the forecast."""
     @_builtins.property
     def receipts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Receipt]: ...
     @_builtins.property
     def staircase(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.AvailabilityStep]: ...
+    @_builtins.property
+    def buffer_policy(self) -> _common_pb2.BufferPolicy:
+        """The position's own."""
+
+    @_builtins.property
+    def buffer_forecast(self) -> _common_pb2.ForecastAge:
+        """The forecast that the buffer was worked out from; unset for a planner's buffer."""
+
+    @_builtins.property
+    def forecast(self) -> _common_pb2.ForecastAge:
+        """The newest forecast of this position, when there is one."""
+
     def __init__(
         self,
         *,
@@ -937,10 +955,14 @@ class GetPositionResponse(_message.Message):
         staircase: _abc.Iterable[_common_pb2.AvailabilityStep] | None = ...,
         revision: _builtins.int = ...,
         engine_time_ms: _builtins.int = ...,
+        buffer_policy: _common_pb2.BufferPolicy | None = ...,
+        buffer_follows_forecast: _builtins.bool = ...,
+        buffer_forecast: _common_pb2.ForecastAge | None = ...,
+        forecast: _common_pb2.ForecastAge | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["buffer_forecast", b"buffer_forecast", "buffer_policy", b"buffer_policy", "forecast", b"forecast"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "buffer", b"buffer", "confirmed", b"confirmed", "engine_time_ms", b"engine_time_ms", "held", b"held", "item", b"item", "location", b"location", "quality", b"quality", "receipts", b"receipts", "revision", b"revision", "staircase", b"staircase", "unrestricted", b"unrestricted", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "buffer", b"buffer", "buffer_follows_forecast", b"buffer_follows_forecast", "buffer_forecast", b"buffer_forecast", "buffer_policy", b"buffer_policy", "confirmed", b"confirmed", "engine_time_ms", b"engine_time_ms", "forecast", b"forecast", "held", b"held", "item", b"item", "location", b"location", "quality", b"quality", "receipts", b"receipts", "revision", b"revision", "staircase", b"staircase", "unrestricted", b"unrestricted", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

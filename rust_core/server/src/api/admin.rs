@@ -1,6 +1,6 @@
 //! For operators.
 
-use bespeak_engine::{LocationId, State};
+use bespeak_engine::{LocationId, State, UtcMillis};
 use bespeak_journal::{Moment, list_snapshots};
 use bespeak_proto::v1 as pb;
 
@@ -64,6 +64,7 @@ impl Api {
                 JournalMode::Group => "group".to_owned(),
             },
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            forecasts: Some(self.forecasts.stats(UtcMillis::new(engine_time_ms))),
             ..Default::default()
         };
         if let Some(journal) = partition.journal() {

@@ -4,7 +4,7 @@ use bespeak_engine::{Command, EngineError, Meta, State};
 use bespeak_proto::v1 as pb;
 
 use super::Api;
-use crate::convert::{catalog, context, fields, item, location, reply};
+use crate::convert::{buffers, catalog, context, fields, item, location, reply};
 use crate::error::ApiError;
 use crate::store::Seen;
 
@@ -132,6 +132,7 @@ impl Api {
             Ok(pb::GetLocationResponse {
                 location: Some(catalog::location_out(state.catalog().location(id))),
                 rule: Some(catalog::rule_out(state.location_rule(id))),
+                buffer_policy: Some(buffers::policy_out(state.location_buffer_policy(id))),
                 revision: state.revision(),
             })
         })

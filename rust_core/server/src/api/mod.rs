@@ -4,6 +4,7 @@
 //! them give the same answers.
 
 mod admin;
+mod buffers;
 mod catalog;
 mod check;
 mod explain;
@@ -15,6 +16,7 @@ mod supply;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::forecasts::{History, Keeper};
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -24,6 +26,8 @@ pub struct Api {
     store: Arc<Store>,
     metrics: Arc<Metrics>,
     backup_root: Option<PathBuf>,
+    forecasts: Arc<Keeper>,
+    history: Option<Arc<dyn History>>,
 }
 
 impl Api {
@@ -33,6 +37,8 @@ impl Api {
             store,
             metrics,
             backup_root: None,
+            forecasts: Arc::default(),
+            history: None,
         }
     }
 
@@ -41,6 +47,30 @@ impl Api {
     pub fn with_backups(mut self, root: Option<PathBuf>) -> Self {
         self.backup_root = root;
         self
+    }
+
+    /// Gives it the forecasts that are kept; without this they are kept in memory.
+    #[must_use]
+    pub fn with_forecasts(mut self, forecasts: Arc<Keeper>) -> Self {
+        self.forecasts = forecasts;
+        self
+    }
+
+    /// Gives it the demand that past forecasts are held against.
+    #[must_use]
+    pub fn with_history(mut self, history: Arc<dyn History>) -> Self {
+        self.history = Some(history);
+        self
+    }
+
+    /// The forecasts that are kept.
+    pub fn forecasts(&self) -> &Keeper {
+        &self.forecasts
+    }
+
+    /// The demand of days that are over, where it is kept.
+    pub fn history(&self) -> Option<&dyn History> {
+        self.history.as_deref()
     }
 
     /// The partition.

@@ -6,7 +6,7 @@ use bespeak_proto::v1 as pb;
 use prost::Message;
 
 use super::Api;
-use crate::convert::{check, context, fields, item, location, reply, supply};
+use crate::convert::{buffers, check, context, fields, item, location, reply, supply};
 use crate::error::ApiError;
 use crate::store::Seen;
 
@@ -194,6 +194,10 @@ impl Api {
                 answer.blocked = position.on_hand(StockStatus::Blocked);
                 answer.version = position.version();
                 answer.buffer = position.buffer().get();
+                answer.buffer_policy = Some(buffers::policy_out(state.buffer_policy(id)));
+                answer.buffer_follows_forecast = state.forecast_buffer(id).is_some();
+                answer.buffer_forecast = self.forecasts.of_buffer(state, id);
+                answer.forecast = self.forecasts.newest(id, state.now());
                 let detail = state.position_detail(id);
                 answer.held = detail.held.get();
                 answer.confirmed = detail.confirmed.get();

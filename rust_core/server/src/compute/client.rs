@@ -61,6 +61,7 @@ impl Client {
             future: request.future.clone(),
             horizon: request.horizon,
             quantiles: request.quantiles.clone(),
+            ..Default::default()
         };
         let mut service = self.service.clone();
         let answer = self
@@ -72,7 +73,9 @@ impl Client {
         Ok(answer.map(|answer| pb::ForecastResponse {
             forecast: answer.forecast,
             fallback: is_fallback(answer.origin.as_ref()),
+            source: source(answer.origin.as_ref()).into(),
             made_by: made_by(answer.origin),
+            ..Default::default()
         }))
     }
 
@@ -185,6 +188,15 @@ fn asking<Q>(message: Q, limit: Duration, caller: &Caller) -> Request<Q> {
 
 fn is_fallback(origin: Option<&pb::ComputeOrigin>) -> bool {
     origin.is_some_and(|origin| origin.source() == pb::ComputeSource::Fallback)
+}
+
+fn source(origin: Option<&pb::ComputeOrigin>) -> pb::ForecastSource {
+    match origin.map(pb::ComputeOrigin::source) {
+        Some(pb::ComputeSource::Local) => pb::ForecastSource::Worker,
+        Some(pb::ComputeSource::Ray) => pb::ForecastSource::Ray,
+        Some(pb::ComputeSource::Fallback) => pb::ForecastSource::Fallback,
+        Some(pb::ComputeSource::Unspecified) | None => pb::ForecastSource::Unspecified,
+    }
 }
 
 fn made_by(origin: Option<pb::ComputeOrigin>) -> String {

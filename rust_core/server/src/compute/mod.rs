@@ -5,7 +5,8 @@
 mod breaker;
 mod client;
 mod climatology;
-mod ipc;
+mod explain;
+pub(crate) mod ipc;
 mod plan;
 mod priced;
 mod problem;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use tonic::metadata::AsciiMetadataValue;
 
 pub(crate) use client::Client;
+pub(crate) use explain::explain;
 
 use crate::api::Api;
 use crate::error::ApiError;
@@ -51,6 +53,11 @@ pub(crate) async fn forecast(
     request: pb::ForecastRequest,
     caller: &Caller,
 ) -> Seen<pb::ForecastResponse> {
+    if !request.positions.is_empty() {
+        let api = api.clone();
+        let kept = move || Ok(api.kept_forecasts(&request));
+        return off_the_runtime(kept).await.unwrap_or_else(Seen::failed);
+    }
     let result = forecast_now(api, client, request, caller).await;
     Seen {
         result,
@@ -83,6 +90,8 @@ async fn forecast_now(
         forecast: forecast.into(),
         made_by: bespeak_demand::climatology::MADE_BY.to_owned(),
         fallback: true,
+        source: pb::ForecastSource::Fallback.into(),
+        ..Default::default()
     })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Requests are taken apart (strings move, nothing is copied); a request that fails has changed nothing.
 
+pub mod buffers;
 pub mod catalog;
 pub mod check;
 pub mod context;

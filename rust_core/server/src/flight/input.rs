@@ -14,7 +14,7 @@ use crate::error::ApiError;
 use crate::shared::{Drained, Shared};
 
 /// Tables as they come.
-pub(super) struct Input {
+pub(crate) struct Input {
     batches: FlightRecordBatchStream,
     drained: Drained,
     broken: bool,

@@ -16,12 +16,15 @@ use arrow_flight::{
     HandshakeRequest, HandshakeResponse, PollInfo, PutResult, SchemaResult, Ticket,
 };
 use arrow_schema::SchemaRef;
+use bespeak_demand::forecasts::Kind;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::api::Api;
 use crate::error::ApiError;
+use crate::forecasts;
 use crate::shared::Shared;
-use input::Input;
+pub(crate) use input::Input;
 pub(crate) use tickets::{Exchange, from_descriptor, from_ticket, info, schema};
 
 /// What streams of this service give.
@@ -39,6 +42,29 @@ impl Flight {
             shared: Arc::clone(shared),
             trace_id,
         }
+    }
+
+    /// Forecasts that are kept: they are durable when they can be seen.
+    fn kept(
+        &self,
+        api: &Api,
+        kind: Kind,
+        location: &str,
+    ) -> Result<Response<Answers<FlightData>>, Status> {
+        let cursor = forecasts::Cursor::new(api, kind, location)?;
+        let schema = cursor.schema();
+        let (api, shared) = (api.clone(), Arc::clone(&self.shared));
+        let batches = stream::try_unfold(cursor, move |mut cursor| {
+            let (api, shared) = (api.clone(), Arc::clone(&shared));
+            async move {
+                output::not_draining(&shared)?;
+                let batch = cursor.next(&api)?;
+                tokio::task::yield_now().await;
+                Ok::<_, ApiError>(batch.map(|batch| (batch, cursor)))
+            }
+        });
+        let full = batches.try_filter(|batch| std::future::ready(batch.num_rows() > 0));
+        Ok(Response::new(encoded(schema, full)))
     }
 
     fn none<T>(what: &'static str) -> Result<Response<T>, Status> {
@@ -102,9 +128,16 @@ impl FlightService for Flight {
     ) -> Result<Response<Self::DoPutStream>, Status> {
         let api = self.shared.api()?.clone();
         let (descriptor, input) = Input::open(&self.shared, request.into_inner()).await?;
+        if let Some(pushed) = tickets::pushed(descriptor.as_ref())? {
+            let row = forecasts::push(&self.shared, &api, pushed, input).await?;
+            let answer = PutResult {
+                app_metadata: output::ipc(&row)?.into(),
+            };
+            return Ok(Response::new(stream::iter([Ok(answer)]).boxed()));
+        }
         let exchange = Exchange::from_descriptor(descriptor.as_ref())?;
         if exchange != Exchange::Supply {
-            let rule = "only supply can be put: use DoExchange for check and reserve";
+            let rule = "only supply and forecasts can be put: use DoExchange for check and reserve";
             return Err(ApiError::invalid("descriptor", exchange.name(), rule).into());
         }
         let (shared, trace_id) = (Arc::clone(&self.shared), self.trace_id);
@@ -131,7 +164,11 @@ impl FlightService for Flight {
         request: Request<Ticket>,
     ) -> Result<Response<Self::DoGetStream>, Status> {
         let api = self.shared.api()?.clone();
-        let wanted = from_ticket(&request.into_inner().ticket)?;
+        let ticket = request.into_inner().ticket;
+        if let Some((kind, location)) = tickets::kept(&ticket)? {
+            return self.kept(&api, kind, &location);
+        }
+        let wanted = from_ticket(&ticket)?;
         let (schema, files) = (wanted.schema()?, wanted.reads_files());
         let reader = output::begin(&api, wanted).await?;
         let drained = Arc::clone(&self.shared);

@@ -8,8 +8,11 @@ use arrow_flight::{
 };
 use arrow_ipc::writer::IpcWriteOptions;
 use arrow_schema::SchemaRef;
+use bespeak_demand::forecasts::Kind;
+use serde::Deserialize;
 
 use crate::error::ApiError;
+use crate::forecasts::Pushed;
 use crate::tables::read::{NAMES, Wanted};
 use crate::tables::{check, reserve, supply};
 
@@ -55,7 +58,7 @@ impl Exchange {
     pub fn from_descriptor(descriptor: Option<&FlightDescriptor>) -> Result<Self, ApiError> {
         let word = descriptor.map(word).transpose()?.unwrap_or_default();
         Self::from_name(&word).ok_or_else(|| {
-            ApiError::invalid("descriptor", &word, "it must be check, reserve or supply")
+            ApiError::invalid("descriptor", &word, "it must be check, reserve or supply, or JSON that names forecasts or forecast_totals")
         })
     }
 }
@@ -74,6 +77,42 @@ pub(crate) fn from_ticket(ticket: &[u8]) -> Result<Wanted, ApiError> {
 /// As [`Wanted::from_word`].
 pub(crate) fn from_descriptor(descriptor: &FlightDescriptor) -> Result<Wanted, ApiError> {
     Wanted::from_word(&word(descriptor)?)
+}
+
+/// The forecasts that a descriptor says are pushed; `None` when it names another table.
+///
+/// # Errors
+/// As [`Pushed::from_word`].
+pub(super) fn pushed(descriptor: Option<&FlightDescriptor>) -> Result<Option<Pushed>, ApiError> {
+    match descriptor {
+        Some(descriptor) => Pushed::from_word(&word(descriptor)?),
+        None => Ok(None),
+    }
+}
+
+/// A ticket for forecasts that are kept.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    table: String,
+    #[serde(default)]
+    location: String,
+}
+
+/// The forecasts that a ticket asks for, and of which location; `None` when it names another table.
+///
+/// # Errors
+/// `InvalidArgument` for what is no text.
+pub(super) fn kept(ticket: &[u8]) -> Result<Option<(Kind, String)>, ApiError> {
+    let word = text("ticket", ticket, TICKET_BYTES_MAX)?;
+    let asked = serde_json::from_str(&word).unwrap_or(Kept {
+        table: word,
+        location: String::new(),
+    });
+    let kind = Kind::ALL
+        .into_iter()
+        .find(|kind| kind.table() == asked.table);
+    Ok(kind.map(|kind| (kind, asked.location)))
 }
 
 fn text(field: &'static str, bytes: &[u8], limit: usize) -> Result<String, ApiError> {

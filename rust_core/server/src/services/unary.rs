@@ -102,6 +102,12 @@ fn run_rest(api: &Api, call: &Call, message: Bytes) -> Encoded {
         Method::PutLane => answer(call, message, |request| api.put_lane(request, trace)),
         Method::PutRule => answer(call, message, |request| api.put_rule(request, trace)),
         Method::PutBuffer => answer(call, message, |request| api.put_buffer(request, trace)),
+        Method::PutBufferPolicy => answer(call, message, |request| {
+            api.put_buffer_policy(request, trace)
+        }),
+        Method::ForecastAccuracy => {
+            answer(call, message, |request| api.forecast_accuracy(&request))
+        }
         Method::PutQuota => answer(call, message, |_: pb::PutQuotaRequest| {
             later::<pb::PutQuotaResponse>("PutQuota")
         }),
@@ -150,6 +156,10 @@ pub(crate) async fn compute(
     match call.method {
         Method::Forecast => match pb::ForecastRequest::decode(message) {
             Ok(request) => encoded(call, compute::forecast(api, client, request, &caller).await),
+            Err(error) => Encoded::failed(ApiError::Malformed(error.to_string())),
+        },
+        Method::ForecastExplain => match pb::ForecastServiceExplainRequest::decode(message) {
+            Ok(request) => encoded(call, compute::explain(api, client, request, &caller).await),
             Err(error) => Encoded::failed(ApiError::Malformed(error.to_string())),
         },
         Method::Allocate => match pb::AllocateRequest::decode(message) {

@@ -41,7 +41,8 @@ impl Wanted {
     /// # Errors
     /// `InvalidArgument` for what is neither a table's name nor JSON of `table` and what narrows it.
     pub fn from_word(word: &str) -> Result<Self, ApiError> {
-        let rule = "it must be positions, reservations, unmet, demand_history or nowcast, or JSON such as \
+        let rule = "it must be positions, reservations, unmet, demand_history, nowcast, forecasts or \
+                    forecast_totals, or JSON such as \
                     {\"table\": \"positions\", \"location\": \"ams1\"}";
         let asked = if word.starts_with('{') {
             serde_json::from_str(word).map_err(|_| ApiError::invalid("ticket", word, rule))?

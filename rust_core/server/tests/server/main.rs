@@ -3,10 +3,12 @@
 mod clock;
 mod errors;
 mod flight;
+mod forecasts;
 mod journal;
 mod limits;
 mod patience;
 mod promise;
+mod pushing;
 mod raw;
 mod recovery;
 mod streams;

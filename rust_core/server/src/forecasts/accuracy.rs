@@ -1,0 +1,136 @@
+//! Past forecasts held against the demand that came.
+
+use std::collections::BTreeMap;
+
+use bespeak_demand::forecasts::{Group, Score, Truth, score};
+use bespeak_engine::limits::DAY_MS;
+use bespeak_engine::{LocationId, PositionId};
+use bespeak_proto::v1 as pb;
+
+use crate::api::Api;
+use crate::convert::location;
+use crate::error::ApiError;
+use crate::store::Seen;
+
+/// Days when none are asked.
+const DAYS: i32 = 28;
+/// The group of all positions; locations have their own numbers, which are lower.
+const ALL: u32 = u32::MAX;
+
+/// Whoever knows the demand of days that are over.
+pub trait History: Send + Sync + std::fmt::Debug {
+    /// Its truth at one moment.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn truth(&self) -> Result<Box<dyn Truth + '_>, ApiError>;
+}
+
+impl Api {
+    /// How past forecasts did.
+    pub fn forecast_accuracy(
+        &self,
+        request: &pb::ForecastServiceAccuracyRequest,
+    ) -> Seen<pb::ForecastServiceAccuracyResponse> {
+        let mut revision = 0;
+        let result = self.accuracy(request, &mut revision);
+        Seen { result, revision }
+    }
+
+    fn accuracy(
+        &self,
+        request: &pb::ForecastServiceAccuracyRequest,
+        revision: &mut u64,
+    ) -> Result<pb::ForecastServiceAccuracyResponse, ApiError> {
+        let history = self.history().ok_or(ApiError::NotConfigured {
+            what: "the demand history",
+            hint: "start the server with it",
+        })?;
+        let seen = self.store().read(|state| {
+            let only = match request.location.as_str() {
+                "" => None,
+                name => Some(location(state.catalog(), name)?),
+            };
+            let places = state.positions().map(|(_, position)| position.location());
+            let names = state.catalog().locations().iter();
+            let names: Vec<String> = names.map(|location| location.name.to_string()).collect();
+            Ok((
+                only,
+                places.collect::<Vec<LocationId>>(),
+                names,
+                state.now(),
+            ))
+        });
+        *revision = seen.revision;
+        let (only, places, names, now) = seen.result?;
+        let today = i32::try_from(now.get().div_euclid(DAY_MS)).unwrap_or(i32::MAX);
+        let days = days(request, today)?;
+        let within = |position: PositionId| {
+            let place = places.get(position.index())?;
+            only.is_none_or(|only| only == *place).then_some(*place)
+        };
+        let truth = history.truth()?;
+        let group = |by_location: bool| {
+            let place =
+                |position| within(position).map(|place| if by_location { place.0 } else { ALL });
+            score(
+                &self.forecasts().forecasts,
+                self.store().as_ref(),
+                truth.as_ref(),
+                days.clone(),
+                &place,
+            )
+        };
+        let mut rows = rows(&group(false)?, &names);
+        if request.by_location {
+            rows.extend(self::rows(&group(true)?, &names));
+        }
+        Ok(pb::ForecastServiceAccuracyResponse {
+            rows,
+            from_day: days.start().unsigned_abs(),
+            to_day: days.end().unsigned_abs(),
+        })
+    }
+}
+
+fn days(
+    request: &pb::ForecastServiceAccuracyRequest,
+    today: i32,
+) -> Result<std::ops::RangeInclusive<i32>, ApiError> {
+    let (from, to) = (request.from_day, request.to_day);
+    if (from, to) == (0, 0) {
+        return Ok((today - DAYS).max(0)..=(today - 1).max(0));
+    }
+    match (i32::try_from(from), i32::try_from(to)) {
+        (Ok(from), Ok(to)) if from <= to => Ok(from..=to),
+        _ => Err(ApiError::invalid(
+            "to_day",
+            to,
+            "it may not lie before from_day",
+        )),
+    }
+}
+
+fn rows(scores: &BTreeMap<Group, Score>, names: &[String]) -> Vec<pb::ForecastAccuracyRow> {
+    let coverage = |score: &Score| {
+        let levels = score.coverage();
+        levels
+            .map(|(level, covered)| pb::ForecastLevelCoverage {
+                level: level.share(),
+                covered,
+            })
+            .collect()
+    };
+    let row = |(group, score): (&Group, &Score)| pb::ForecastAccuracyRow {
+        model: group.model.clone(),
+        lead_days: u32::try_from(group.lead_days).unwrap_or(0),
+        location: names.get(group.place as usize).cloned().unwrap_or_default(),
+        position_days: score.days(),
+        demand: score.demand(),
+        wql: score.wql(),
+        bias: score.bias(),
+        coverage_80: score.coverage_80(),
+        coverage: coverage(score),
+    };
+    scores.iter().map(row).collect()
+}
