@@ -35,17 +35,17 @@ class WorkerClient:
 
     def deploy(self, **fields: Any) -> pb.Rollout:
         """See `ComputeService.Deploy`; raises `WorkerRefused`."""
-        return self._call("Deploy", pb.ComputeServiceDeployRequest(**fields)).rollout  # type: ignore[no-any-return]
+        return self._call("Deploy", pb.ComputeServiceDeployRequest(**fields)).rollout
 
     def promote(self, model: str, alias: str) -> pb.Rollout:
         """See `ComputeService.Promote`; raises `WorkerRefused`."""
         request = pb.ComputeServicePromoteRequest(model=model, alias=alias)
-        return self._call("Promote", request).rollout  # type: ignore[no-any-return]
+        return self._call("Promote", request).rollout
 
     def rollback(self, model: str, alias: str) -> pb.Rollout:
         """See `ComputeService.Rollback`; raises `WorkerRefused`."""
         request = pb.ComputeServiceRollbackRequest(model=model, alias=alias)
-        return self._call("Rollback", request).rollout  # type: ignore[no-any-return]
+        return self._call("Rollback", request).rollout
 
     def retire(self, model: str) -> None:
         """See `ComputeService.Retire`; raises `WorkerRefused`."""
@@ -53,7 +53,7 @@ class WorkerClient:
 
     def rollouts(self) -> pb.ComputeServiceRolloutsResponse:
         """See `ComputeService.Rollouts`; raises `WorkerRefused`."""
-        return self._call("Rollouts", pb.ComputeServiceRolloutsRequest())  # type: ignore[no-any-return]
+        return self._call("Rollouts", pb.ComputeServiceRolloutsRequest())
 
     def verify(self, model: str, reference: str) -> pb.ComputeOrigin:
         """Asks for a forecast under a name and looks who made it.
@@ -84,7 +84,7 @@ class WorkerClient:
         try:
             return getattr(self._stub, method)(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            code, said = error.code(), error.details()
+            code, said = error.code(), error.details() or ""
             if code is grpc.StatusCode.UNAVAILABLE and "failed to connect" in said:
                 said = f"no worker answers at {self.address}: start it, or give its address"
             raise WorkerRefused(f"{said} ({code.name})") from error

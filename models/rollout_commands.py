@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +43,7 @@ STAGES = {
 }
 
 
-class By(str, Enum):
+class By(StrEnum):
     """What stays on one side of a canary."""
 
     item = "item"

@@ -244,7 +244,6 @@ class RayBackend:
     def replicas(self) -> dict[str, int]:
         """See `Backend.replicas`."""
         from ray import serve
-        from ray.serve.schema import ReplicaState
 
         from serving.deployments.ray_app import app_of
 
@@ -253,7 +252,9 @@ class RayBackend:
         for unit in tuple(self._forecasts):
             app = apps.get(app_of(unit))
             deployments = app.deployments.values() if app else ()
-            running[unit] = sum(one.replica_states.get(ReplicaState.RUNNING, 0) for one in deployments)
+            running[unit] = sum(
+                count for one in deployments for state, count in one.replica_states.items() if state == "RUNNING"
+            )
         return running
 
     def solvers(self) -> list[Offered]:
