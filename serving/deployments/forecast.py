@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,13 +53,12 @@ class ForecastUnit:
         computing: ThreadPoolExecutor | None = None,
         replica: str | None = None,
     ):
-        if config.model_threads:
-            import torch
-
-            torch.set_num_threads(config.model_threads)
         settings = Settings(config.precision, config.compiled, config.device, config.parity_tolerance)
         try:
             self._model: Forecaster | PanelForecaster = open_model(name, config.registry)
+            torch = sys.modules.get("torch")
+            if config.model_threads and torch is not None:  # else the model does without it
+                torch.set_num_threads(config.model_threads)
             prepared = prepare(self._model, settings)
         except InputError:
             raise

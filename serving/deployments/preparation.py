@@ -8,6 +8,7 @@ series for each sixteenth of its context, so that every length bucket has run.
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,9 +149,9 @@ def choose_device(asked: str) -> str:
     """The device that auto stands for."""
     if asked != "auto":
         return asked
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    # A model that can use a GPU through torch has imported it when it was loaded.
+    torch = sys.modules.get("torch")
+    return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
 
 
 def choose_precision(asked: str, device: str) -> str:
@@ -173,8 +174,6 @@ def processor_flags() -> set[str]:
 
 def gpu_bytes() -> int:
     """Memory of the GPU that this process holds; 0 without one."""
-    import sys
-
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return 0
