@@ -8,18 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from google.protobuf.json_format import MessageToDict
 from rich.console import Console
 from rich.table import Table
 
-from bespeak.v1 import compute_pb2 as pb
 from models.abort_condition import NAMES, parse
 from models.protocol import InputError
 from models.registry import DEFAULT_ALIAS, Registry, Version
-from models.rollout_client import WorkerClient, WorkerRefused
+
+if TYPE_CHECKING:
+    from bespeak.v1 import compute_pb2 as pb
+    from models.rollout_client import WorkerClient
 
 app = typer.Typer()
 console = Console(soft_wrap=True)
@@ -35,12 +36,6 @@ Alias = Annotated[str, typer.Option(help="Alias whose traffic it is about.")]
 Timeout = Annotated[float, typer.Option(min=1.0, help="Seconds; what is not done by then is undone.")]
 Reference = Annotated[str, typer.Argument(help="NAME@VERSION or NAME@ALIAS.")]
 TIMEOUT_S = 180.0
-STAGES = {
-    pb.ROLLOUT_STAGE_NONE: "-",
-    pb.ROLLOUT_STAGE_SHADOW: "shadow",
-    pb.ROLLOUT_STAGE_CANARY: "canary",
-    pb.ROLLOUT_STAGE_ABORTED: "aborted",
-}
 
 
 class By(StrEnum):
@@ -147,14 +142,19 @@ def rollouts(
     timeout: Timeout = TIMEOUT_S,
 ) -> None:
     """Show what a running worker serves, and how the candidates do."""
+    from bespeak.v1 import compute_pb2 as pb
+
     with asked(worker, timeout) as client:
         found = client.rollouts()
     if as_json:
+        from google.protobuf.json_format import MessageToDict
+
         console.print_json(json.dumps(MessageToDict(found, preserving_proto_field_name=True)))
         return
     table = Table(
         "route", "active", "candidate", "stage", "share", "answers", "errors", "p99 ms", "wql ratio", "promises changed"
     )
+    stages = pb.RolloutStage.Name
     for one in found.rollouts:
         score = one.score
         p99, ratio, changed = (
@@ -166,7 +166,7 @@ def rollouts(
             one.route,
             one.active,
             one.candidate or "-",
-            STAGES[one.stage],
+            stages(one.stage).removeprefix("ROLLOUT_STAGE_").lower(),
             f"{one.share:.4g}",
             *counts,
             p99,
@@ -213,6 +213,9 @@ def asked(worker: str | None, timeout: float) -> Iterator[WorkerClient]:
     """A worker to ask; what it refuses ends the command with status 1."""
     if worker is None:
         raise InputError("no worker is given: use --worker with its address, or set BESPEAK_WORKER")
+    # Only here: commands that ask no worker start without gRPC.
+    from models.rollout_client import WorkerClient, WorkerRefused
+
     client = WorkerClient(worker, timeout)
     try:
         yield client

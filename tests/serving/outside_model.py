@@ -1,7 +1,6 @@
 """A model package outside the tree: written, built, installed into a folder of its own, and pushed in versions."""
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -81,14 +80,3 @@ class Versions:
         (self._files / "settings.json").write_text(json.dumps({"factor": factor, **settings}))
         (self._files / "manifest.json").write_text(json.dumps({"version": version}))
         return self.registry.push(self._files, "scaled", "outside_package:Scaled")
-
-
-def command(*arguments, **environment):
-    """Runs `python -m models` and returns what it did."""
-    return subprocess.run(
-        [sys.executable, "-m", "models", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "300", **environment},
-    )
