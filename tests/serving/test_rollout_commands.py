@@ -46,7 +46,7 @@ def ran(*arguments, code=0):
 
 def test_every_step_says_what_is_true_now(tmp_path, versions):
     with serving(tmp_path, versions) as one:
-        one.await_serving(seconds=60)
+        one.await_serving(seconds=110)
         here = ("--worker", one.address)
         said = ran("deploy", "scaled@2", "--shadow", "100%", *here)
         assert "verified: a forecast of scaled@2 names scaled@2" in said
@@ -93,13 +93,13 @@ def test_a_wrong_command_says_what_to_change(arguments, said):
 
 def test_a_restart_goes_on_where_it_was(tmp_path, versions):
     with serving(tmp_path, versions) as one:
-        one.await_serving(seconds=60)
+        one.await_serving(seconds=110)
         ran("deploy", "scaled@2", "--canary", "40%", "--abort-if", "p99_ms > 60000", "--worker", one.address)
         before = one.forecast(CONTEXT, 7, model="scaled")
         one.process.kill()
         one.process.wait()
     with serving(tmp_path, versions) as one:
-        one.await_serving(seconds=60)
+        one.await_serving(seconds=110)
         after = one.forecast(CONTEXT, 7, model="scaled")
         assert after.forecast == before.forecast
         assert after.shares[1].item_ids == before.shares[1].item_ids
@@ -111,18 +111,18 @@ def test_a_restart_goes_on_where_it_was(tmp_path, versions):
         assert (found["share"], found["abort_if"]) == (0.4, "p99_ms > 60000")
         ran("promote", "scaled@2", "--worker", one.address)
     with serving(tmp_path, versions) as one:
-        one.await_serving(seconds=60)
+        one.await_serving(seconds=110)
         answer = one.forecast(CONTEXT, 7, model="scaled")
         assert (answer.origin.version, len(answer.shares)) == ("2", 0)
 
 
 def test_a_candidate_that_is_gone_does_not_keep_a_worker_from_starting(tmp_path, versions):
     with serving(tmp_path, versions) as one:
-        one.await_serving(seconds=60)
+        one.await_serving(seconds=110)
         ran("deploy", "scaled@2", "--canary", "40%", "--worker", one.address)
     (versions.registry.root / "scaled/versions/2/settings.json").write_text("{}")
     with serving(tmp_path, versions) as one:
-        one.await_serving(seconds=60)
+        one.await_serving(seconds=110)
         assert one.forecast(CONTEXT, 7, model="scaled").origin.version == "1"
         assert "could not be loaded again: file settings.json of scaled@2" in ran("rollouts", "--worker", one.address)
 
@@ -136,7 +136,7 @@ def test_a_shipped_model_can_be_replaced_and_comes_back(tmp_path, versions):
     (versions._files / "manifest.json").write_text('{"version": "mine"}')
     versions.registry.push(versions._files, shipped, "outside_package:Scaled")
     with serving(tmp_path, versions, models=(shipped,)) as one:
-        one.await_serving(seconds=60)
+        one.await_serving(seconds=110)
         assert one.forecast(CONTEXT, 7).origin.version == before
         ran("promote", f"{shipped}@mine", "--worker", one.address)
         assert one.forecast(CONTEXT, 7).origin.version == "mine"
@@ -146,7 +146,7 @@ def test_a_shipped_model_can_be_replaced_and_comes_back(tmp_path, versions):
 
 def test_the_metrics_tell_of_the_candidate(tmp_path, versions):
     with serving(tmp_path, versions, metrics_address="127.0.0.1:0") as one:
-        one.await_serving(seconds=60)
+        one.await_serving(seconds=110)
         ran("deploy", "scaled@2", "--canary", "40%", "--worker", one.address)
         for _ in range(3):
             one.forecast(CONTEXT, 7, model="scaled")
@@ -171,7 +171,7 @@ def test_the_guide_puts_a_strangers_class_into_service_with_two_commands(tmp_pat
     (tmp_path / "last-week/factor.json").write_text("2")
     registry = tmp_path / "registry"
     with worker(tmp_path, models=("climatology",), registry=registry) as one:
-        one.await_serving(seconds=60)
+        one.await_serving(seconds=110)
         stored = ran("push", tmp_path / "last-week", "--loader", "my_package:LastWeek", "--registry", registry)
         reference = stored.split()[1]
         said = ran("deploy", reference, "--worker", one.address)
@@ -181,7 +181,7 @@ def test_the_guide_puts_a_strangers_class_into_service_with_two_commands(tmp_pat
         assert one.forecast(CONTEXT, 7).origin.name == "climatology"
     assert Registry(registry).show("last-week").reference == reference
     with worker(tmp_path, models=("climatology",), registry=registry) as one:
-        one.await_serving(seconds=60)
+        one.await_serving(seconds=110)
         assert one.forecast(CONTEXT, 7, model="last-week").origin.name == "last-week"
 
 
@@ -189,11 +189,11 @@ def test_a_model_that_is_not_itself_in_bfloat16_does_not_get_ready(tmp_path, ver
     versions.push("near", 1.0, bfloat16=1.01)
     versions.push("off", 1.0, bfloat16=1.2)
     with serving(tmp_path, versions, precision="bfloat16", device="cpu") as one:
-        one.await_serving(seconds=60)
+        one.await_serving(seconds=110)
         said = ran("deploy", "scaled@off", "--canary", "10%", "--worker", one.address, code=1)
         assert "scaled@off in bfloat16 on cpu differs by 0.2 from eager float32, at most 0.05 is allowed" in said
         ran("deploy", "scaled@near", "--canary", "10%", "--worker", one.address)
         assert "bfloat16 on cpu, 0.01 from eager float32" in ran("rollouts", "--worker", one.address)
     versions.registry.promote("scaled@off")
     with pytest.raises(AssertionError), serving(tmp_path, versions, precision="bfloat16", device="cpu") as one:
-        one.await_serving(seconds=60)
+        one.await_serving(seconds=110)
