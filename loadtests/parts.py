@@ -9,6 +9,7 @@ AT_MOST = "at_most"
 AT_LEAST = "at_least"
 
 PYTHON = "-m", "serving.benchmarks"
+FORECAST = "-m", "serving.forecast_benchmark"
 ENGINE = "engine_bench"
 RECOVERY = "recovery_bench"
 PROGRAMS = {ENGINE: "bespeak-engine", RECOVERY: "bespeak-journal"}
@@ -92,6 +93,26 @@ def _python(name: str, title: str, positions: int, metric: str, sense: str, targ
     )
 
 
+def _forecast(precision: str, what: str, title: str, metric: str, *, quick: bool) -> Row:
+    name = f"forecast-{precision}-{what}"
+    return Row(
+        part="forecast-speed",
+        ours="worker",
+        name=name,
+        title=title.format(precision),
+        program=FORECAST,
+        arguments=("--precision", precision),
+        # Each starts a worker with the model, twice.
+        quick=("--precision", precision, "--series", "64", "--seconds", "0.5") if quick else None,
+        bench=f"forecast_speed_{precision}",
+        metric=metric,
+        sense=AT_LEAST,
+        target=f"target_{metric}",
+        one_core=False,
+        repeated=False,
+    )
+
+
 ROWS = (
     _engine("check-100k", "one check inside Rust, 100k positions", "check", 100_000, "check", "median_ns", AT_MOST),
     _engine("check-10m", "one check inside Rust, 10M positions", "check", 10_000_000, "check", "median_ns", AT_MOST),
@@ -155,5 +176,13 @@ ROWS = (
         target="target_ms",
         needs_bytes=3 * FULL_POSITION_BYTES * 1_000_000,
         one_core=False,
+    ),
+    *(
+        _forecast(precision, what, title, metric, quick=(precision, what) == ("float32", "share"))
+        for precision in ("float32", "bfloat16")
+        for what, title, metric in (
+            ("speed", "forecasts through the worker, {}, context 512, horizon 28, all cores", "series_per_s"),
+            ("share", "the same as a share of the model's bare passes, {}", "share"),
+        )
     ),
 )
