@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -118,9 +119,8 @@ def through_worker(config: WorkerConfig, context: pa.Table, series: int, seconds
 
 def await_serving(channel: grpc.Channel) -> None:
     """Returns once the worker serves."""
-    watch = health_pb2_grpc.HealthStub(channel).Watch(
-        health_pb2.HealthCheckRequest(), timeout=START_S, wait_for_ready=True
-    )
+    stub: Any = health_pb2_grpc.HealthStub(channel)  # its types leave Watch out
+    watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=START_S, wait_for_ready=True)
     for seen in watch:
         if seen.status == health_pb2.HealthCheckResponse.SERVING:
             return

@@ -156,9 +156,12 @@ def test_the_metrics_tell_of_the_candidate(tmp_path, versions):
     assert f"bespeak_compute_candidate_answers_total{{{labels}}} 3.0" in lines
     assert f"bespeak_compute_candidate_share{{{labels}}} 0.4" in lines
     assert 'bespeak_compute_replicas{name="scaled",version="2"} 1.0' in lines
-    for version in ("1", "2"):
+    # One more for the candidate: the command asked it by name.
+    for version, asked in (("1", 3), ("2", 4)):
         for stage in ("decode", "queue", "pass", "encode"):
-            count = f'bespeak_compute_stage_seconds_count{{name="scaled",stage="{stage}",version="{version}"}} 3.0'
+            count = (
+                f'bespeak_compute_stage_seconds_count{{name="scaled",stage="{stage}",version="{version}"}} {asked}.0'
+            )
             # The active version also repeats, unseen, what the candidate answered: that is no answer.
             assert count in lines, [line for line in lines if "stage_seconds_count" in line]
 
@@ -167,6 +170,7 @@ def test_the_guide_puts_a_strangers_class_into_service_with_two_commands(tmp_pat
     (code,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     site = install(tmp_path, "my_package", textwrap.dedent(code))
     monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.syspath_prepend(str(site))
     (tmp_path / "last-week").mkdir()
     (tmp_path / "last-week/factor.json").write_text("2")
     registry = tmp_path / "registry"
