@@ -55,9 +55,6 @@ class Controller:
         Raises:
             InputError: an active version cannot be loaded.
         """
-        # Side by side: on Ray a version takes seconds to start, most of them waiting.
-        keys = [(await asyncio.to_thread(self._resolve, name))[0] for name in self._config.models]
-        await asyncio.gather(*(self._loaded(key) for key in dict.fromkeys(keys)))
         for name in self._config.models:
             await self._open_route(name)
         if self._registry is not None:
