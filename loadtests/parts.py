@@ -9,7 +9,8 @@ AT_MOST = "at_most"
 AT_LEAST = "at_least"
 
 PYTHON = "-m", "serving.benchmarks"
-FORECASTS = "-m", "serving.forecast_benchmark"
+FORECAST_PUSH = "-m", "serving.push_benchmark"
+FORECAST = "-m", "serving.forecast_benchmark"
 ENGINE = "engine_bench"
 RECOVERY = "recovery_bench"
 PROGRAMS = {ENGINE: "bespeak-engine", RECOVERY: "bespeak-journal"}
@@ -99,7 +100,7 @@ def _forecasts(name: str, title: str, metric: str, target: str) -> Row:
         ours="server",
         name=name,
         title=title,
-        program=FORECASTS,
+        program=FORECAST_PUSH,
         arguments=(),
         quick=("--positions", "1000", "--seconds", "0.5"),
         bench="forecast_push",
@@ -108,6 +109,26 @@ def _forecasts(name: str, title: str, metric: str, target: str) -> Row:
         target=target,
         needs_bytes=1 << 30,
         one_core=False,
+    )
+
+
+def _forecast(precision: str, what: str, title: str, metric: str, *, quick: bool) -> Row:
+    name = f"forecast-{precision}-{what}"
+    return Row(
+        part="forecast-speed",
+        ours="worker",
+        name=name,
+        title=title.format(precision),
+        program=FORECAST,
+        arguments=("--precision", precision),
+        # Each starts a worker with the model, twice.
+        quick=("--precision", precision, "--series", "64", "--seconds", "0.5") if quick else None,
+        bench=f"forecast_speed_{precision}",
+        metric=metric,
+        sense=AT_LEAST,
+        target=f"target_{metric}",
+        one_core=False,
+        repeated=False,
     )
 
 
@@ -177,4 +198,12 @@ ROWS = (
     ),
     _forecasts("forecast-push", "push of 1M position-days of quantiles", "push_seconds", "target_seconds"),
     _forecasts("forecast-p99", "p99 of holds during that push, to p99 without", "p99_ratio", "target_ratio"),
+    *(
+        _forecast(precision, what, title, metric, quick=(precision, what) == ("float32", "share"))
+        for precision in ("float32", "bfloat16")
+        for what, title, metric in (
+            ("speed", "forecasts through the worker, {}, context 512, horizon 28, all cores", "series_per_s"),
+            ("share", "the same as a share of the model's bare passes, {}", "share"),
+        )
+    ),
 )

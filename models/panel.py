@@ -249,11 +249,26 @@ def _keys(table: pa.Table, what: str) -> tuple[pa.StringArray, np.ndarray, np.nd
         raise InputError(f"column 'item_id' of {what} is {column.type}: make it a string")
     if column.null_count:
         raise InputError(f"column 'item_id' of {what} has {column.null_count} nulls: give every row its item")
-    # A dictionary that came in may hold unused or repeated values.
+    ids, codes = _codes(column)
+    return ids, codes, _days(table.column("timestamp"), what)
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[pa.StringArray, np.ndarray]:
+    """Distinct strings of a column and each row's index into them."""
+    if pa.types.is_dictionary(column.type):
+        whole = column.unify_dictionaries().combine_chunks()
+        if isinstance(whole, pa.ChunkedArray):
+            whole = whole.chunk(0)
+        used = np.unique(whole.indices.to_numpy())
+        # A dictionary that came in may hold unused or repeated values, so its few used ones are encoded again.
+        again = whole.dictionary.take(pa.array(used)).cast(pa.string()).dictionary_encode()
+        code_of = np.zeros(len(whole.dictionary), np.int64)
+        code_of[used] = again.indices.to_numpy()
+        return again.dictionary, code_of[whole.indices.to_numpy()]
     encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
-    return encoded.dictionary, encoded.indices.to_numpy().astype(np.int64), _days(table.column("timestamp"), what)
+    return encoded.dictionary, encoded.indices.to_numpy().astype(np.int64)
 
 
 def _days(column: pa.ChunkedArray, what: str) -> np.ndarray:
@@ -302,7 +317,10 @@ def _numbers(table: pa.Table, name: str, what: str, low: float | None = None, hi
 def _refuse_duplicates(ids: pa.StringArray, codes: np.ndarray, day: np.ndarray, what: str) -> None:
     origin = int(day.min())
     span = int(day.max()) - origin + 1
-    keys = np.sort(codes * span + (day - origin))
+    keys = codes * span + (day - origin)
+    if (keys[1:] > keys[:-1]).all():  # already in order, as most tables are: no need to sort
+        return
+    keys = np.sort(keys)
     twice = np.flatnonzero(keys[1:] == keys[:-1])
     if len(twice):
         code, offset = divmod(int(keys[twice[0]]), span)

@@ -2,6 +2,8 @@
 
     root/NAME/versions/VERSION/manifest.json, and the model's files
     root/NAME/aliases/ALIAS           one version a line, the last one holds
+    root/NAME/rollouts/ALIAS.json     see `models.rollouts`
+    root/NAME/retired/VERSION.json    manifest of a version whose files are gone
 
 A version is copied aside and renamed, and never changes after that: its
 manifest has the SHA-256 of each file, which is checked whenever it is opened.
@@ -9,7 +11,8 @@ An alias keeps its history, so that it can be rolled back.
 
 A reference is NAME@VERSION, NAME@ALIAS, or NAME for its alias "production".
 
-The manifest names the class that reads the files as "module:Class"; it must
+The manifest says what the model needs and where it comes from (`inputs`,
+`quantiles`, `training_data`, `metrics`, `code`), and names the class that reads the files as "module:Class"; it must
 have `load(directory, name, version)` and is imported from what is installed
 beside the worker. Push only what you would run.
 """
@@ -18,10 +21,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.metadata
 import json
-import os
+import platform
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from models.protocol import Forecaster, InputError, PanelForecaster
+from models.replacing import replace_text
 
 DEFAULT_ALIAS = "production"
 DEFAULT_LOADER = "models.patch:PatchForecaster"
@@ -62,7 +68,14 @@ class Registry:
     def __init__(self, root: Path):
         self.root = root
 
-    def push(self, source: Path, name: str | None = None, loader: str | None = None) -> Version:
+    def push(
+        self,
+        source: Path,
+        name: str | None = None,
+        loader: str | None = None,
+        training_data: Path | None = None,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> Version:
         """Stores the model in a directory as a version of its own.
 
         The version is the manifest's, or else taken from the files' content.
@@ -71,10 +84,14 @@ class Registry:
         Args:
             name: as which to store it; by default the manifest's.
             loader: "module:Class"; by default the manifest's, or the patch transformer's.
+            training_data: file that it was trained on; its SHA-256 is stored. By default
+                what the manifest says.
+            metrics: what was measured; by default what the manifest says.
 
         Raises:
             RegistryError: there is nothing to store, a name is not allowed, or
-                the version is there already with other content.
+                the version is there already with other content or was retired.
+            InputError: its class cannot be found or cannot read the files.
         """
         files = (
             sorted(path for path in source.rglob("*") if path.is_file() and path.name != "manifest.json")
@@ -89,10 +106,25 @@ class Registry:
         name = allowed(name or manifest.get("name") or source.name, "name")
         version = allowed(manifest.get("version") or f"1-{content[:10]}", "version")
         loader = loader or manifest.get("loader") or DEFAULT_LOADER
-        load_class(loader)
-        stored = {**manifest, "name": name, "version": version, "loader": loader, "sha256": digests}
+        described = describe(load_class(loader).load(source, name, version), loader)
+        if training_data is not None:
+            described["training_data"] = {"file": training_data.name, "sha256": sha256(training_data)}
+        if metrics is not None:
+            described["metrics"] = dict(metrics)
+        stored = {
+            "training_data": None,
+            "metrics": None,
+            **manifest,
+            **described,
+            "name": name,
+            "version": version,
+            "loader": loader,
+            "sha256": digests,
+        }
 
         target = self.root / name / "versions" / version
+        if self._retired(name, version).exists():
+            raise RegistryError(f"{name}@{version} was retired: give this one a new version")
         if target.exists():
             if read_manifest(target)["sha256"] != digests:
                 raise RegistryError(
@@ -186,14 +218,57 @@ class Registry:
         Raises:
             RegistryError: it has no earlier version.
         """
+        before = self.before(name, alias)
+        self._set(name, alias, self._history(name, alias)[:-1])
+        return self.show(before.reference)
+
+    def before(self, name: str, alias: str = DEFAULT_ALIAS) -> Version:
+        """The version that an alias stood for before, verified.
+
+        Raises:
+            RegistryError: it has none, or the version was retired.
+        """
         history = self._history(allowed(name, "name"), allowed(alias, "alias"))
         if len(history) < 2:
             raise RegistryError(
                 f"alias {alias} of {name} has stood for {history or 'nothing'}: there is nothing to go back to"
             )
-        before = self.verify(f"{name}@{history[-2]}")
-        self._set(name, alias, history[:-1])
-        return self.show(before.reference)
+        if self._retired(name, history[-2]).exists():
+            raise RegistryError(
+                f"{name}@{history[-2]}, before in alias {alias}, was retired: promote a version instead"
+            )
+        return self.verify(f"{name}@{history[-2]}")
+
+    def retire(self, reference: str) -> Version:
+        """Takes a version out; its manifest is kept, so that no other ever gets its name.
+
+        Raises:
+            RegistryError: it is no NAME@VERSION, or an alias or a rollout uses it.
+        """
+        from models.rollouts import rollouts_of
+
+        found = self.show(reference)
+        if found.reference != reference:
+            raise RegistryError(f"{reference} stands for {found.reference}: name the version to retire it")
+        if found.aliases:
+            raise RegistryError(
+                f"alias {', '.join(found.aliases)} of {found.name} stands for {found.version}: promote another version first"
+            )
+        for rollout in rollouts_of(self.root, found.name):
+            if rollout.live and rollout.candidate == found.version:
+                raise RegistryError(
+                    f"{reference} is the candidate of {rollout.route} in {rollout.stage}: roll it back first"
+                )
+        kept = self._retired(found.name, found.version)
+        replace_text(kept, json.dumps(dict(found.manifest), indent=1) + "\n")
+        # Out of sight in one step, so that nobody finds half of it.
+        aside = found.directory.with_name(f".retired-{found.version}")
+        found.directory.rename(aside)
+        shutil.rmtree(aside)
+        return found
+
+    def _retired(self, name: str, version: str) -> Path:
+        return self.root / name / "retired" / f"{version}.json"
 
     def _aliases(self, name: str) -> list[str]:
         return sorted(path.name for path in (self.root / name / "aliases").glob("*") if not path.name.startswith("."))
@@ -206,11 +281,7 @@ class Registry:
         path = self.root / name / "aliases" / alias
         if (self.root / name / "versions" / alias).exists():
             raise RegistryError(f"{alias} is a version of {name}: choose another name for the alias")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-        with os.fdopen(handle, "w") as file:
-            file.write("\n".join(history) + "\n")
-        Path(aside).replace(path)
+        replace_text(path, "\n".join(history) + "\n")
 
 
 def allowed(value: Any, what: str) -> str:
@@ -258,6 +329,32 @@ def load_class(loader: str) -> Any:
     if not callable(getattr(found, "load", None)):
         raise InputError(f"{loader} has no load(directory, name, version): add it to the class")
     return found
+
+
+def describe(model: Forecaster | PanelForecaster, loader: str) -> dict[str, Any]:
+    """What a loaded model needs, and the code that it runs on.
+
+    A model says more about itself by the attributes `context_days`, `covariates`,
+    `horizon_days` and `levels`; what it does not say is null: no limit, any level.
+    """
+    config = getattr(model, "config", model)
+    levels = getattr(config, "levels", None)
+    module = sys.modules.get(loader.partition(":")[0])
+    file = getattr(module, "__file__", None)
+    return {
+        "inputs": {
+            "context": {"item_id": "string", "timestamp": "date", "target": "number", "stockout": "number, optional"},
+            "context_days": getattr(model, "context_days", None),
+            "covariates": list(getattr(model, "covariates", ())),
+            "horizon_days": getattr(config, "horizon_days", None),
+        },
+        "quantiles": None if levels is None else list(levels),
+        "code": {
+            "bespeak": importlib.metadata.version("bespeak"),
+            "python": platform.python_version(),
+            "loader_sha256": sha256(Path(file)) if file else None,
+        },
+    }
 
 
 def sha256(path: Path) -> str:

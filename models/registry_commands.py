@@ -1,10 +1,10 @@
-"""`python -m models push|list|show|promote|rollback`."""
+"""`python -m models push|list|show`, and those of `models.rollout_commands`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,19 +12,14 @@ from rich.table import Table
 
 from models.catalogue import open_model, shipped
 from models.protocol import InputError
-from models.registry import DEFAULT_ALIAS, Registry, Version
+from models.registry import Registry
+from models.rollout_commands import app as rollout_commands
+from models.rollout_commands import told
 
 app = typer.Typer()
 console = Console()
 Root = Annotated[Path, typer.Option("--registry", envvar="BESPEAK_MODEL_REGISTRY", help="Directory of the registry.")]
-Alias = Annotated[str, typer.Option(help="Alias to move.")]
 Reference = Annotated[str, typer.Argument(help="NAME@VERSION, NAME@ALIAS or NAME.")]
-
-
-def told(found: Version, what: str) -> None:
-    """Says what a command did."""
-    aliases = f", alias {', '.join(found.aliases)}" if found.aliases else ""
-    console.print(f"{what} {found.reference}{aliases}", highlight=False)
 
 
 @app.command()
@@ -33,9 +28,28 @@ def push(
     registry: Root,
     name: Annotated[str | None, typer.Option(help="As which to store it.")] = None,
     loader: Annotated[str | None, typer.Option(help="Class that reads the files, as module:Class.")] = None,
+    data: Annotated[Path | None, typer.Option(exists=True, help="What it was trained on; its SHA-256 is kept.")] = None,
+    metrics: Annotated[Path | None, typer.Option(exists=True, help="JSON object of what was measured.")] = None,
 ) -> None:
     """Store a model as an immutable version."""
-    told(Registry(registry).push(source, name, loader), "stored")
+    told(Registry(registry).push(source, name, loader, data, measured(metrics)), "stored")
+
+
+def measured(path: Path | None) -> dict[str, Any] | None:
+    """Reads a file of metrics.
+
+    Raises:
+        InputError: it holds no JSON object.
+    """
+    if path is None:
+        return None
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} is no JSON object: write the metrics as one")
+    return found
 
 
 @app.command(name="list")
@@ -63,15 +77,4 @@ def show(reference: Reference, registry: Root) -> None:
     console.print_json(json.dumps({**found.manifest, "aliases": found.aliases}))
 
 
-@app.command()
-def promote(reference: Reference, registry: Root, alias: Alias = DEFAULT_ALIAS) -> None:
-    """Let an alias stand for a version."""
-    told(Registry(registry).promote(reference, alias), "promoted")
-
-
-@app.command()
-def rollback(
-    name: Annotated[str, typer.Argument(help="Name of the model.")], registry: Root, alias: Alias = DEFAULT_ALIAS
-) -> None:
-    """Let an alias stand for what it stood for before."""
-    told(Registry(registry).rollback(name, alias), "back to")
+app.registered_commands += rollout_commands.registered_commands

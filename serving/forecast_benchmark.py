@@ -1,201 +1,184 @@
-"""Measures a push of forecasts beside promises: `python -m serving.forecast_benchmark`. One JSON line.
+"""Forecasts through a worker against the bare passes of the same model: `python -m serving.forecast_benchmark`.
 
-A server with a journal in a directory of its own is filled with positions that all follow the forecast. One client then
-holds stock, one request at a time, first alone and then while another process pushes quantiles of `--days` days for every
-position. The push is timed from its first byte to its answer, in the process that sends it.
+Both on all cores of this machine, one after the other: the worker in a process
+of its own, asked over gRPC with tables of daily rows, and the model's
+`predict_panel` on arrays that lie ready. JSON lines on standard output. The
+time of the processor is told beside that of the clock, as it says more on a
+machine that others use too.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import multiprocessing
 import os
-import select
-import subprocess
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import grpc
 import numpy as np
 import pyarrow as pa
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from bespeak import BufferPolicy, BufferSource, Client, Item, Location, ReserveLine
+from bespeak.v1 import compute_pb2 as pb
+from bespeak.v1 import compute_pb2_grpc
+from models import PanelForecaster, panel_from_tables
+from models.catalogue import open_model
+from models.protocol import DEFAULT_QUANTILES
+from serving.deployments.preparation import Settings, prepare
+from serving.worker_config import WorkerConfig
+from serving.worker_ipc import write_table
 
-LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-TOTALS_DAYS = (1, 2, 3, 7, 14, 28)
-PLACE = "ams1"
-PUSH_SECONDS = 5.0
-RATIO = 2.0
-
-
-def say(line: str) -> None:
-    """Writes a line at once: somebody waits for it."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
-def items_of(count: int) -> list[str]:
-    """Names of the positions' items."""
-    return [f"sku-{number:07}" for number in range(count)]
+HORIZON = 28
+#: Requests under way: while one is computed, the next is decoded.
+IN_FLIGHT = 2
+TARGET_SHARE = 0.85
+TARGET_PER_S = {"float32": 800, "bfloat16": 1_500}
+START_S = 300.0
 
 
-def forecasts(count: int, days: int, first: int) -> pa.Table:
-    """Quantiles by day of every position."""
+def history(series: int, days: int) -> pa.Table:
+    """Weekly demand, items dictionary-encoded."""
     rng = np.random.default_rng(1)
-    rows = count * days
-    values = np.sort(rng.gamma(2.0, 4.0, (rows, len(LEVELS))), axis=1)
-    table = {
-        "item": pa.array(np.repeat(np.array(items_of(count)), days)).dictionary_encode(),
-        "location": pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([PLACE])),
-        "day": pa.array(np.tile(np.arange(first, first + days, dtype=np.int32), count)).cast(pa.date32()),
-        "mean": values.mean(axis=1),
-    }
-    return pa.table(table | {str(level): values[:, n] for n, level in enumerate(LEVELS)})
-
-
-def totals(count: int, seed: int) -> pa.Table:
-    """Totals of every position; each seed gives other buffers."""
-    rng = np.random.default_rng(seed)
-    mean = np.outer(rng.uniform(2, 20, count), TOTALS_DAYS).ravel()
-    spread = np.outer(rng.uniform(2, 20, count), np.sqrt(TOTALS_DAYS)).ravel()
-    table = {
-        "item": np.repeat(np.array(items_of(count)), len(TOTALS_DAYS)),
-        "location": [PLACE] * len(mean),
-        "horizon_days": pa.array(np.tile(TOTALS_DAYS, count), pa.int32()),
-        "mean": mean,
-    }
+    day = np.arange(20_000 - days, 20_000)
+    rate = rng.uniform(1.0, 20.0, series)[:, None] * (1.0 + 0.5 * np.sin(2.0 * np.pi * day / 7.0))
+    codes = pa.array(np.repeat(np.arange(series, dtype=np.int32), days))
+    names = pa.array([f"sku-{number:06}" for number in range(series)])
     return pa.table(
-        table | {str(level): mean + spread * above for level, above in ((0.5, 0.0), (0.9, 1.3), (0.95, 1.6))}
-    )
-
-
-def push(address: str, positions: int, days: int) -> None:
-    """The other process: says that it is ready, waits for a line, pushes, and says how long it took."""
-    made = forecasts(positions, days, int(time.time() // 86_400))
-    sums = totals(positions, 2)
-    with Client(address) as client:
-        client.positions_table(PLACE)
-        say("ready")
-        sys.stdin.readline()
-        started = time.perf_counter()
-        client.push_forecasts(made, "bench@1")
-        by_day = time.perf_counter()
-        moved = client.push_forecast_totals(sums, "bench@1").buffers_changed
-        ended = time.perf_counter()
-    say(json.dumps({"seconds": by_day - started, "totals_seconds": ended - by_day, "moved": moved}))
-
-
-@contextmanager
-def running(journal: Path) -> Iterator[str]:
-    """A server in a process of its own, and its address."""
-    command = [sys.executable, "-m", "serving", "server", "--listen", "127.0.0.1:0", "--data", str(journal)]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert server.stderr is not None
-        address = ""
-        for line in server.stderr:
-            said = json.loads(line) if line.startswith("{") else {}
-            address = said.get("address", address)
-            if said.get("event") == "serving":
-                break
-        else:
-            raise SystemExit("the server did not start")
-        os.set_blocking(server.stderr.fileno(), False)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def fill(client: Client, positions: int) -> None:
-    """Every position has stock and follows the forecast."""
-    client.put_location(Location(PLACE))
-    names = items_of(positions)
-    for name in names:
-        client.put_item(Item(name))
-    table = pa.table(
         {
-            "event": ["set_on_hand"] * positions,
-            "item": names,
-            "location": [PLACE] * positions,
-            "quantity": [1_000_000] * positions,
+            "item_id": pa.DictionaryArray.from_arrays(codes, names),
+            "timestamp": np.tile(day.astype("datetime64[D]"), series),
+            "target": rng.poisson(rate).astype(np.float32).ravel(),
         }
     )
-    assert client.supply_table(table)["error"].null_count == positions
-    follow = BufferPolicy(BufferSource.FORECAST, level_ppm=900_000, lead_time_days=3, review_days=1)
-    client.put_buffer_policy(follow, PLACE)
-    client.push_forecast_totals(totals(positions, 1), "bench@0")
 
 
-def hold(client: Client, names: list[str], until: Callable[[], bool]) -> list[float]:
-    """Holds one unit after the other; the time of each, seconds."""
-    took: list[float] = []
-    drawn = np.random.default_rng(len(names)).integers(0, len(names), 1 << 16)
-    while not until():
-        name = names[drawn[len(took) % len(drawn)]]
-        started = time.perf_counter()
-        client.reserve([ReserveLine(name, PLACE, 1)], expires_in_ms=60_000)
-        took.append(time.perf_counter() - started)
-    return took
+def bare(config: WorkerConfig, context: pa.Table, seconds: float) -> Iterator[dict[str, float]]:
+    """Rounds of `predict_panel` on arrays that lie ready."""
+    model = open_model(config.models[0])
+    if not isinstance(model, PanelForecaster):
+        raise SystemExit(f"model {model.name} takes no panels: there is no bare pass to measure")
+    prepare(model, Settings(config.precision, config.compiled, config.device))
+    panel = panel_from_tables(context, None, HORIZON, model.context_days, model.covariates)
+    model.predict_panel(panel, HORIZON, DEFAULT_QUANTILES)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        begun, used = time.monotonic(), time.process_time()
+        model.predict_panel(panel, HORIZON, DEFAULT_QUANTILES)
+        yield {
+            "per_s": panel.items / (time.monotonic() - begun),
+            "cpu_us": 1e6 * (time.process_time() - used) / panel.items,
+        }
 
 
-def measure(positions: int, days: int, seconds: float) -> dict[str, object]:
-    """One push between two spells of promises alone."""
-    names = items_of(positions)
-    with tempfile.TemporaryDirectory() as place, running(Path(place) / "journal") as address, Client(address) as client:
-        fill(client, positions)
-        arguments = ["--push", address, "--positions", str(positions), "--days", str(days)]
-        command = [sys.executable, "-m", "serving.forecast_benchmark", *arguments]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as pusher:
-            assert pusher.stdin is not None
-            assert pusher.stdout is not None
-            pusher.stdout.readline()
-            hold(client, names, _after(1.0))
-            alone = hold(client, names, _after(seconds))
-            pusher.stdin.write("go\n")
-            pusher.stdin.flush()
-            said = pusher.stdout.fileno()
-            beside = hold(client, names, lambda: bool(select.select([said], [], [], 0)[0]))
-            pushed = json.loads(pusher.stdout.readline())
-        alone += hold(client, names, _after(seconds))
-    normal, during = (float(np.quantile(each, 0.99)) * 1e6 for each in (alone, beside))
+def run(config: WorkerConfig) -> None:
+    """The worker's process."""
+    from serving.worker import serve
+
+    # What it logs is not what this program prints.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    asyncio.run(serve(config, asyncio.Event()))
+
+
+def through_worker(config: WorkerConfig, context: pa.Table, series: int, seconds: float) -> Iterator[dict[str, float]]:
+    """Rounds of requests to a worker."""
+    process = multiprocessing.get_context("spawn").Process(target=run, args=(config,), daemon=True)
+    process.start()
+    try:
+        limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        with grpc.insecure_channel(config.address, limits) as channel:
+            await_serving(channel)
+            ask = compute_pb2_grpc.ComputeServiceStub(channel).Forecast
+            request = pb.ComputeServiceForecastRequest(context=write_table(context).to_pybytes(), horizon=HORIZON)
+            ask(request, timeout=START_S)
+            until = time.monotonic() + seconds
+            with ThreadPoolExecutor(IN_FLIGHT) as pool:
+                while time.monotonic() < until:
+                    begun, used = time.monotonic(), cpu_seconds(process.pid)
+                    answers = list(pool.map(lambda _: ask(request, timeout=START_S), range(2 * IN_FLIGHT)))
+                    total = sum(answer.series for answer in answers)
+                    if total != 2 * IN_FLIGHT * series:
+                        raise SystemExit(f"{total} series came back of {2 * IN_FLIGHT * series}")
+                    yield {
+                        "per_s": total / (time.monotonic() - begun),
+                        "cpu_us": 1e6 * (cpu_seconds(process.pid) - used) / total,
+                    }
+    finally:
+        process.kill()
+        process.join()
+
+
+def await_serving(channel: grpc.Channel) -> None:
+    """Returns once the worker serves."""
+    stub: Any = health_pb2_grpc.HealthStub(channel)  # its types leave Watch out
+    watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=START_S, wait_for_ready=True)
+    for seen in watch:
+        if seen.status == health_pb2.HealthCheckResponse.SERVING:
+            return
+
+
+def cpu_seconds(pid: int | None) -> float:
+    """Processor time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measured(config: WorkerConfig, series: int, days: int, seconds: float) -> dict[str, object]:
+    """One precision: both figures and their ratio, medians over rounds."""
+    context = history(series, days)
+    worker = list(through_worker(config, context, series, seconds))
+    alone = list(bare(config, context, seconds))
+
+    def median(rounds: list[dict[str, float]], name: str) -> float:
+        return statistics.median(one[name] for one in rounds)
+
     return {
-        "bench": "forecast_push",
-        "position_days": positions * days,
-        "push_seconds": round(pushed["seconds"], 3),
-        "target_seconds": PUSH_SECONDS,
-        "totals_seconds": round(pushed["totals_seconds"], 3),
-        "buffers_moved": pushed["moved"],
-        "promises_beside": len(beside),
-        "p50_us_alone": round(float(np.median(alone)) * 1e6),
-        "p50_us_beside": round(float(np.median(beside)) * 1e6),
-        "p99_us_alone": round(normal),
-        "p99_us_beside": round(during),
-        "p99_ratio": round(during / normal, 2),
-        "target_ratio": RATIO,
+        "bench": f"forecast_speed_{config.precision}",
+        "model": config.models[0],
+        "series": series,
+        "context_days": days,
+        "horizon_days": HORIZON,
+        "cores": os.cpu_count(),
+        "series_per_s": round(median(worker, "per_s")),
+        "bare_series_per_s": round(median(alone, "per_s")),
+        "share": round(median(worker, "per_s") / median(alone, "per_s"), 3),
+        "cpu_us_per_series": round(median(worker, "cpu_us")),
+        "bare_cpu_us_per_series": round(median(alone, "cpu_us")),
+        "cpu_share": round(median(alone, "cpu_us") / median(worker, "cpu_us"), 3),
+        "target_series_per_s": TARGET_PER_S[config.precision],
+        "target_share": TARGET_SHARE,
     }
-
-
-def _after(seconds: float) -> Callable[[], bool]:
-    end = time.perf_counter() + seconds
-    return lambda: time.perf_counter() >= end
 
 
 def main() -> None:
-    """Prints one line."""
-    parser = argparse.ArgumentParser(prog="serving.forecast_benchmark", description=__doc__)
-    parser.add_argument("--positions", type=int, default=35_715)
-    parser.add_argument("--days", type=int, default=28)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of promises alone, before and after")
-    parser.add_argument("--push", metavar="ADDRESS", help=argparse.SUPPRESS)
+    """Measures the precisions that the model has."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="patch-nano")
+    parser.add_argument("--series", type=int, default=2_000)
+    parser.add_argument("--days", type=int, default=512)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each of the two, beyond their start")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], action="append")
     options = parser.parse_args()
-    if options.push:
-        push(options.push, options.positions, options.days)
-    else:
-        say(json.dumps(measure(options.positions, options.days, options.seconds)))
+    with tempfile.TemporaryDirectory() as place:
+        common = WorkerConfig(
+            address=f"unix:{place}/worker.sock", models=(options.model,), batch_items_max=options.series
+        )
+        for precision in options.precision or ["float32", "bfloat16"]:
+            if precision == "bfloat16" and not hasattr(open_model(options.model), "prepare"):
+                continue  # the model computes in float32 only
+            config = replace(common, precision=precision)
+            line = measured(config, options.series, options.days, options.seconds)
+            sys.stdout.write(json.dumps(line) + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

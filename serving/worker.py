@@ -18,6 +18,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from prometheus_client import start_http_server
 
 from bespeak.v1 import compute_pb2_grpc
+from serving.rollout.collector import RolloutCollector
+from serving.rollout.control import Controller
 from serving.worker_backend import Backend
 from serving.worker_config import WorkerConfig, WorkerConfigError
 from serving.worker_guard import guard
@@ -70,7 +72,9 @@ async def serve(
     """
     metrics = WorkerMetrics()
     backend = backend_for(config)
-    service = ComputeService(backend, config, metrics)
+    controller = Controller(backend, config)
+    metrics.registry.register(RolloutCollector(controller, backend))
+    service = ComputeService(backend, controller, config, metrics)
     checks = health.aio.HealthServicer()
     await report_health(checks, STATUS.NOT_SERVING)
     server = grpc.aio.server(
@@ -88,11 +92,11 @@ async def serve(
     if listening is not None:
         listening(addresses)
     try:
-        if await started_before(backend, stop):
+        if await started_before(backend, controller, stop):
             service.ready = True
             metrics.ready.set(1)
             await report_health(checks, STATUS.SERVING)
-            log.info("serving", models=[m.name for m in backend.models()], solvers=[s.name for s in backend.solvers()])
+            log.info("serving", models=list(controller.traffic.routes), solvers=[s.name for s in backend.solvers()])
             await stop.wait()
     finally:
         metrics.ready.set(0)
@@ -100,6 +104,7 @@ async def serve(
         log.info("draining", seconds=config.drain_seconds)
         await server.stop(config.drain_seconds)
         service.ready = False
+        await controller.stop()
         await backend.stop()
         if metrics_server is not None:
             metrics_server.shutdown()
@@ -107,9 +112,15 @@ async def serve(
         log.info("stopped")
 
 
-async def started_before(backend: Backend, stop: asyncio.Event) -> bool:
-    """Starts the backend; False when a stop is asked for meanwhile."""
-    starting = asyncio.create_task(backend.start())
+async def started_before(backend: Backend, controller: Controller, stop: asyncio.Event) -> bool:
+    """Starts the backend and loads the models; False when a stop is asked for meanwhile."""
+
+    async def start() -> None:
+        await backend.start()
+        if not stop.is_set():
+            await controller.start()
+
+    starting = asyncio.create_task(start())
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

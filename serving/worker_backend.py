@@ -16,21 +16,35 @@ from serving.deployments.jobs import (
 
 
 class Backend(Protocol):
-    """Local process or Ray cluster."""
+    """Local process or Ray cluster.
+
+    A unit is one loaded model version; it is named by what `open_model` takes.
+    """
 
     #: Named in every answer.
     source: pb.ComputeSource.ValueType
 
     async def start(self) -> None:
-        """Returns once every model and solver has answered.
+        """Returns once every solver has answered.
 
         Raises:
-            InputError: a model cannot be loaded.
             WorkerStartError: Ray did not come up.
         """
         ...
 
-    async def forecast(self, job: ForecastJob) -> ForecastAnswer | Refusal:
+    async def load(self, unit: str) -> Offered:
+        """Returns once the version has warmed up and can be asked.
+
+        Raises:
+            InputError: it cannot be loaded, or is not fit; nothing of it is left.
+        """
+        ...
+
+    async def unload(self, unit: str) -> None:
+        """Ends a unit that is asked no more."""
+        ...
+
+    async def forecast(self, unit: str, job: ForecastJob) -> ForecastAnswer | Refusal:
         """Answers one job; raises `BackendAwayError` when nobody can."""
         ...
 
@@ -38,8 +52,8 @@ class Backend(Protocol):
         """Answers one job; raises `BackendAwayError` when nobody can."""
         ...
 
-    def models(self) -> list[Offered]:
-        """Models, the default first; empty before the start."""
+    def replicas(self) -> dict[str, int]:
+        """Processes that answer for each unit."""
         ...
 
     def solvers(self) -> list[Offered]:
@@ -47,7 +61,7 @@ class Backend(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Ends everything that `start` began."""
+        """Ends everything that `start` and `load` began."""
         ...
 
 

@@ -36,14 +36,32 @@ class WorkerConfig:
     batch_items_max: int = 4096
     #: Threads of the model's arithmetic; 0 means one a core.
     model_threads: int = 0
+    #: Of the arithmetic; auto takes bfloat16 where the processor or GPU has it.
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    #: Compile models that can be; they are ready later and answer sooner.
+    compiled: bool = False
+    #: Where models run; auto takes the GPU that the process sees.
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    #: How far a prepared model may be from eager float32, as a share of a series' total; 0 is
+    #: the default of its precision.
+    parity_tolerance: float = 0.0
     #: How long a stop waits for calls under way.
     drain_seconds: float = 10.0
     #: An existing cluster ("auto" or "host:port"); None starts one that ends with the worker.
     ray_address: str | None = None
     ray_object_store_bytes: int = 256 * MIB
-    #: Replicas of each deployment.
+    #: Replicas of each model version, and of the solvers.
     forecast_replicas: int = 1
     allocate_replicas: int = 1
+    #: Above forecast_replicas: Ray adds replicas of a version up to so many under load.
+    forecast_replicas_max: int = 0
+    #: Calls that one replica should have at a time when it does.
+    target_ongoing_requests: float = 4.0
+    #: How long load must last before a replica is added, and be gone before one is taken away.
+    upscale_delay_seconds: float = 1.0
+    downscale_delay_seconds: float = 120.0
+    #: Replicas above the wanted number while a version is deployed anew, in percent of it.
+    max_surge_percent: int = 100
     #: GPU share of a forecast replica; 0 runs it on the CPU.
     forecast_gpus: float = 0.0
     #: How long Ray may take until its node runs, and again until every replica does.
@@ -52,6 +70,16 @@ class WorkerConfig:
     def __post_init__(self) -> None:
         if self.compute not in ("local", "ray"):
             raise WorkerConfigError(f"compute is {self.compute!r}: choose local or ray")
+        if self.precision not in ("float32", "bfloat16", "auto"):
+            raise WorkerConfigError(f"precision is {self.precision!r}: choose float32, bfloat16 or auto")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise WorkerConfigError(f"device is {self.device!r}: choose auto, cpu or cuda")
+        if not 0.0 <= self.parity_tolerance <= 1.0:
+            raise WorkerConfigError(f"parity_tolerance is {self.parity_tolerance}: give a share from 0 to 1")
+        if self.forecast_replicas < 1 or 0 < self.forecast_replicas_max < self.forecast_replicas:
+            raise WorkerConfigError(
+                f"forecast_replicas is {self.forecast_replicas} and forecast_replicas_max {self.forecast_replicas_max}: give at least 1, and as maximum 0 or no less"
+            )
         if not self.models:
             raise WorkerConfigError("no model is named: name at least one, such as climatology")
         check_address(self.address)

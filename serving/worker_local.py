@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 from bespeak.v1 import compute_pb2 as pb
 from serving.deployments.allocate import AllocateUnit
@@ -25,37 +26,34 @@ class LocalBackend:
 
     def __init__(self, config: WorkerConfig):
         self._config = config
-        self._forecasts: ForecastUnit | None = None
+        self._units: dict[str, ForecastUnit] = {}
+        self._computing = ThreadPoolExecutor(1, "forecast-model")
         self._allocations = AllocateUnit()
 
     async def start(self) -> None:
-        """Loads every model and runs it once."""
+        """Nothing to wait for: solvers need no files."""
 
-        def load() -> ForecastUnit:
-            return ForecastUnit(
-                self._config.models,
-                batch_items_max=self._config.batch_items_max,
-                model_threads=self._config.model_threads,
-                registry=self._config.registry,
-            )
+    async def load(self, unit: str) -> Offered:
+        """See `Backend.load`. Passes of other units go on meanwhile."""
+        loaded = await asyncio.to_thread(ForecastUnit, unit, self._config, computing=self._computing)
+        self._units[unit] = loaded
+        return loaded.offered
 
-        forecasts = await asyncio.to_thread(load)
-        await forecasts.warm_up()
-        self._forecasts = forecasts
+    async def unload(self, unit: str) -> None:
+        """See `Backend.unload`."""
+        await asyncio.to_thread(self._units.pop(unit).close)
 
-    async def forecast(self, job: ForecastJob) -> ForecastAnswer | Refusal:
+    async def forecast(self, unit: str, job: ForecastJob) -> ForecastAnswer | Refusal:
         """See `Backend.forecast`."""
-        if self._forecasts is None:
-            raise RuntimeError("forecast called before start")
-        return await self._forecasts.forecast(job)
+        return await self._units[unit].forecast(job)
 
     async def allocate(self, job: AllocateJob) -> AllocateAnswer | Refusal:
         """See `Backend.allocate`."""
         return await self._allocations.allocate(job)
 
-    def models(self) -> list[Offered]:
-        """See `Backend.models`."""
-        return self._forecasts.offered() if self._forecasts else []
+    def replicas(self) -> dict[str, int]:
+        """See `Backend.replicas`."""
+        return dict.fromkeys(self._units, 1)
 
     def solvers(self) -> list[Offered]:
         """See `Backend.solvers`."""
@@ -63,6 +61,7 @@ class LocalBackend:
 
     async def stop(self) -> None:
         """Waits for the passes under way."""
-        if self._forecasts is not None:
-            await asyncio.to_thread(self._forecasts.close)
+        for unit in self._units.values():
+            await asyncio.to_thread(unit.close)
+        await asyncio.to_thread(self._computing.shutdown, cancel_futures=True)
         await asyncio.to_thread(self._allocations.close)

@@ -37,10 +37,23 @@ class WorkerMetrics:
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
+        self.stages = Histogram(
+            "bespeak_compute_stage_seconds",
+            "Time of a forecast by stage (decode, queue, pass, encode), per model version.",
+            ["stage", "name", "version"],
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.gpu = Gauge(
+            "bespeak_compute_gpu_bytes",
+            "Memory of the GPU that the process of a version's last answer holds; 0 without one.",
+            ["name", "version"],
+            registry=self.registry,
+        )
         self.batch = Histogram(
             "bespeak_compute_batch_series",
             "Series in the pass that answered a forecast.",
-            ["name"],
+            ["name", "version"],
             buckets=SERIES_BUCKETS,
             registry=self.registry,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import re
 import signal
 import sys
 import threading
@@ -16,6 +17,7 @@ import pyarrow as pa
 import structlog
 
 from bespeak.v1 import compute_pb2 as pb
+from models import InputError
 from serving.deployments.jobs import (
     AllocateAnswer,
     AllocateJob,
@@ -30,6 +32,7 @@ from serving.worker_config import WorkerConfig
 from serving.worker_processes import adopt_orphans, descendants, end_descendants
 
 if TYPE_CHECKING:
+    from ray.serve import Application
     from ray.serve.handle import DeploymentHandle
 
 #: Smaller tables travel within the call: a reference costs a trip to the store of its own.
@@ -48,6 +51,19 @@ ENVIRONMENT = {
 log = structlog.get_logger()
 #: States that Serve does not leave by itself.
 FAILED = ("DEPLOY_FAILED", "UNHEALTHY")
+ERROR_LINE = re.compile(r"[\w.]*(Error|Exception)\b.*:")
+
+
+class DeployError(InputError):
+    """Serve does not run an application; the message has what its replica said."""
+
+
+def last_line(text: str) -> str:
+    """The error at the end of a traceback."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # Serve adds its own advice behind the replica's traceback.
+    errors = [line for line in lines if ERROR_LINE.match(line)]
+    return (errors or lines or ["no reason given"])[-1]
 
 
 class RayBackend:
@@ -61,24 +77,49 @@ class RayBackend:
         self._config = config
         self._spared: set[int] = set()
         self._owned = False
-        self._models: list[Offered] = []
         self._solvers: list[Offered] = []
-        self._forecasts: DeploymentHandle[Any] | None = None
+        self._forecasts: dict[str, DeploymentHandle[Any]] = {}
         self._allocations: DeploymentHandle[Any] | None = None
 
     async def start(self) -> None:
-        """Starts or joins Ray, deploys, and waits until every replica has answered."""
+        """Starts or joins Ray, and waits until the solvers have answered."""
         await asyncio.to_thread(self._start_cluster)
         if threading.current_thread() is threading.main_thread():
             # Ray replaces the process's handlers with one that prints a stack;
             # setting what Python still knows puts ours back.
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.getsignal(number))
-        deadline = time.monotonic() + self._config.ray_start_seconds
-        handles = await asyncio.to_thread(self._deploy, deadline)
-        self._forecasts, self._allocations = handles
-        self._models = await self._forecasts.offered.remote()
+        from ray import serve
+        from ray.serve.config import ProxyLocation
+
+        from serving.deployments.ray_app import APP_ALLOCATE, allocate_app
+
+        # Nothing of Serve listens: the worker's own gRPC server is the only way in.
+        await asyncio.to_thread(serve.start, proxy_location=ProxyLocation.Disabled)
+        try:
+            self._allocations = await asyncio.to_thread(self._deploy, APP_ALLOCATE, allocate_app(self._config))
+        except DeployError as error:
+            raise WorkerStartError(str(error)) from error
         self._solvers = await self._allocations.offered.remote()
+
+    async def load(self, unit: str) -> Offered:
+        """See `Backend.load`: a Serve application of its own, beside the others."""
+        from serving.deployments.ray_app import app_of, forecast_app
+
+        handle = await asyncio.to_thread(self._deploy, app_of(unit), forecast_app(unit, self._config))
+        # Running is what Serve says; an answer is what shows it.
+        offered: Offered = await handle.offered.remote()
+        self._forecasts[unit] = handle
+        return offered
+
+    async def unload(self, unit: str) -> None:
+        """See `Backend.unload`."""
+        from ray import serve
+
+        from serving.deployments.ray_app import app_of
+
+        self._forecasts.pop(unit, None)
+        await asyncio.to_thread(serve.delete, app_of(unit))
 
     def _start_cluster(self) -> None:
         # Ray's processes find our modules where this one did.
@@ -129,40 +170,35 @@ class RayBackend:
         ray.shutdown()
         end_descendants(self._spared, grace_s=3.0)
 
-    def _deploy(self, deadline: float) -> tuple[DeploymentHandle[Any], DeploymentHandle[Any]]:
+    def _deploy(self, name: str, app: Application) -> DeploymentHandle[Any]:
+        """Deploys an application and waits until it runs; what fails is taken away again."""
         from ray import serve
-        from ray.serve.config import ProxyLocation
 
-        from serving.deployments.ray_app import APP_ALLOCATE, APP_FORECAST, applications
-
-        # Nothing of Serve listens: the worker's own gRPC server is the only way in.
-        serve.start(proxy_location=ProxyLocation.Disabled)
-        targets = [
-            serve.RunTarget(target=app, name=name, route_prefix=None)
-            for name, app in applications(self._config).items()
-        ]
-        serve.run_many(targets, wait_for_applications_running=False)
+        deadline = time.monotonic() + self._config.ray_start_seconds
+        target = serve.RunTarget(target=app, name=name, route_prefix=None)
+        serve.run_many([target], wait_for_applications_running=False)
         while True:
-            apps = serve.status().applications
-            states = {target.name: apps[target.name] for target in targets if target.name in apps}
-            failed = [f"{name}: {app.message}" for name, app in states.items() if app.status in FAILED]
-            if failed:
-                raise WorkerStartError(f"Ray Serve could not deploy {'; '.join(failed)}")
-            if [app.status for app in states.values()] == ["RUNNING"] * len(targets):
-                return serve.get_app_handle(APP_FORECAST), serve.get_app_handle(APP_ALLOCATE)
-            if time.monotonic() >= deadline:
-                waiting = {name: str(app.status.value) for name, app in states.items()}
-                raise WorkerStartError(
-                    f"Ray Serve is not running after {self._config.ray_start_seconds:g} s: {waiting}; "
+            # The status is what counts: Serve's calls return before a deployment fails.
+            state = serve.status().applications.get(name)
+            if state is not None and state.status == "RUNNING":
+                return serve.get_app_handle(name)
+            failed = state is not None and state.status in FAILED
+            if failed or time.monotonic() >= deadline:
+                reasons = [one.message for one in state.deployments.values() if one.message] if state else []
+                reason = reasons[0] if reasons else state.message if state else "Serve does not know it"
+                serve.delete(name)
+                if failed:
+                    raise DeployError(f"Ray Serve could not deploy {name}: {last_line(reason)}")
+                raise DeployError(
+                    f"{name} is not running on Ray Serve after {self._config.ray_start_seconds:g} s ({last_line(reason)}): "
                     "allow more time or look into Ray's logs"
                 )
             time.sleep(0.1)
 
-    async def forecast(self, job: ForecastJob) -> ForecastAnswer | Refusal:
+    async def forecast(self, unit: str, job: ForecastJob) -> ForecastAnswer | Refusal:
         """See `Backend.forecast`."""
-        if self._forecasts is None:
-            raise RuntimeError("forecast called before start")
-        answer: ForecastAnswer | Refusal = await self._call(self._forecasts.forecast, job, ("context", "future"))
+        handle = self._forecasts[unit]
+        answer: ForecastAnswer | Refusal = await self._call(handle.forecast, job, ("context", "future"))
         return answer
 
     async def allocate(self, job: AllocateJob) -> AllocateAnswer | Refusal:
@@ -205,9 +241,21 @@ class RayBackend:
                 ) from error
         raise AssertionError("unreachable")
 
-    def models(self) -> list[Offered]:
-        """See `Backend.models`."""
-        return self._models
+    def replicas(self) -> dict[str, int]:
+        """See `Backend.replicas`."""
+        from ray import serve
+
+        from serving.deployments.ray_app import app_of
+
+        apps = serve.status().applications
+        running = {}
+        for unit in tuple(self._forecasts):
+            app = apps.get(app_of(unit))
+            deployments = app.deployments.values() if app else ()
+            running[unit] = sum(
+                count for one in deployments for state, count in one.replica_states.items() if state == "RUNNING"
+            )
+        return running
 
     def solvers(self) -> list[Offered]:
         """See `Backend.solvers`."""
@@ -224,8 +272,8 @@ class RayBackend:
         import ray
         from ray import serve
 
-        from serving.deployments.ray_app import APP_ALLOCATE, APP_FORECAST
+        from serving.deployments.ray_app import APP_ALLOCATE, app_of
 
-        for name in (APP_FORECAST, APP_ALLOCATE):
+        for name in (*map(app_of, self._forecasts), APP_ALLOCATE):
             serve.delete(name)
         ray.shutdown()

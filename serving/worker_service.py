@@ -13,8 +13,10 @@ import pyarrow as pa
 import structlog
 
 from bespeak.v1 import compute_pb2 as pb
-from bespeak.v1 import compute_pb2_grpc
 from serving.deployments.jobs import AllocateJob, ForecastJob, Offered, Refusal, RefusalKind
+from serving.rollout.control import Controller
+from serving.rollout.service import RolloutHandlers
+from serving.rollout.traffic import Routed
 from serving.worker_backend import Backend, BackendAwayError
 from serving.worker_config import WorkerConfig
 from serving.worker_metrics import WorkerMetrics
@@ -31,11 +33,12 @@ Answer = TypeVar("Answer")
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class ComputeService(compute_pb2_grpc.ComputeServiceServicer):
-    """The gRPC servicer; one instance a worker."""
+class ComputeService(RolloutHandlers):
+    """The gRPC servicer; one instance a worker. The control calls are those of `RolloutHandlers`."""
 
-    def __init__(self, backend: Backend, config: WorkerConfig, metrics: WorkerMetrics):
+    def __init__(self, backend: Backend, controller: Controller, config: WorkerConfig, metrics: WorkerMetrics):
         self._backend = backend
+        self._controller = controller
         self._config = config
         self._metrics = metrics
         self._in_flight = 0
@@ -57,19 +60,46 @@ class ComputeService(compute_pb2_grpc.ComputeServiceServicer):
             patience(context),
             tuple(request.totals),
         )
-        answer = await self._guarded("Forecast", context, started, lambda: self._backend.forecast(job))
-        source = pb.ComputeSource.Name(self._backend.source)
-        self._metrics.queued.labels("Forecast").observe(answer.queued_s)
-        self._metrics.computed.labels("Forecast", answer.model, answer.version, source).observe(answer.computed_s)
-        self._metrics.batch.labels(answer.model).observe(answer.batch_series)
-        self._metrics.series.labels(answer.model, answer.version, source).inc(answer.series)
+        routed = await self._guarded("Forecast", context, started, lambda: self._controller.traffic.forecast(job))
+        self._measure(routed)
+        first = routed.parts[0].answer
+        series = sum(part.answer.series for part in routed.parts)
+        replicas = "+".join(part.answer.replica for part in routed.parts)
+        shares = [
+            pb.ForecastShare(
+                origin=self._origin(part.answer.model, part.answer.version, part.answer.replica, started),
+                series=part.answer.series,
+                item_ids=part.items,
+            )
+            for part in routed.parts
+        ]
         return pb.ComputeServiceForecastResponse(
-            forecast=as_bytes(answer.table),
-            series=answer.series,
-            origin=self._origin(answer.model, answer.version, answer.replica, started),
-            totals=b"" if answer.totals is None else as_bytes(answer.totals),
-            totals_approximate=answer.totals_approximate,
+            forecast=as_bytes(routed.table),
+            series=series,
+            origin=self._origin(first.model, routed.version, replicas, started),
+            totals=b"" if routed.totals is None else as_bytes(routed.totals),
+            totals_approximate=routed.totals_approximate,
+            shares=shares if len(shares) > 1 else [],
         )
+
+    def _measure(self, routed: Routed) -> None:
+        source = pb.ComputeSource.Name(self._backend.source)
+        self._metrics.queued.labels("Forecast").observe(max(part.answer.queued_s for part in routed.parts))
+        for part in routed.parts:
+            answer = part.answer
+            labels = (answer.model, answer.version)
+            times = {
+                "decode": answer.decoded_s,
+                "queue": answer.queued_s,
+                "pass": answer.computed_s,
+                "encode": answer.encoded_s,
+            }
+            for stage, seconds in times.items():
+                self._metrics.stages.labels(stage, *labels).observe(seconds)
+            self._metrics.computed.labels("Forecast", *labels, source).observe(answer.computed_s)
+            self._metrics.batch.labels(*labels).observe(answer.batch_series)
+            self._metrics.series.labels(*labels, source).inc(answer.series)
+            self._metrics.gpu.labels(*labels).set(answer.gpu_bytes)
 
     async def Allocate(  # noqa: N802 - named by the proto
         self,
@@ -116,10 +146,12 @@ class ComputeService(compute_pb2_grpc.ComputeServiceServicer):
                 for index, one in enumerate(offered)
             ]
 
+        routes = self._controller.traffic.routes.items()
+
         return pb.ComputeServiceStatusResponse(
             source=self._backend.source,
             ready=self.ready,
-            models=listed(self._backend.models()),
+            models=listed([Offered(name, route.active.offered.version) for name, route in routes]),
             solvers=listed(self._backend.solvers()),
             calls_in_flight=self._in_flight,
             calls_in_flight_max=self._config.calls_max,

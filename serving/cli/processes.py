@@ -102,6 +102,8 @@ def worker(
     address: Annotated[str | None, typer.Option("--address", "-a", help="Loopback address or unix:/path.")] = None,
     compute: Compute = None,
     model: Annotated[list[str] | None, typer.Option(help="Model to load; the first is the default.")] = None,
+    registry: Annotated[Path | None, typer.Option(help="Directory of the model registry.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Of the models' arithmetic: float32, bfloat16 or auto.")] = None,
     metrics: Metrics = None,
     supervised: Supervised = False,
 ) -> None:
@@ -110,6 +112,8 @@ def worker(
         "worker.address": address,
         "worker.compute": compute,
         "worker.models": tuple(model) if model else None,
+        "worker.registry": None if registry is None else str(registry),
+        "worker.precision": precision,
         "worker.metrics_address": metrics,
     }
     loaded = load(context.obj, options)

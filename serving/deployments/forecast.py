@@ -1,19 +1,18 @@
-"""Loads forecasters and answers forecast jobs."""
+"""One loaded model version: reads tables, shares passes, answers forecast jobs."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import cast
 
 import numpy as np
-import pyarrow as pa
 
 from models import Forecaster, InputError, Panel, PanelForecaster, panel_from_tables
-from models.catalogue import UnknownModelError, open_model
+from models.catalogue import open_model
 from models.panel import concat_panels
 from models.protocol import DEFAULT_QUANTILES, check_horizon, check_quantiles, forecast_table
 from serving.deployments.batcher import Batcher
@@ -26,7 +25,9 @@ from serving.deployments.jobs import (
     Refused,
     process_name,
 )
+from serving.deployments.preparation import Settings, UnfitModelError, gpu_bytes, prepare
 from serving.deployments.totals import with_totals
+from serving.worker_config import WorkerConfig
 from serving.worker_ipc import TableError, read_table, write_table
 
 QUEUE_MAX = 256
@@ -34,109 +35,131 @@ PARSING_THREADS = 2
 
 
 class ForecastUnit:
-    """Holds the loaded models of one process."""
+    """One version of a model in this process, ready to be asked once constructed.
+
+    Args:
+        name: what `open_model` takes.
+        computing: one thread that passes run in; units that share it take turns,
+            as the arithmetic itself uses all threads it is given.
+
+    Raises:
+        InputError: the model cannot be loaded, or is not fit; see `preparation`.
+    """
 
     def __init__(
         self,
-        names: Sequence[str],
+        name: str,
+        config: WorkerConfig,
         *,
-        batch_items_max: int,
-        model_threads: int,
-        registry: Path | None = None,
+        computing: ThreadPoolExecutor | None = None,
         replica: str | None = None,
     ):
-        if model_threads:
-            import torch
-
-            torch.set_num_threads(model_threads)
-        self._models: dict[str, Forecaster | PanelForecaster] = {name: open_model(name, registry) for name in names}
-        self._default = names[0]
+        settings = Settings(config.precision, config.compiled, config.device, config.parity_tolerance)
+        try:
+            self._model: Forecaster | PanelForecaster = open_model(name, config.registry)
+            torch = sys.modules.get("torch")
+            if config.model_threads and torch is not None:  # else the model does without it
+                torch.set_num_threads(config.model_threads)
+            prepared = prepare(self._model, settings)
+        except InputError:
+            raise
+        except Exception as error:
+            raise UnfitModelError(
+                f"model {name} cannot be loaded and asked: {type(error).__name__}: {error}"
+            ) from error
+        self.offered = Offered(self._model.name, self._model.version, str(prepared))
         self._replica = replica or process_name()
         self._parsing = ThreadPoolExecutor(PARSING_THREADS, "forecast-tables")
-        # One pass at a time: the arithmetic itself uses all threads it is given.
-        self._computing = ThreadPoolExecutor(1, "forecast-model")
+        self._own = None if computing else ThreadPoolExecutor(1, "forecast-model")
+        self._computing = computing or cast(ThreadPoolExecutor, self._own)
         self._batcher: Batcher[Panel, np.ndarray] = Batcher(
-            self._pass, self._computing, size_max=batch_items_max, queue_max=QUEUE_MAX
+            self._pass, self._computing, size_max=config.batch_items_max, queue_max=QUEUE_MAX
         )
 
-    def offered(self) -> list[Offered]:
-        """Models by the names that requests use, and their versions; the default first."""
-        return [Offered(name, model.version) for name, model in self._models.items()]
-
-    async def warm_up(self) -> None:
-        """Runs every model once, so that the first caller does not pay for its start."""
-        day = np.arange(20_000, 20_056).astype("datetime64[D]")
-        context = pa.table({"item_id": ["warm"] * 56, "timestamp": day, "target": np.arange(56.0)})
-        loop = asyncio.get_running_loop()
-        for model in self._models.values():
-            await loop.run_in_executor(self._computing, model.predict, context, None, 7, DEFAULT_QUANTILES)
-
     async def forecast(self, job: ForecastJob) -> ForecastAnswer | Refusal:
-        """Answers one job."""
+        """Answers one job, whichever model it names."""
         arrived = time.monotonic()
         expires = None if job.patience_s is None else arrived + job.patience_s
         try:
-            answer = await self._forecast(job, arrived, expires)
+            levels = check_quantiles(job.quantiles or DEFAULT_QUANTILES)
+            horizon = check_horizon(job.horizon)
+            if isinstance(self._model, PanelForecaster):
+                answer = await self._shared(job, self._model, horizon, levels, expires)
+            else:
+                answer = await self._whole(job, self._model, horizon, levels, expires)
             if not job.totals:
                 return answer
-            model = self._models[job.model or self._default]
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._computing, with_totals, model, job, answer)
+            return await loop.run_in_executor(self._computing, with_totals, self._model, job, answer)
         except Refused as refused:
             return refused.refusal
         except (InputError, TableError) as error:
             return Refusal(RefusalKind.INVALID, str(error))
 
-    async def _forecast(self, job: ForecastJob, arrived: float, expires: float | None) -> ForecastAnswer:
-        name = job.model or self._default
-        model = self._models.get(name)
-        if model is None:
-            raise Refused(
-                RefusalKind.NOT_FOUND, f"no model {name!r} here, only {sorted(self._models)}: name one of them"
-            )
-        levels = check_quantiles(job.quantiles or DEFAULT_QUANTILES)
-        horizon = check_horizon(job.horizon)
+    async def _shared(
+        self, job: ForecastJob, model: PanelForecaster, horizon: int, levels: tuple[float, ...], expires: float | None
+    ) -> ForecastAnswer:
+        """A model of panels: calls that wait together share a pass."""
         loop = asyncio.get_running_loop()
-        if not isinstance(model, PanelForecaster):
-            return await self._whole(job, model, horizon, levels, arrived)
+        begun = time.monotonic()
         panel = await loop.run_in_executor(self._parsing, parse, job, model, horizon)
-        started = time.monotonic()
-        values, queued, batch = await self._batcher.submit((name, horizon, levels), panel, panel.items, expires)
-        computed = time.monotonic() - started - queued
+        decoded = time.monotonic()
+        values, queued_s, batch = await self._batcher.submit((horizon, levels), panel, panel.items, expires)
+        computed = time.monotonic()
         table = await loop.run_in_executor(self._parsing, lambda: write_table(forecast_table(panel, values, levels)))
         return ForecastAnswer(
-            table, panel.items, model.name, model.version, self._replica, batch, started - arrived + queued, computed
+            table,
+            panel.items,
+            self.offered.name,
+            self.offered.version,
+            self._replica,
+            batch,
+            queued_s,
+            computed - decoded - queued_s,
+            decoded - begun,
+            time.monotonic() - computed,
+            gpu_bytes(),
         )
 
     async def _whole(
-        self, job: ForecastJob, model: Forecaster, horizon: int, levels: tuple[float, ...], arrived: float
+        self, job: ForecastJob, model: Forecaster, horizon: int, levels: tuple[float, ...], expires: float | None
     ) -> ForecastAnswer:
         """A model that takes only whole tables: its calls are not batched."""
+        arrived = time.monotonic()
 
-        def compute() -> tuple[pa.Table, float]:
+        def compute() -> ForecastAnswer:
             begun = time.monotonic()
+            if expires is not None and begun >= expires:
+                raise Refused(RefusalKind.LATE, f"the deadline passed after {begun - arrived:.3f} s in the queue")
             future = read_table(job.future, "future") if len(job.future) else None
-            return model.predict(read_table(job.context, "context"), future, horizon, levels), begun
+            context = read_table(job.context, "context")
+            decoded = time.monotonic()
+            table = model.predict(context, future, horizon, levels)
+            computed = time.monotonic()
+            series = table.num_rows // horizon
+            written = write_table(table)
+            return ForecastAnswer(
+                written,
+                series,
+                self.offered.name,
+                self.offered.version,
+                self._replica,
+                series,
+                begun - arrived,
+                computed - decoded,
+                decoded - begun,
+                time.monotonic() - computed,
+                gpu_bytes(),
+            )
 
-        table, begun = await asyncio.get_running_loop().run_in_executor(self._computing, compute)
-        series = table.num_rows // horizon
-        return ForecastAnswer(
-            write_table(table),
-            series,
-            model.name,
-            model.version,
-            self._replica,
-            series,
-            begun - arrived,
-            time.monotonic() - begun,
-        )
+        return await asyncio.get_running_loop().run_in_executor(self._computing, compute)
 
     def _pass(self, key: Hashable, panels: Sequence[Panel]) -> list[np.ndarray]:
-        """One pass of a model over the panels of several callers."""
-        name, horizon, levels = cast(tuple[str, int, tuple[float, ...]], key)
-        model = self._models[name]
-        if not isinstance(model, PanelForecaster):
-            raise TypeError(f"model {name} takes no panels")
+        """One pass of the model over the panels of several callers."""
+        horizon, levels = cast(tuple[int, tuple[float, ...]], key)
+        model = cast(PanelForecaster, self._model)
+        if len(panels) == 1:
+            return [model.predict_panel(panels[0], horizon, levels)]
         values = model.predict_panel(concat_panels(panels), horizon, levels)
         ends = np.cumsum([panel.items for panel in panels])
         return np.split(values, ends[:-1])
@@ -144,7 +167,8 @@ class ForecastUnit:
     def close(self) -> None:
         """Waits for the pass under way and starts no other."""
         self._parsing.shutdown(cancel_futures=True)
-        self._computing.shutdown(cancel_futures=True)
+        if self._own is not None:
+            self._own.shutdown(cancel_futures=True)
 
 
 def parse(job: ForecastJob, model: PanelForecaster, horizon: int) -> Panel:
@@ -152,6 +176,3 @@ def parse(job: ForecastJob, model: PanelForecaster, horizon: int) -> Panel:
     context = read_table(job.context, "context")
     future = read_table(job.future, "future") if len(job.future) else None
     return panel_from_tables(context, future, horizon, model.context_days, model.covariates)
-
-
-__all__ = ["ForecastUnit", "UnknownModelError"]

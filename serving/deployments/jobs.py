@@ -65,6 +65,11 @@ class ForecastAnswer:
     #: Time before the pass, and the pass itself.
     queued_s: float
     computed_s: float
+    #: Reading and checking the tables, and writing the answer's.
+    decoded_s: float = 0.0
+    encoded_s: float = 0.0
+    #: Memory of the GPU that this process holds; 0 without one.
+    gpu_bytes: int = 0
     #: None unless totals were asked for.
     totals: pa.Buffer | None = None
     #: They were made of the forecasts by day.
@@ -109,6 +114,13 @@ class Offered:
 
     name: str
     version: str
+    #: How a model was made ready; see `serving.deployments.preparation`.
+    prepared: str = ""
+
+    @property
+    def reference(self) -> str:
+        """NAME@VERSION."""
+        return f"{self.name}@{self.version}"
 
 
 def process_name() -> str:

@@ -26,8 +26,8 @@ from serving.deployments.jobs import (
 )
 from serving.worker_config import WorkerConfig
 
-APP_FORECAST = "bespeak-forecast"
 APP_ALLOCATE = "bespeak-allocate"
+FORECAST_PREFIX = "bespeak-forecast-"
 #: Far above Ray's default of 5, which would also cap every batch at 5 calls;
 #: the units' own queues are what bounds the work.
 ONGOING_MAX = 512
@@ -48,28 +48,16 @@ def cores() -> int:
 
 @serve.deployment
 class ForecastReplica:
-    """`ForecastUnit` in a replica."""
+    """`ForecastUnit` in a replica, which takes calls once its model is ready."""
 
-    def __init__(self, config: WorkerConfig):
+    def __init__(self, unit: str, config: WorkerConfig):
         replica = f"{serve.get_replica_context().replica_id.unique_id}/{process_name()}"
-        self._unit = ForecastUnit(
-            config.models,
-            batch_items_max=config.batch_items_max,
-            model_threads=config.model_threads or cores(),
-            registry=config.registry,
-            replica=replica,
-        )
-        self._warm = False
+        config = dataclasses.replace(config, model_threads=config.model_threads or cores())
+        self._unit = ForecastUnit(unit, config, replica=replica)
 
-    async def check_health(self) -> None:
-        """A replica takes calls once its models have run."""
-        if not self._warm:
-            await self._unit.warm_up()
-            self._warm = True
-
-    async def offered(self) -> list[Offered]:
+    async def offered(self) -> Offered:
         """See `ForecastUnit.offered`."""
-        return self._unit.offered()
+        return self._unit.offered
 
     async def forecast(self, job: ForecastJob, references: dict[str, ray.ObjectRef[Any]]) -> ForecastAnswer | Refusal:
         """See `ForecastUnit.forecast`."""
@@ -93,20 +81,56 @@ class AllocateReplica:
         return await self._unit.allocate(await with_tables(job, references))
 
 
-def applications(config: WorkerConfig) -> dict[str, serve.Application]:
-    """The applications of this configuration, by name."""
-    # A plain copy: a subclass of the caller's need not be importable over there.
-    config = WorkerConfig(**{one.name: getattr(config, one.name) for one in dataclasses.fields(WorkerConfig)})
+def app_of(unit: str) -> str:
+    """Name of the application that serves a unit."""
+    return FORECAST_PREFIX + unit.replace("@", "-at-")
+
+
+def forecast_app(unit: str, config: WorkerConfig) -> serve.Application:
+    """One version of a model, with replicas of its own."""
+    scaling: dict[str, Any] = {"num_replicas": config.forecast_replicas}
+    if config.forecast_replicas_max > config.forecast_replicas:
+        scaling = {
+            "autoscaling_config": {
+                "min_replicas": config.forecast_replicas,
+                "max_replicas": config.forecast_replicas_max,
+                "target_ongoing_requests": config.target_ongoing_requests,
+                # Ray's own 30 s, looked at every 10 s, is longer than a rush lasts.
+                "upscale_delay_s": config.upscale_delay_seconds,
+                "downscale_delay_s": config.downscale_delay_seconds,
+                "metrics_interval_s": min(1.0, max(0.1, config.upscale_delay_seconds)),
+                "look_back_period_s": max(1.0, 2 * config.upscale_delay_seconds),
+            }
+        }
     # Replicas share the machine's cores with the worker; Ray's CPU counting
     # would only keep a second replica from starting on a small machine.
-    forecast = cast(serve.Deployment, ForecastReplica).options(
-        num_replicas=config.forecast_replicas,
+    app = cast(serve.Deployment, ForecastReplica).options(
+        **scaling,
         max_ongoing_requests=ONGOING_MAX,
+        # Otherwise replicas stop before those that take their place have started.
+        max_surge_percent=config.max_surge_percent,
+        # What cannot be loaded twice will not be the third time.
+        max_constructor_retry_count=2,
+        health_check_period_s=2.0,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=config.drain_seconds,
         ray_actor_options={"num_cpus": 0, "num_gpus": config.forecast_gpus},
     )
-    allocate = cast(serve.Deployment, AllocateReplica).options(
+    return app.bind(unit, plain(config))
+
+
+def allocate_app(config: WorkerConfig) -> serve.Application:
+    """The solvers."""
+    app = cast(serve.Deployment, AllocateReplica).options(
         num_replicas=config.allocate_replicas,
         max_ongoing_requests=ONGOING_MAX,
+        max_surge_percent=config.max_surge_percent,
+        graceful_shutdown_wait_loop_s=0.1,
         ray_actor_options={"num_cpus": 0},
     )
-    return {APP_FORECAST: forecast.bind(config), APP_ALLOCATE: allocate.bind()}
+    return app.bind()
+
+
+def plain(config: WorkerConfig) -> WorkerConfig:
+    """A plain copy: a subclass of the caller's need not be importable over there."""
+    return WorkerConfig(**{one.name: getattr(config, one.name) for one in dataclasses.fields(WorkerConfig)})

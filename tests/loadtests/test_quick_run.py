@@ -13,7 +13,7 @@ import pytest
 WITHOUT_PEERS = {
     *("check-100k", "batch-1m", "reserve-confirm", "memory-1m"),
     *("python-engine-check", "python-check-table", "python-reserve-table", "recovery"),
-    *("check-cpu", "reserve-batch"),
+    *("forecast-float32-share", "check-cpu", "reserve-batch"),
 }
 OURS = {
     "bespeak-flight",

@@ -18,6 +18,7 @@ from bespeak.v1 import allocation_pb2, allocation_pb2_grpc, forecast_pb2, foreca
 from models.catalogue import open_model
 from serving.allocation import MinCostFlow
 from serving.worker_ipc import read_table
+from serving.worker_processes import descendants
 from tests.serving.cli_process import process, server
 from tests.serving.worker_process import as_ipc, batch_of_orders, history
 
@@ -142,6 +143,11 @@ def test_the_worker_answers_until_it_is_killed_and_then_the_server_does(tmp_path
         for method in ("Forecast", "Allocate"):
             asked.worker.line("answered", method=method, code="OK", source=source)
 
+        if compute == "ray":
+            # First all of Ray, with the worker still there to be asked.
+            kill_ray(asked.worker.process)
+            forecast = asked.forecast(context, 14)
+            assert (forecast.made_by, forecast.fallback) == ("climatology@1", True)
         kill(asked.worker.process)
         forecast = asked.forecast(context, 14)
         assert (forecast.made_by, forecast.fallback) == ("climatology@1", True)
@@ -150,6 +156,15 @@ def test_the_worker_answers_until_it_is_killed_and_then_the_server_does(tmp_path
         assert (fallback.made_by.partition("@")[0], fallback.fallback) == ("priced-greedy", True)
         assert assert_feasible_plan(fallback, orders, options, stock) > 0
         assert fallback.objective_minor >= plan.objective_minor, "the optimum can only be met"
+
+
+def kill_ray(started) -> None:
+    """Kills the daemons and the replicas: all below the worker's own process."""
+    (worker,) = (int(child) for child in Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split())
+    below = descendants(worker)
+    assert any(b"raylet/raylet" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in below)
+    for pid in below:
+        os.kill(pid, signal.SIGKILL)
 
 
 def kill(started) -> None:

@@ -57,6 +57,36 @@ COMPUTE_SOURCE_FALLBACK: ComputeSource.ValueType  # 3
 """In the promise server, because the worker was away or late."""
 Global___ComputeSource: _TypeAlias = ComputeSource  # noqa: Y015
 
+class _RolloutStage:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RolloutStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RolloutStage.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROLLOUT_STAGE_UNSPECIFIED: _RolloutStage.ValueType  # 0
+    ROLLOUT_STAGE_NONE: _RolloutStage.ValueType  # 1
+    """No candidate: the active version answers everything."""
+    ROLLOUT_STAGE_SHADOW: _RolloutStage.ValueType  # 2
+    """The candidate repeats live requests; its answers are scored, not used."""
+    ROLLOUT_STAGE_CANARY: _RolloutStage.ValueType  # 3
+    """The candidate answers a share of the items."""
+    ROLLOUT_STAGE_ABORTED: _RolloutStage.ValueType  # 4
+    """The candidate met its abort condition and has left."""
+
+class RolloutStage(_RolloutStage, metaclass=_RolloutStageEnumTypeWrapper):
+    """Where the candidate of a route stands."""
+
+ROLLOUT_STAGE_UNSPECIFIED: RolloutStage.ValueType  # 0
+ROLLOUT_STAGE_NONE: RolloutStage.ValueType  # 1
+"""No candidate: the active version answers everything."""
+ROLLOUT_STAGE_SHADOW: RolloutStage.ValueType  # 2
+"""The candidate repeats live requests; its answers are scored, not used."""
+ROLLOUT_STAGE_CANARY: RolloutStage.ValueType  # 3
+"""The candidate answers a share of the items."""
+ROLLOUT_STAGE_ABORTED: RolloutStage.ValueType  # 4
+"""The candidate met its abort condition and has left."""
+Global___RolloutStage: _TypeAlias = RolloutStage  # noqa: Y015
+
 @_typing.final
 class ComputeOrigin(_message.Message):
     """Who made an answer. Every answer carries it."""
@@ -156,6 +186,7 @@ class ComputeServiceForecastResponse(_message.Message):
     ORIGIN_FIELD_NUMBER: _builtins.int
     TOTALS_FIELD_NUMBER: _builtins.int
     TOTALS_APPROXIMATE_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
     forecast: _builtins.bytes
     """Arrow IPC stream: item_id (string), timestamp (date), mean (double), then
     one double column a level, named by the level ("0.1"). Sorted by item_id
@@ -168,7 +199,15 @@ class ComputeServiceForecastResponse(_message.Message):
     totals_approximate: _builtins.bool
     """The model has no head for totals: they were made of its forecasts by day, as docs/concepts/buffers.md says."""
     @_builtins.property
-    def origin(self) -> Global___ComputeOrigin: ...
+    def origin(self) -> Global___ComputeOrigin:
+        """While a canary runs, items of one request may be answered by two versions:
+        the version is then "ACTIVE+CANDIDATE" and `shares` says which made what.
+        """
+
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForecastShare]:
+        """Empty when one version made the whole answer."""
+
     def __init__(
         self,
         *,
@@ -177,14 +216,46 @@ class ComputeServiceForecastResponse(_message.Message):
         origin: Global___ComputeOrigin | None = ...,
         totals: _builtins.bytes = ...,
         totals_approximate: _builtins.bool = ...,
+        shares: _abc.Iterable[Global___ForecastShare] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["forecast", b"forecast", "origin", b"origin", "series", b"series", "totals", b"totals", "totals_approximate", b"totals_approximate"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forecast", b"forecast", "origin", b"origin", "series", b"series", "shares", b"shares", "totals", b"totals", "totals_approximate", b"totals_approximate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ComputeServiceForecastResponse: _TypeAlias = ComputeServiceForecastResponse  # noqa: Y015
+
+@_typing.final
+class ForecastShare(_message.Message):
+    """The items of an answer that one version made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    SERIES_FIELD_NUMBER: _builtins.int
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
+    series: _builtins.int
+    @_builtins.property
+    def origin(self) -> Global___ComputeOrigin: ...
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Listed for the candidate; empty for the active version, which made the rest."""
+
+    def __init__(
+        self,
+        *,
+        origin: Global___ComputeOrigin | None = ...,
+        series: _builtins.int = ...,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_ids", b"item_ids", "origin", b"origin", "series", b"series"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForecastShare: _TypeAlias = ForecastShare  # noqa: Y015
 
 @_typing.final
 class ComputeServiceAllocateRequest(_message.Message):
@@ -365,3 +436,389 @@ class ComputeModel(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ComputeModel: _TypeAlias = ComputeModel  # noqa: Y015
+
+@_typing.final
+class Rollout(_message.Message):
+    """What a route serves."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTE_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    ABORT_IF_FIELD_NUMBER: _builtins.int
+    SAID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    route: _builtins.str
+    """What requests name: NAME, or NAME@ALIAS."""
+    active: _builtins.str
+    """NAME@VERSION."""
+    candidate: _builtins.str
+    """NAME@VERSION; empty for none."""
+    stage: Global___RolloutStage.ValueType
+    share: _builtins.float
+    """Share of the items, 0 to 1."""
+    abort_if: _builtins.str
+    said: _builtins.str
+    """What happened last, as a sentence."""
+    @_builtins.property
+    def score(self) -> Global___RolloutScore:
+        """Of the candidate; unset without one. Of an aborted one: what it had at the end."""
+
+    def __init__(
+        self,
+        *,
+        route: _builtins.str = ...,
+        active: _builtins.str = ...,
+        candidate: _builtins.str = ...,
+        stage: Global___RolloutStage.ValueType = ...,
+        share: _builtins.float = ...,
+        abort_if: _builtins.str = ...,
+        said: _builtins.str = ...,
+        score: Global___RolloutScore | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort_if", b"abort_if", "active", b"active", "candidate", b"candidate", "route", b"route", "said", b"said", "score", b"score", "share", b"share", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rollout: _TypeAlias = Rollout  # noqa: Y015
+
+@_typing.final
+class RolloutScore(_message.Message):
+    """How a candidate does against the active version on the same items."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    P50_MS_FIELD_NUMBER: _builtins.int
+    P99_MS_FIELD_NUMBER: _builtins.int
+    DAYS_SCORED_FIELD_NUMBER: _builtins.int
+    WQL_FIELD_NUMBER: _builtins.int
+    WQL_ACTIVE_FIELD_NUMBER: _builtins.int
+    WQL_RATIO_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    PROMISES_CHANGED_FIELD_NUMBER: _builtins.int
+    answers: _builtins.int
+    """Calls that the candidate was asked in this stage, and those it failed."""
+    errors: _builtins.int
+    p50_ms: _builtins.float
+    """Of the last answers; unset until there are some."""
+    p99_ms: _builtins.float
+    days_scored: _builtins.int
+    """Forecast days of items whose truth has come."""
+    wql: _builtins.float
+    """Weighted quantile loss on those: candidate, active, and their ratio."""
+    wql_active: _builtins.float
+    wql_ratio: _builtins.float
+    positions: _builtins.int
+    """Positions compared, and the share whose units to keep would differ."""
+    promises_changed: _builtins.float
+    def __init__(
+        self,
+        *,
+        answers: _builtins.int = ...,
+        errors: _builtins.int = ...,
+        p50_ms: _builtins.float | None = ...,
+        p99_ms: _builtins.float | None = ...,
+        days_scored: _builtins.int = ...,
+        wql: _builtins.float | None = ...,
+        wql_active: _builtins.float | None = ...,
+        wql_ratio: _builtins.float | None = ...,
+        positions: _builtins.int = ...,
+        promises_changed: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_p50_ms", b"_p50_ms", "_p99_ms", b"_p99_ms", "_promises_changed", b"_promises_changed", "_wql", b"_wql", "_wql_active", b"_wql_active", "_wql_ratio", b"_wql_ratio", "p50_ms", b"p50_ms", "p99_ms", b"p99_ms", "promises_changed", b"promises_changed", "wql", b"wql", "wql_active", b"wql_active", "wql_ratio", b"wql_ratio"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_p50_ms", b"_p50_ms", "_p99_ms", b"_p99_ms", "_promises_changed", b"_promises_changed", "_wql", b"_wql", "_wql_active", b"_wql_active", "_wql_ratio", b"_wql_ratio", "answers", b"answers", "days_scored", b"days_scored", "errors", b"errors", "p50_ms", b"p50_ms", "p99_ms", b"p99_ms", "positions", b"positions", "promises_changed", b"promises_changed", "wql", b"wql", "wql_active", b"wql_active", "wql_ratio", b"wql_ratio"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__p50_ms: _TypeAlias = _typing.Literal["p50_ms"]  # noqa: Y015
+    _WhichOneofArgType__p50_ms: _TypeAlias = _typing.Literal["_p50_ms", b"_p50_ms"]  # noqa: Y015
+    _WhichOneofReturnType__p99_ms: _TypeAlias = _typing.Literal["p99_ms"]  # noqa: Y015
+    _WhichOneofArgType__p99_ms: _TypeAlias = _typing.Literal["_p99_ms", b"_p99_ms"]  # noqa: Y015
+    _WhichOneofReturnType__promises_changed: _TypeAlias = _typing.Literal["promises_changed"]  # noqa: Y015
+    _WhichOneofArgType__promises_changed: _TypeAlias = _typing.Literal["_promises_changed", b"_promises_changed"]  # noqa: Y015
+    _WhichOneofReturnType__wql: _TypeAlias = _typing.Literal["wql"]  # noqa: Y015
+    _WhichOneofArgType__wql: _TypeAlias = _typing.Literal["_wql", b"_wql"]  # noqa: Y015
+    _WhichOneofReturnType__wql_active: _TypeAlias = _typing.Literal["wql_active"]  # noqa: Y015
+    _WhichOneofArgType__wql_active: _TypeAlias = _typing.Literal["_wql_active", b"_wql_active"]  # noqa: Y015
+    _WhichOneofReturnType__wql_ratio: _TypeAlias = _typing.Literal["wql_ratio"]  # noqa: Y015
+    _WhichOneofArgType__wql_ratio: _TypeAlias = _typing.Literal["_wql_ratio", b"_wql_ratio"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p50_ms) -> _WhichOneofReturnType__p50_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p99_ms) -> _WhichOneofReturnType__p99_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__promises_changed) -> _WhichOneofReturnType__promises_changed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wql) -> _WhichOneofReturnType__wql | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wql_active) -> _WhichOneofReturnType__wql_active | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wql_ratio) -> _WhichOneofReturnType__wql_ratio | None: ...
+
+Global___RolloutScore: _TypeAlias = RolloutScore  # noqa: Y015
+
+@_typing.final
+class ComputeServiceDeployRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    CANARY_FIELD_NUMBER: _builtins.int
+    ABORT_IF_FIELD_NUMBER: _builtins.int
+    SERVICE_LEVEL_FIELD_NUMBER: _builtins.int
+    LEAD_DAYS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """NAME@VERSION or NAME@ALIAS in the worker's registry."""
+    alias: _builtins.str
+    """Alias whose route it joins; empty means "production"."""
+    shadow: _builtins.float
+    """Share of the items to repeat or to answer, above 0 to 1; one of the two.
+    Neither: only for a name that has no route yet, which it then gets.
+    """
+    canary: _builtins.float
+    abort_if: _builtins.str
+    """"p99_ms > 40 or wql_ratio > 1.05"; empty for a canary means
+    "error_rate > 0.05".
+    """
+    service_level: _builtins.float
+    """At which the units to keep are compared; 0 means 0.9, and 7 days."""
+    lead_days: _builtins.int
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        alias: _builtins.str = ...,
+        shadow: _builtins.float = ...,
+        canary: _builtins.float = ...,
+        abort_if: _builtins.str = ...,
+        service_level: _builtins.float = ...,
+        lead_days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abort_if", b"abort_if", "alias", b"alias", "canary", b"canary", "lead_days", b"lead_days", "model", b"model", "service_level", b"service_level", "shadow", b"shadow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComputeServiceDeployRequest: _TypeAlias = ComputeServiceDeployRequest  # noqa: Y015
+
+@_typing.final
+class ComputeServiceDeployResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollout(self) -> Global___Rollout: ...
+    def __init__(
+        self,
+        *,
+        rollout: Global___Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComputeServiceDeployResponse: _TypeAlias = ComputeServiceDeployResponse  # noqa: Y015
+
+@_typing.final
+class ComputeServicePromoteRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    alias: _builtins.str
+    """Empty means "production"."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        alias: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComputeServicePromoteRequest: _TypeAlias = ComputeServicePromoteRequest  # noqa: Y015
+
+@_typing.final
+class ComputeServicePromoteResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollout(self) -> Global___Rollout: ...
+    def __init__(
+        self,
+        *,
+        rollout: Global___Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComputeServicePromoteResponse: _TypeAlias = ComputeServicePromoteResponse  # noqa: Y015
+
+@_typing.final
+class ComputeServiceRollbackRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """NAME."""
+    alias: _builtins.str
+    """Empty means "production"."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        alias: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComputeServiceRollbackRequest: _TypeAlias = ComputeServiceRollbackRequest  # noqa: Y015
+
+@_typing.final
+class ComputeServiceRollbackResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollout(self) -> Global___Rollout: ...
+    def __init__(
+        self,
+        *,
+        rollout: Global___Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComputeServiceRollbackResponse: _TypeAlias = ComputeServiceRollbackResponse  # noqa: Y015
+
+@_typing.final
+class ComputeServiceRetireRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """NAME@VERSION."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComputeServiceRetireRequest: _TypeAlias = ComputeServiceRetireRequest  # noqa: Y015
+
+@_typing.final
+class ComputeServiceRetireResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComputeServiceRetireResponse: _TypeAlias = ComputeServiceRetireResponse  # noqa: Y015
+
+@_typing.final
+class ComputeServiceRolloutsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComputeServiceRolloutsRequest: _TypeAlias = ComputeServiceRolloutsRequest  # noqa: Y015
+
+@_typing.final
+class ComputeServiceRolloutsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUTS_FIELD_NUMBER: _builtins.int
+    LOADED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollouts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rollout]: ...
+    @_builtins.property
+    def loaded(self) -> _containers.RepeatedCompositeFieldContainer[Global___LoadedModel]:
+        """Units that are loaded."""
+
+    def __init__(
+        self,
+        *,
+        rollouts: _abc.Iterable[Global___Rollout] | None = ...,
+        loaded: _abc.Iterable[Global___LoadedModel] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["loaded", b"loaded", "rollouts", b"rollouts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComputeServiceRolloutsResponse: _TypeAlias = ComputeServiceRolloutsResponse  # noqa: Y015
+
+@_typing.final
+class LoadedModel(_message.Message):
+    """One loaded version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    PREPARED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    version: _builtins.str
+    replicas: _builtins.int
+    prepared: _builtins.str
+    """float32 or bfloat16, where and how it runs, and how far it is from eager float32."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.str = ...,
+        replicas: _builtins.int = ...,
+        prepared: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "prepared", b"prepared", "replicas", b"replicas", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoadedModel: _TypeAlias = LoadedModel  # noqa: Y015

@@ -49,6 +49,31 @@ class ComputeServiceStub:
                 request_serializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceStatusRequest.SerializeToString,
                 response_deserializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceStatusResponse.FromString,
                 _registered_method=True)
+        self.Deploy = channel.unary_unary(
+                '/bespeak.v1.ComputeService/Deploy',
+                request_serializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceDeployRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceDeployResponse.FromString,
+                _registered_method=True)
+        self.Promote = channel.unary_unary(
+                '/bespeak.v1.ComputeService/Promote',
+                request_serializer=bespeak_dot_v1_dot_compute__pb2.ComputeServicePromoteRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_compute__pb2.ComputeServicePromoteResponse.FromString,
+                _registered_method=True)
+        self.Rollback = channel.unary_unary(
+                '/bespeak.v1.ComputeService/Rollback',
+                request_serializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceRollbackRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceRollbackResponse.FromString,
+                _registered_method=True)
+        self.Retire = channel.unary_unary(
+                '/bespeak.v1.ComputeService/Retire',
+                request_serializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceRetireRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceRetireResponse.FromString,
+                _registered_method=True)
+        self.Rollouts = channel.unary_unary(
+                '/bespeak.v1.ComputeService/Rollouts',
+                request_serializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceRolloutsRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceRolloutsResponse.FromString,
+                _registered_method=True)
 
 
 class ComputeServiceServicer:
@@ -75,6 +100,47 @@ class ComputeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Deploy(self, request, context):
+        """Rollout of model versions. Each call returns when what it says is true: the
+        version has loaded, has warmed up, and has answered under its own name. At
+        the call's deadline it is undone. RPC errors: FAILED_PRECONDITION (the
+        rollout is not in a state for it, or the version is not fit), NOT_FOUND,
+        INVALID_ARGUMENT, ABORTED (another such call is under way).
+
+        Loads a version beside the active one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Promote(self, request, context):
+        """Gives a version all traffic and moves the alias.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rollback(self, request, context):
+        """Takes the candidate away, or else goes back to the alias's version before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Retire(self, request, context):
+        """Takes a version that nothing uses out of the registry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rollouts(self, request, context):
+        """What every route serves, and how its candidate does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ComputeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -92,6 +158,31 @@ def add_ComputeServiceServicer_to_server(servicer, server):
                     servicer.Status,
                     request_deserializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceStatusRequest.FromString,
                     response_serializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceStatusResponse.SerializeToString,
+            ),
+            'Deploy': grpc.unary_unary_rpc_method_handler(
+                    servicer.Deploy,
+                    request_deserializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceDeployRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceDeployResponse.SerializeToString,
+            ),
+            'Promote': grpc.unary_unary_rpc_method_handler(
+                    servicer.Promote,
+                    request_deserializer=bespeak_dot_v1_dot_compute__pb2.ComputeServicePromoteRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_compute__pb2.ComputeServicePromoteResponse.SerializeToString,
+            ),
+            'Rollback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rollback,
+                    request_deserializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceRollbackRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceRollbackResponse.SerializeToString,
+            ),
+            'Retire': grpc.unary_unary_rpc_method_handler(
+                    servicer.Retire,
+                    request_deserializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceRetireRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceRetireResponse.SerializeToString,
+            ),
+            'Rollouts': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rollouts,
+                    request_deserializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceRolloutsRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_compute__pb2.ComputeServiceRolloutsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +266,141 @@ class ComputeService:
             '/bespeak.v1.ComputeService/Status',
             bespeak_dot_v1_dot_compute__pb2.ComputeServiceStatusRequest.SerializeToString,
             bespeak_dot_v1_dot_compute__pb2.ComputeServiceStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Deploy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.ComputeService/Deploy',
+            bespeak_dot_v1_dot_compute__pb2.ComputeServiceDeployRequest.SerializeToString,
+            bespeak_dot_v1_dot_compute__pb2.ComputeServiceDeployResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Promote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.ComputeService/Promote',
+            bespeak_dot_v1_dot_compute__pb2.ComputeServicePromoteRequest.SerializeToString,
+            bespeak_dot_v1_dot_compute__pb2.ComputeServicePromoteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rollback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.ComputeService/Rollback',
+            bespeak_dot_v1_dot_compute__pb2.ComputeServiceRollbackRequest.SerializeToString,
+            bespeak_dot_v1_dot_compute__pb2.ComputeServiceRollbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Retire(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.ComputeService/Retire',
+            bespeak_dot_v1_dot_compute__pb2.ComputeServiceRetireRequest.SerializeToString,
+            bespeak_dot_v1_dot_compute__pb2.ComputeServiceRetireResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rollouts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.ComputeService/Rollouts',
+            bespeak_dot_v1_dot_compute__pb2.ComputeServiceRolloutsRequest.SerializeToString,
+            bespeak_dot_v1_dot_compute__pb2.ComputeServiceRolloutsResponse.FromString,
             options,
             channel_credentials,
             insecure,

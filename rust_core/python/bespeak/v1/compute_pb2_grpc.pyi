@@ -49,6 +49,23 @@ class ComputeServiceStub:
     """Which order line is served from where, within available stock."""
     Status: _grpc.UnaryUnaryMultiCallable[_compute_pb2.ComputeServiceStatusRequest, _compute_pb2.ComputeServiceStatusResponse]
     """What this worker can do and how busy it is."""
+    Deploy: _grpc.UnaryUnaryMultiCallable[_compute_pb2.ComputeServiceDeployRequest, _compute_pb2.ComputeServiceDeployResponse]
+    """Rollout of model versions. Each call returns when what it says is true: the
+    version has loaded, has warmed up, and has answered under its own name. At
+    the call's deadline it is undone. RPC errors: FAILED_PRECONDITION (the
+    rollout is not in a state for it, or the version is not fit), NOT_FOUND,
+    INVALID_ARGUMENT, ABORTED (another such call is under way).
+
+    Loads a version beside the active one.
+    """
+    Promote: _grpc.UnaryUnaryMultiCallable[_compute_pb2.ComputeServicePromoteRequest, _compute_pb2.ComputeServicePromoteResponse]
+    """Gives a version all traffic and moves the alias."""
+    Rollback: _grpc.UnaryUnaryMultiCallable[_compute_pb2.ComputeServiceRollbackRequest, _compute_pb2.ComputeServiceRollbackResponse]
+    """Takes the candidate away, or else goes back to the alias's version before."""
+    Retire: _grpc.UnaryUnaryMultiCallable[_compute_pb2.ComputeServiceRetireRequest, _compute_pb2.ComputeServiceRetireResponse]
+    """Takes a version that nothing uses out of the registry."""
+    Rollouts: _grpc.UnaryUnaryMultiCallable[_compute_pb2.ComputeServiceRolloutsRequest, _compute_pb2.ComputeServiceRolloutsResponse]
+    """What every route serves, and how its candidate does."""
 
 @_typing.type_check_only
 class ComputeServiceAsyncStub(ComputeServiceStub):
@@ -59,6 +76,23 @@ class ComputeServiceAsyncStub(ComputeServiceStub):
     """Which order line is served from where, within available stock."""
     Status: _aio.UnaryUnaryMultiCallable[_compute_pb2.ComputeServiceStatusRequest, _compute_pb2.ComputeServiceStatusResponse]  # type: ignore[assignment]
     """What this worker can do and how busy it is."""
+    Deploy: _aio.UnaryUnaryMultiCallable[_compute_pb2.ComputeServiceDeployRequest, _compute_pb2.ComputeServiceDeployResponse]  # type: ignore[assignment]
+    """Rollout of model versions. Each call returns when what it says is true: the
+    version has loaded, has warmed up, and has answered under its own name. At
+    the call's deadline it is undone. RPC errors: FAILED_PRECONDITION (the
+    rollout is not in a state for it, or the version is not fit), NOT_FOUND,
+    INVALID_ARGUMENT, ABORTED (another such call is under way).
+
+    Loads a version beside the active one.
+    """
+    Promote: _aio.UnaryUnaryMultiCallable[_compute_pb2.ComputeServicePromoteRequest, _compute_pb2.ComputeServicePromoteResponse]  # type: ignore[assignment]
+    """Gives a version all traffic and moves the alias."""
+    Rollback: _aio.UnaryUnaryMultiCallable[_compute_pb2.ComputeServiceRollbackRequest, _compute_pb2.ComputeServiceRollbackResponse]  # type: ignore[assignment]
+    """Takes the candidate away, or else goes back to the alias's version before."""
+    Retire: _aio.UnaryUnaryMultiCallable[_compute_pb2.ComputeServiceRetireRequest, _compute_pb2.ComputeServiceRetireResponse]  # type: ignore[assignment]
+    """Takes a version that nothing uses out of the registry."""
+    Rollouts: _aio.UnaryUnaryMultiCallable[_compute_pb2.ComputeServiceRolloutsRequest, _compute_pb2.ComputeServiceRolloutsResponse]  # type: ignore[assignment]
+    """What every route serves, and how its candidate does."""
 
 class ComputeServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -84,5 +118,52 @@ class ComputeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_compute_pb2.ComputeServiceStatusResponse, _abc.Awaitable[_compute_pb2.ComputeServiceStatusResponse]]:
         """What this worker can do and how busy it is."""
+
+    @_abc_1.abstractmethod
+    def Deploy(
+        self,
+        request: _compute_pb2.ComputeServiceDeployRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_compute_pb2.ComputeServiceDeployResponse, _abc.Awaitable[_compute_pb2.ComputeServiceDeployResponse]]:
+        """Rollout of model versions. Each call returns when what it says is true: the
+        version has loaded, has warmed up, and has answered under its own name. At
+        the call's deadline it is undone. RPC errors: FAILED_PRECONDITION (the
+        rollout is not in a state for it, or the version is not fit), NOT_FOUND,
+        INVALID_ARGUMENT, ABORTED (another such call is under way).
+
+        Loads a version beside the active one.
+        """
+
+    @_abc_1.abstractmethod
+    def Promote(
+        self,
+        request: _compute_pb2.ComputeServicePromoteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_compute_pb2.ComputeServicePromoteResponse, _abc.Awaitable[_compute_pb2.ComputeServicePromoteResponse]]:
+        """Gives a version all traffic and moves the alias."""
+
+    @_abc_1.abstractmethod
+    def Rollback(
+        self,
+        request: _compute_pb2.ComputeServiceRollbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_compute_pb2.ComputeServiceRollbackResponse, _abc.Awaitable[_compute_pb2.ComputeServiceRollbackResponse]]:
+        """Takes the candidate away, or else goes back to the alias's version before."""
+
+    @_abc_1.abstractmethod
+    def Retire(
+        self,
+        request: _compute_pb2.ComputeServiceRetireRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_compute_pb2.ComputeServiceRetireResponse, _abc.Awaitable[_compute_pb2.ComputeServiceRetireResponse]]:
+        """Takes a version that nothing uses out of the registry."""
+
+    @_abc_1.abstractmethod
+    def Rollouts(
+        self,
+        request: _compute_pb2.ComputeServiceRolloutsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_compute_pb2.ComputeServiceRolloutsResponse, _abc.Awaitable[_compute_pb2.ComputeServiceRolloutsResponse]]:
+        """What every route serves, and how its candidate does."""
 
 def add_ComputeServiceServicer_to_server(servicer: ComputeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
