@@ -45,9 +45,9 @@ def freshretailnet(daily: Path, static: Path, weather: Path, every: int = 1) -> 
     """Daily rows of every n-th item by sorted item_id.
 
     Returns:
-        item_id, timestamp, target, stockout (share of the open hours), price
-        (the discount, 1 is none), promotion (the activity flag), holiday,
-        weather of the city, and the hierarchy as strings.
+        item_id, timestamp, target, stockout (share of the open hours), price and
+        price_ratio (both the discount column, 1 is none), promotion (the activity
+        flag), holiday, weather of the city, and the hierarchy as strings.
     """
     rows = pq.read_table(daily).to_pandas()
     rows["item_id"] = rows["item_id"].astype(str)
@@ -65,6 +65,7 @@ def freshretailnet(daily: Path, static: Path, weather: Path, every: int = 1) -> 
             "target": rows["target"].astype(float),
             "stockout": (rows["stockout_hours"] / OPEN_HOURS).clip(0.0, 1.0),
             "price": rows["discount"].astype(float),
+            "price_ratio": rows["discount"].astype(float),
             "promotion": rows["activity"].astype(float),
             "holiday": rows["holiday"].astype(float),
         }
