@@ -128,15 +128,27 @@ def fit_weights(
     if size == 0.0 or len(members) == 1:
         return weights
     level = np.asarray(levels)
-    best, least = weights, math.inf
+
+    def loss(mixed: np.ndarray) -> float:
+        return float(pinball(truth, mixed, levels).mean(axis=-1).sum()) / size
+
+    # Descent only nears a corner, so members alone are tried first.
+    alone = [loss(member) for member in values]
+    best, least = np.eye(len(members))[int(np.argmin(alone))], min(alone)
+    steepest = 0.0
     for turn in range(FIT_ROUNDS):
         mixed = np.tensordot(weights, values, axes=1)
-        loss = float(pinball(truth, mixed, levels).mean(axis=-1).sum()) / size
-        if loss < least:
-            best, least = weights, loss
+        found = loss(mixed)
+        if found < least:
+            best, least = weights, found
         slope = np.where(truth[:, None] > mixed, -level, 1.0 - level) * 2.0 / len(levels)
         gradient = np.tensordot(values, slope, axes=2) / size
-        weights = weights * np.exp(-(gradient - gradient.min()) / math.sqrt(1.0 + turn))
+        gradient -= gradient.min()
+        steepest = max(steepest, float(gradient.max()))
+        if steepest == 0.0:
+            break
+        # Steps that do not depend on the size of the loss.
+        weights = weights * np.exp(-gradient / (steepest * math.sqrt(1.0 + turn)))
         weights = weights / weights.sum()
     return best
 

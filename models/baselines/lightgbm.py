@@ -31,6 +31,9 @@ from models.protocol import (
 CENSORED = ("drop", "keep")
 #: Column of the mean among the fitted models.
 MEAN = "mean"
+#: Rows weigh as much as their item sells, up to so many times the median: one huge item would otherwise be all that
+#: the trees see.
+WEIGHT_MAX = 20.0
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,19 @@ class LightGBMForecaster:
         censored: "drop" leaves stocked-out days out of the training target,
             "keep" trains on their sales too. Features never see them.
         seed: same seed and data, same forecasts.
+        categories: whether the string columns are features. Off, since trees
+            learn by heart what items of a category sold in the context.
     """
 
-    def __init__(self, censored: str = "drop", seed: int = 0, plan: BoostingPlan | None = None):
+    def __init__(
+        self, censored: str = "drop", seed: int = 0, plan: BoostingPlan | None = None, *, categories: bool = False
+    ):
         if censored not in CENSORED:
             raise InputError(f"censored is {censored!r}: give one of {list(CENSORED)}")
         self.censored = censored
         self.seed = seed
         self.plan = plan or BoostingPlan()
+        self.categories = categories
         self.name = "lightgbm" if censored == "drop" else f"lightgbm-{censored}"
         self.version = "1"
         self.fitted: Fitted | None = None
@@ -92,9 +100,8 @@ class LightGBMForecaster:
     ) -> LightGBMForecaster:
         """Trains on a table; `predict` then takes any items with the same columns.
 
-        Covariates are the number columns that `future` has too, categories the
-        string columns of `context`. Without `future`, all number columns of
-        `context` are taken as known ahead.
+        Covariates are the number columns that `future` has too; without
+        `future`, all number columns of `context` are taken as known ahead.
 
         Raises:
             InputError: see `Forecaster.predict`.
@@ -102,7 +109,8 @@ class LightGBMForecaster:
         known = context if future is None else future
         covariates = tuple(name for name in number_columns(known) if name in context.column_names)
         panel = panel_from_tables(context, future, check_horizon(horizon), self.plan.context_days, covariates)
-        categories = {name: pc.unique(context[name].cast(pa.string())) for name in category_columns(context)}
+        used = category_columns(context) if self.categories else []
+        categories = {name: pc.unique(context[name].cast(pa.string())) for name in used}
         codes = category_codes(context, panel, categories)
         self.fitted = self._train(
             FeatureMaker(panel, codes), horizon, check_quantiles(quantiles), covariates, categories
@@ -125,7 +133,7 @@ class LightGBMForecaster:
         levels = check_quantiles(quantiles)
         fitted = self.fitted
         if fitted is None:
-            fresh = LightGBMForecaster(self.censored, self.seed, self.plan)
+            fresh = LightGBMForecaster(self.censored, self.seed, self.plan, categories=self.categories)
             fitted = fresh.fit(context, _or_none(future), horizon, levels).fitted
             assert fitted is not None
         missing = set(levels) - set(fitted.levels)
@@ -176,7 +184,7 @@ class LightGBMForecaster:
             return lightgbm.Dataset(
                 part.features,
                 part.target,
-                weight=part.scale,
+                weight=row_weights(part.scale),
                 feature_name=maker.names,
                 categorical_feature=maker.category_columns or "auto",
                 reference=reference,
@@ -256,6 +264,11 @@ class LightGBMForecaster:
             np.concatenate([rows.item for rows in found]),
             np.concatenate([rows.step for rows in found]),
         )
+
+
+def row_weights(scale: np.ndarray) -> np.ndarray:
+    """Weights of rows whose items sell `scale` units a day."""
+    return np.minimum(scale, WEIGHT_MAX * np.median(scale))
 
 
 def _or_none(future: pa.Table | None) -> pa.Table | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -42,8 +42,18 @@ class Batch:
 
     def to(self, device: str) -> Batch:
         """The same on another device."""
-        moved = {one.name: getattr(self, one.name) for one in fields(self)}
-        return Batch(**{name: value if value is None else value.to(device) for name, value in moved.items()})
+        held = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in held.items() if value is not None})
+
+    def padded(self, items: int) -> Batch:
+        """The same with the last item repeated up to so many; nobody looks at the repetitions."""
+        own = len(self.target)
+        row = torch.arange(items).clamp(max=own - 1)
+        held = {one.name: getattr(self, one.name) for one in fields(self)}
+        more = replace(self, **{name: value[row] for name, value in held.items() if value is not None})
+        if more.group is not None:
+            more.group[own:] = more.group.max() + 1
+        return more
 
 
 def channels(config: PatchConfig) -> int:

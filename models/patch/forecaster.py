@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from models.quantiles import at_levels
 #: Context lengths, in patches, that a pass is padded to.
 BUCKETS = (2, 4, 6, 9, 13, 19, 26)
 ITEMS_PER_PASS = 256
+#: Numbers of items that a compiled pass is padded to: it is compiled once a shape.
+COMPILED_ITEMS = (16, 64, ITEMS_PER_PASS)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 TOTAL_QUANTILES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99)
 
@@ -61,6 +64,27 @@ class PatchForecaster(PanelForecaster):
         self.covariates = self.config.covariates
         self.static_columns = tuple(self.config.static)
         self.buckets = (*(b for b in BUCKETS if b < self.config.context_patches), self.config.context_patches)
+
+    def prepare(self, precision: str = "float32", *, compiled: bool = False, device: str = "cpu") -> PreparedReport:
+        """Changes how the network computes; `network` keeps its float32 weights on the CPU.
+
+        Args:
+            precision: "float32" or "bfloat16", of weights and activations; scales and answers stay float32.
+            compiled: through `torch.compile`, once a shape, when the shape is first asked.
+            device: as torch names it.
+
+        Raises:
+            InputError: there is no such precision or device.
+        """
+        if precision not in PRECISIONS:
+            raise InputError(f"precision is {precision!r}: choose one of {list(PRECISIONS)}")
+        try:
+            network = copy.deepcopy(self.network).to(torch.device(device), PRECISIONS[precision])
+        except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for CUDA
+            raise InputError(f"device {device!r} cannot be used: {error}") from error
+        self._run = torch.compile(network, dynamic=False) if compiled else network
+        self.prepared = PreparedReport(precision, compiled, device)
+        return self.prepared
 
     @staticmethod
     def load(directory: Path, name: str, version: str, *, as_sales: bool = False) -> PatchForecaster:
@@ -150,11 +174,12 @@ class PatchForecaster(PanelForecaster):
             if panel.group is not None:
                 members = members[np.argsort(panel.group[members], kind="stable")]
             for rows in parts(members, panel.group, ITEMS_PER_PASS):
+                batch = batch_from_panel(panel.rows(rows), self.config, length, as_sales=self.as_sales)
+                if self.prepared.compiled:
+                    batch = batch.padded(next((size for size in COMPILED_ITEMS if size >= len(rows)), len(rows)))
                 with torch.inference_mode():
-                    yield (
-                        rows,
-                        self.network(batch_from_panel(panel.rows(rows), self.config, length, as_sales=self.as_sales)),
-                    )
+                    output = self._run(batch.to(self.prepared.device)).first(len(rows))
+                yield rows, output
 
 
 def units_of(output: Output, config: PatchConfig) -> np.ndarray:

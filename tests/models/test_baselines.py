@@ -54,7 +54,7 @@ def test_odd_series_have_forecasts_within_the_protocol(model):
         assert np.isfinite(block).all(), name
         assert (block >= 0).all(), name
         assert (np.diff(block[:, 1:], axis=1) >= 0).all(), name
-    if model.name != "lightgbm":  # its trees serve all items, and here one of them is all the weight
+    if model.name != "lightgbm":  # its trees serve all items, and here there are five
         assert by_item["constant"] == pytest.approx(4.0)
         assert by_item["zero"] == pytest.approx(0.0)
 
@@ -128,6 +128,32 @@ def test_lightgbm_learns_a_promotion_and_repeats_itself():
     median = got["0.5"].to_numpy().reshape(40, 14)
     assert median[promoted[:, 84:] == 1].mean() > 2 * median[promoted[:, 84:] == 0].mean()
     assert got.equals(LightGBMForecaster(plan=SMALL).predict(past, ahead, 14, LEVELS))
+
+
+def test_one_huge_item_does_not_blind_the_trees_to_the_others():
+    rng = np.random.default_rng(3)
+    series = {"huge": (rng.poisson(5, 60) * 1e9).tolist()}
+    for index in range(20):
+        series[f"busy-{index:02d}"] = rng.poisson(5.0, 60).astype(float).tolist()
+        series[f"constant-{index:02d}"] = [4.0] * 60
+        series[f"zero-{index:02d}"] = [0.0] * 60
+    model = LightGBMForecaster(plan=BoostingPlan(rounds_max=60, rows_in_leaf_min=5))
+    mean = values(model.predict(table(series), None, 7, LEVELS))[:, 0].reshape(61, 7)
+    busy, constant, huge, zero = np.split(mean, [20, 40, 41])
+    assert busy.mean() == pytest.approx(5.0, rel=0.1)
+    assert constant == pytest.approx(4.0, rel=0.1)
+    assert huge.mean() == pytest.approx(5e9, rel=0.2)
+    assert zero.max() < 0.4
+
+
+def test_text_columns_are_features_when_asked_for(weekly):
+    shop = pa.array(["north" if item < "sku-05" else "south" for item in weekly["item_id"].to_pylist()])
+    with_shop = weekly.append_column("shop", shop)
+    plain = LightGBMForecaster(plan=SMALL).predict(weekly, None, 5, LEVELS)
+    assert plain.equals(LightGBMForecaster(plan=SMALL).predict(with_shop, None, 5, LEVELS))
+    asked = LightGBMForecaster(plan=SMALL, categories=True)
+    assert list(asked.fit(with_shop, None, 5, LEVELS).fitted.categories) == ["shop"]
+    assert asked.predict(with_shop, None, 5, LEVELS).num_rows == 50
 
 
 def test_lightgbm_trained_before_refuses_what_it_was_not_trained_for(weekly):

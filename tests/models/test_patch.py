@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from models import DEFAULT_QUANTILES, Forecaster, InputError
+from models.panel import panel_from_tables
 from models.patch import PatchConfig, PatchForecaster
 from models.patch.checkpoint import save_checkpoint
+from models.patch.features import batch_from_panel
 from models.patch.forecaster import TOTAL_QUANTILES
 from models.patch.network import PatchNetwork, mean_of
 from models.patch.training import Training, TrainingPlan
@@ -261,6 +263,17 @@ def test_another_precision_says_nearly_the_same(model, weekly, precision, tolera
     assert (report.precision, report.compiled, report.device) == (precision, False, "cpu")
     eager, after = values(model.predict(weekly, None, 14)), values(other.predict(weekly, None, 14))
     assert np.abs(eager - after).sum() < tolerance * np.abs(eager).sum()
+
+
+def test_a_padded_pass_says_the_same(social):
+    panel = panel_from_tables(grouped(dict(zip(GROUPED, "aaabbb", strict=True))), None, 28, CONFIG.context_days)
+    batch = batch_from_panel(panel, CONFIG, 10)
+    assert batch.group is not None
+    with torch.inference_mode():
+        plain, padded = social.network(batch), social.network(batch.padded(9))
+    assert len(padded.mean) == 9
+    for name, found in vars(padded.first(6)).items():
+        np.testing.assert_allclose(found, getattr(plain, name), rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 def test_a_precision_or_device_that_is_not_there_is_refused(model):

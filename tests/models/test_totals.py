@@ -7,7 +7,7 @@ import pytest
 from models import Climatology, InputError
 from models.comparison import compare
 from models.evaluation import evaluate, origins
-from models.totals import OWN, SUMMED, TOTAL_LEVELS
+from models.evaluation_totals import OWN, SUMMED, TOTAL_LEVELS
 from tests.models.tables import table
 
 
