@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from models.evaluation import Model, Origin, evaluate
-from models.scores import RATIOS, Scores, plain, ratio
 from models.evaluation_totals import TOTAL_DAYS, TOTAL_LEVELS
+from models.scores import RATIOS, Scores, plain, ratio
 
 
 def compare(
