@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,8 +43,11 @@ class Batch:
 
     def to(self, device: str) -> Batch:
         """The same on another device."""
-        moved = {one.name: getattr(self, one.name) for one in fields(self)}
-        return Batch(**{name: value if value is None else value.to(device) for name, value in moved.items()})
+
+        def moved(value: Any) -> Any:
+            return value if value is None else value.to(device)
+
+        return Batch(**{one.name: moved(getattr(self, one.name)) for one in fields(self)})
 
 
 def channels(config: PatchConfig) -> int:
