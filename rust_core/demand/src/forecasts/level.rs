@@ -17,7 +17,8 @@ impl Level {
     pub fn from_share(share: f64) -> Option<Self> {
         let ppm = (share * 1e6).round();
         // A number that is none fails the comparison.
-        (ppm >= 1.0 && ppm < 1e6)
+        (1.0..1e6)
+            .contains(&ppm)
             .then(|| Self::from_ppm(ppm as u32))
             .flatten()
     }
