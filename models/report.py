@@ -19,8 +19,8 @@ IDEAL = 4
 #: Quantiles of totals begin at the median.
 TOTALS_RANGE = (0.4, 1.0)
 STYLE = (
-    "body{font:14px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1000px;color:#222}"
-    "table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}"
+    "body{font:14px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;color:#222}"
+    "table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.25rem .5rem;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}"
     "td{white-space:nowrap}td:first-child,th:first-child{text-align:left}small{color:#666;white-space:nowrap}svg{margin:.5rem 0}"
 )
 COLUMNS = ("wql", "msql", "mase", "bias_mean")

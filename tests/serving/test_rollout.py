@@ -54,8 +54,8 @@ def test_totals_of_a_canary_are_each_items_own_versions(running):
         assert answer.totals_approximate
         return answer, read_table(answer.totals, "totals")
 
-    first, second = (totals(f"scaled@{version}")[1] for version in "12")
     running.deploy("2", canary=0.3)
+    first, second = (totals(f"scaled@{version}")[1] for version in "12")
     answer, merged = totals()
     by_item = makers(answer)
     assert set(by_item.values()) == {"1", "2"}
