@@ -4,7 +4,7 @@ FreshRetailNet-50K (Dingdong-Inc, CC BY 4.0, arXiv 2505.16319): daily sales of
 fresh goods by store, with the hours out of stock. Online Retail (D. Chen, UCI
 Machine Learning Repository 352, CC BY 4.0): order lines of a web shop.
 
-    python -m loadtests.forecasting.datasets freshretailnet DAILY STATIC WEATHER OUT [--every 10]
+    python -m loadtests.forecasting.datasets freshretailnet DAILY STATIC OUT [--every 10] [--weather WEATHER]
     python -m loadtests.forecasting.datasets online-retail ORDERS OUT
 
 Paths are given as arguments, and no part of the product imports this.
@@ -41,23 +41,24 @@ WEATHER = {
 }
 
 
-def freshretailnet(daily: Path, static: Path, weather: Path, every: int = 1) -> pa.Table:
-    """Daily rows of every n-th item by sorted item_id.
+def freshretailnet(daily: Path, static: Path, weather: Path | None = None, every: int = 1) -> pa.Table:
+    """Daily rows of every n-th item by sorted item_id, with the weather of its city where that is given.
 
     Returns:
-        item_id, timestamp, target, stockout (share of the open hours), price
-        (the discount, 1 is none), promotion (the activity flag), holiday,
-        weather of the city, and the hierarchy as strings.
+        item_id, timestamp, target, stockout (share of the open hours), price and
+        price_ratio (both the discount column, 1 is none), promotion (the activity
+        flag), holiday, weather of the city, and the hierarchy as strings.
     """
     rows = pq.read_table(daily).to_pandas()
     rows["item_id"] = rows["item_id"].astype(str)
     chosen = np.sort(rows["item_id"].unique())[::every]
     rows = rows[rows["item_id"].isin(chosen)]
     hierarchy = pq.read_table(static).to_pandas()
-    sky = pq.read_table(weather).to_pandas()
-    sky["timestamp"] = sky["timestamp"].astype("datetime64[ms]")
     rows = rows.merge(hierarchy, on="item_id", how="left", validate="m:1")
-    rows = rows.merge(sky, on=["city_id", "timestamp"], how="left", validate="m:1")
+    if weather is not None:
+        sky = pq.read_table(weather).to_pandas()
+        sky["timestamp"] = sky["timestamp"].astype("datetime64[ms]")
+        rows = rows.merge(sky, on=["city_id", "timestamp"], how="left", validate="m:1")
     out = pd.DataFrame(
         {
             "item_id": rows["item_id"],
@@ -65,12 +66,14 @@ def freshretailnet(daily: Path, static: Path, weather: Path, every: int = 1) -> 
             "target": rows["target"].astype(float),
             "stockout": (rows["stockout_hours"] / OPEN_HOURS).clip(0.0, 1.0),
             "price": rows["discount"].astype(float),
+            "price_ratio": rows["discount"].astype(float),
             "promotion": rows["activity"].astype(float),
             "holiday": rows["holiday"].astype(float),
         }
     )
-    for source, name in WEATHER.items():
-        out[name] = rows[source].astype(float)
+    if weather is not None:
+        for source, name in WEATHER.items():
+            out[name] = rows[source].astype(float)
     for source, name in STATIC.items():
         out[name] = rows[source].astype(int).astype(str)
     return pa.Table.from_pandas(out.sort_values(["item_id", "timestamp"]), preserve_index=False)
@@ -105,8 +108,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     fresh = commands.add_parser("freshretailnet")
-    for name in ("daily", "static", "weather", "out"):
+    for name in ("daily", "static", "out"):
         fresh.add_argument(name, type=Path)
+    fresh.add_argument("--weather", type=Path)
     fresh.add_argument("--every", type=int, default=1)
     retail = commands.add_parser("online-retail")
     for name in ("orders", "out"):

@@ -28,9 +28,9 @@ console = Console()
 
 #: Steps from nothing on simulated demand, and from a checkpoint on with sales.
 SIMULATED_STEPS = 3200
-DATA_STEPS = 300
+DATA_STEPS = 450
 SIMULATED_RATE = 2e-3
-DATA_RATE = 5e-4
+DATA_RATE = 1e-3
 
 
 @app.command()

@@ -18,6 +18,11 @@ from models.protocol import InputError
 
 #: Categories of a column beyond these are taken as unknown.
 CATEGORIES_MAX = 4096
+#: Share of windows of a history that are asked for sales, not for demand.
+AS_SALES = 0.4
+#: Spread of the growth over 28 days that a window is given at random, as a logarithm: a short
+#: history holds one trend, which would be learnt as the way of the world.
+TILT = 0.1
 
 
 def configure(
@@ -63,5 +68,7 @@ def source_of(
     made = SimulatedWindows(config, seed, batch_items)
     if history is None:
         return made
-    real = PanelWindows(history, config, seed, batch_items)
+    # Without stock-outs what is sold is what was wanted.
+    as_sales = AS_SALES if (history.stockout > 0.0).any() else 0.0
+    real = PanelWindows(history, config, seed, batch_items, as_sales=as_sales, tilt=TILT)
     return MixedWindows(real, made, simulated, seed) if simulated else real

@@ -135,6 +135,12 @@ class PanelWindows:
     ):
         """Takes the whole history as a panel of horizon 0.
 
+        Args:
+            as_sales: share of windows that are asked for sales, not for demand.
+            context_days_min: an origin has at least so many days before it.
+            tilt: spread of the growth over 28 days that each window is given at random, as a logarithm.
+            absent: share of covariates that are hidden at random.
+
         Raises:
             InputError: it is too short to hold a context and a day after it.
         """

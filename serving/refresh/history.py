@@ -25,7 +25,7 @@ def from_server(client: Client) -> pa.Table:
         HistoryError: the server keeps none.
     """
     try:
-        return checked(client.table("demand_history"), "the server's history")
+        return checked(client.demand_history(), "the server's history")
     except BespeakError as error:
         raise HistoryError(f"the server gives no demand history ({error}): name a file with --history") from error
 

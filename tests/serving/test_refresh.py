@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bespeak import BufferPolicy, BufferSource, Client, InvalidArgument, Item, Location
+from bespeak import BufferPolicy, BufferSource, Client, Engine, InvalidArgument, Item, Location
+from bespeak._core import ManualClock
 from bespeak.v1 import forecast_pb2, forecast_pb2_grpc
 from models.totals import CORRELATION, approximate_totals
 from serving.refresh.dirty import Kept, Why, dirty
@@ -18,6 +19,7 @@ from tests.serving.cli_process import process, run, server
 from tests.serving.worker_process import as_ipc
 
 FOLLOW = BufferPolicy(BufferSource.FORECAST, level_ppm=900_000, lead_time_days=2, review_days=1)
+DAY_MS = 86_400_000
 PLACES = [("tea", "ams1"), ("rum", "ams1"), ("tea", "rtm1")]
 
 
@@ -91,17 +93,48 @@ def test_history_becomes_forecasts_and_buffers_and_survives_a_restart(tmp_path):
             again = run(*refresh, "--address", address, cwd=tmp_path)
             assert "0 of 4 positions" in " ".join(again.stdout.split())
             assert again.returncode == 0
-            before = client.stats(with_digest=True)
+            before = client.positions_table().drop_columns(["revision"])
         running.stop()
         with server("--data", "journal", cwd=tmp_path) as (_, restarted), Client(restarted) as client:
-            after = client.stats(with_digest=True)
-            assert after.digest == before.digest
-            assert (after.forecasts.positions, after.forecasts.position_days) == (3, 84)
+            assert client.positions_table().drop_columns(["revision"]) == before
+            origin = client.get_position("tea", "ams1").buffer_forecast
+            assert origin is not None
+            assert (origin.model, origin.computed_at_ms) == ("climatology@1", seen.buffer_forecast.computed_at_ms)
+            kept = client.stats().forecasts
+            assert (kept.positions, kept.position_days) == (3, 84)
             assert available(client) == 100 - kept_back
             assert client.forecast_totals().num_rows == totals.num_rows
             pq.write_table(sales([("tea", "ams1")], seed=4), tmp_path / "sales.parquet")
             older = run(*refresh, "--address", restarted, "--older-than", "0s", cwd=tmp_path)
             assert "(1 too old)" in " ".join(older.stdout.split()), older.stdout + older.stderr
+
+
+def test_what_the_server_has_seen_becomes_its_forecasts_and_corrects_them(tmp_path):
+    today = int(np.datetime64("today").astype(int))
+    clock = ManualClock((today - 60) * DAY_MS)
+    rng = np.random.default_rng(5)
+    with Engine(tmp_path / "journal", clock=clock) as engine:
+        stock(engine)
+        engine.set_on_hand("tea", "ams1", 100_000)
+        for _ in range(60):
+            clock.advance_ms(DAY_MS // 2)
+            engine.adjust_on_hand("tea", "ams1", -int(rng.poisson(9.0)), "SALE")
+            clock.advance_ms(DAY_MS // 2)
+    with worker(tmp_path), server("--data", "journal", cwd=tmp_path) as (_, address), Client(address) as client:
+        assert set(client.nowcast()["made_by"].to_pylist()) == {"climatology@1"}
+        told = run("refresh", "--once", "--worker", f"unix:{tmp_path}/worker.sock", "--address", address, cwd=tmp_path)
+        said = " ".join(told.stdout.split())
+        assert "3 of 3 positions by climatology@1 (3 without a forecast)" in said, said + told.stderr
+        kept = client.forecasts()
+        first = {row["item"] + "@" + row["location"]: row["mean"] for row in kept.to_pylist()[::-1]}
+        assert 6 < first["tea@ams1"] < 12
+        assert first["rum@ams1"] == 0
+        now = {row["item_id"]: row for row in client.nowcast().to_pylist()}
+        assert {row["made_by"] for row in now.values()} == {"forecast"}
+        assert 6 < now["tea@ams1"]["day_ahead"] < 12
+        service = forecast_pb2_grpc.ForecastServiceStub(client._channel)
+        scored = service.Accuracy(forecast_pb2.ForecastServiceAccuracyRequest(), timeout=30)
+        assert (scored.to_day - scored.from_day, len(scored.rows)) == (27, 0), "no day of a forecast is over"
 
 
 def test_a_refresh_that_repeats_ends_cleanly(tmp_path):

@@ -14,5 +14,5 @@ mod quantile;
 
 pub use day_ahead::{DayAhead, Outlook};
 pub use history::{
-    Fact, Filter, History, HistoryError, Outlooks, Rows, context_schema, nowcast_schema,
+    Demanded, Fact, Filter, History, HistoryError, Outlooks, Rows, context_schema, nowcast_schema,
 };

@@ -292,3 +292,46 @@ fn past_forecasts_are_scored_one_and_seven_days_ahead() {
         );
     }
 }
+
+#[test]
+fn a_day_of_a_forecast_has_a_mean_and_a_dispersion() {
+    // Of a normal variable of mean 40 and deviation 20, of a Poisson variable of mean 2, and of what is always the same.
+    let cases: [(&[f64], [f64; 4], f64); 6] = [
+        (&[0.1, 0.5, 0.9], [40.0, 14.37, 40.0, 65.63], 10.0),
+        (&[0.05, 0.1, 0.95], [40.0, 7.1, 14.37, 72.9], 10.0),
+        (&[0.5, 0.6, 0.9], [40.0, 40.0, 45.07, 65.63], 10.0),
+        (&[0.1, 0.2, 0.5], [40.0, 14.37, 23.17, 40.0], 10.0),
+        (&[0.1, 0.5, 0.9], [2.0, 0.0, 2.0, 4.0], 1.22),
+        (&[0.1, 0.5, 0.9], [7.0, 7.0, 7.0, 7.0], 1.0),
+    ];
+    for (levels, row, wanted) in cases {
+        let shares = levels.iter().map(|share| Level::from_share(*share));
+        let levels: Vec<Level> = shares.map(|level| level.expect("a level")).collect();
+        let mut draft = Draft::new(Kind::Days, &levels).expect("ascending");
+        for (day, times) in [(100, 1.0), (101, 2.0)] {
+            let row = row.into_iter().map(|value| Some(value * times));
+            draft.push(PositionId(3), day, row).expect("sound");
+        }
+        let forecasts = Forecasts::in_memory(35);
+        let block = draft.finish("m@1", UtcMillis::new(0)).expect("sound");
+        forecasts.put(block, &ALL).expect("kept");
+        let held = forecasts.get(Kind::Days, PositionId(3)).expect("kept");
+        let first = held.series().outlook(100).expect("a row");
+        assert_eq!(first.mean, row[0]);
+        assert!(
+            (first.dispersion - wanted).abs() < 0.02 * wanted,
+            "{row:?}: {first:?}"
+        );
+        // Twice of everything is twice as dispersed.
+        let second = held.series().outlook(101).expect("a row");
+        assert_eq!(second.mean, 2.0 * row[0]);
+        let twice = (2.0 * wanted).max(1.0);
+        let spread = row[1] != row[3];
+        assert!(
+            !spread || (second.dispersion - twice).abs() < 0.02 * twice,
+            "{second:?}"
+        );
+        assert_eq!(held.series().outlook(99), None);
+        assert_eq!(held.series().outlook(102), None);
+    }
+}

@@ -1,5 +1,6 @@
 """Tables over Arrow Flight, on the port of the other methods."""
 
+import json
 import re
 import threading
 from collections.abc import Iterator, Mapping

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from bespeak._flight import Tables
 from bespeak._methods import Methods
 from bespeak._methods.caller import Method
-from bespeak._methods.tables import ArrowStream, as_table
+from bespeak._methods.tables import ArrowStream, as_table, ticket
 from bespeak._status import error_from_call
 from bespeak._tls import Tls
 
@@ -137,19 +137,11 @@ class Client(Methods):
             Columns `item`, `location`, `model`, `computed_at_ms`, `day`, `mean` and one a level, null where a position
             has no such level.
         """
-        return self._dump("forecasts", location)
+        return self._dump(ticket("forecasts", location=location))
 
     def forecast_totals(self, location: str = "") -> pa.Table:
         """Returns the totals that are kept: as `forecasts`, with `horizon_days` in the place of `day`."""
-        return self._dump("forecast_totals", location)
-
-    def table(self, name: str) -> pa.Table:
-        """Returns a table of the server by its Flight ticket, such as `demand_history`: see docs/reference/flight.md.
-
-        Raises:
-            InvalidArgument: there is no such table.
-        """
-        return self._dump(name, "")
+        return self._dump(ticket("forecast_totals", location=location))
 
     def _push(self, what: str, table: ArrowStream, model: str, computed_at_ms: int) -> PushResult:
         told: dict[str, object] = {"table": what, "model": model, "computed_at_ms": computed_at_ms}

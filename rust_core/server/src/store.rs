@@ -186,7 +186,7 @@ impl Store {
             }
         };
         let partition = Arc::new(partition);
-        let demand = Demand::start(feed, &partition, home, Arc::new(()))
+        let demand = Demand::start(feed, &partition, home)
             .map_err(|error| ApiError::Internal(format!("no thread for demand: {error}")))?;
         Ok(Self {
             demand,

@@ -10,6 +10,7 @@ mod directory;
 mod draft;
 mod file;
 mod level;
+mod outlook;
 mod past;
 mod store;
 

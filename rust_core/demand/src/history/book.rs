@@ -6,7 +6,7 @@ mod count;
 use std::collections::{BTreeMap, VecDeque};
 
 use bespeak_engine::limits::DAY_MS;
-use bespeak_engine::{ReservationState, State, StockStatus};
+use bespeak_engine::{PositionId, ReservationState, State, StockStatus};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -158,6 +158,22 @@ impl Book {
 
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// The position of each slot; `None` for one that was asked for and never had stock.
+    pub fn positions_of_slots(&self) -> Vec<Option<PositionId>> {
+        let mut found = vec![None; self.slots.len()];
+        for (slot, id) in self.positions.iter().zip(0u32..) {
+            if let Some(place) = found.get_mut(*slot as usize) {
+                *place = Some(PositionId(id));
+            }
+        }
+        found
+    }
+
+    /// The slot of each position; one that is not there for a position that is not followed.
+    pub fn slots_of_positions(&self) -> &[u32] {
+        &self.positions
     }
 
     pub fn find(&self, item: u32, location: u32) -> Option<u32> {

@@ -9,6 +9,7 @@ mod rows;
 mod shelf;
 mod table;
 mod today;
+mod truth;
 
 use std::path::Path;
 
@@ -19,6 +20,7 @@ pub use fact::Fact;
 pub use rows::{Filter, Rows, context_schema};
 use shelf::Shelf;
 pub use today::{Outlooks, nowcast_schema};
+pub use truth::Demanded;
 
 use crate::limits::CHECKPOINT_RECORDS;
 

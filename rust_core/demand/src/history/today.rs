@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow_array::builder::{Date32Builder, Float64Builder, StringBuilder, UInt64Builder};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use bespeak_engine::{ItemId, LocationId};
 
 use super::place::Day;
 use super::{Filter, History, HistoryError};
@@ -191,12 +190,14 @@ impl History {
         let places: Vec<Day> = (0..)
             .map_while(|n| book.place(n).map(|place| place.numbered(place.today(now))))
             .collect();
+        let positions = book.positions_of_slots();
         let mut standings = Vec::with_capacity(book.slots().len());
         for (slot, n) in book.slots().iter().zip(0u32..) {
             let Some(day) = places.get(slot.location as usize) else {
                 continue;
             };
-            let pushed = ahead.outlook(ItemId(slot.item), LocationId(slot.location), day.number);
+            let position = positions.get(n as usize).copied().flatten();
+            let pushed = position.and_then(|position| ahead.outlook(position, day.number));
             let own = outlooks.slots.get(n as usize).copied().flatten();
             let outlook = pushed.or(own);
             let row = book.row(day.number, n);

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Float64Type, UInt64Type};
-use bespeak_demand::{Filter, History, Outlooks, Rows};
-use bespeak_engine::{Record, Settings, State};
+use bespeak_demand::forecasts::Truth;
+use bespeak_demand::{Demanded, Filter, History, Outlooks, Rows};
+use bespeak_engine::{PositionId, Record, Settings, State};
 use shop::{Rng, Shop, facts};
 
 const JOURNAL: [u8; 16] = [7; 16];
@@ -106,6 +107,38 @@ fn history_is_what_happened() {
             some > 0 && got.values().any(|said| said.2 > 0),
             "seed {seed} sells nothing"
         );
+    }
+}
+
+#[test]
+fn the_demand_of_a_day_is_known_where_it_was_in_stock() {
+    for seed in 41..=46 {
+        let mut shop = Shop::new(seed);
+        for _ in 0..250 {
+            shop.live();
+        }
+        let mut history = History::in_memory();
+        add(&mut history, &shop.records);
+        let wanted = expected(&shop);
+        let first = (shop::START_MS / 86_400_000) as i32;
+        let last = (shop.now / 86_400_000) as i32;
+        let mut demanded = Demanded::default();
+        for day in first - 2..=last + 2 {
+            demanded.add(&history, day, shop.now).expect("is whole");
+        }
+        let mut known = 0;
+        for (id, position) in shop.state.positions() {
+            let name = format!("i{}@l{}", position.item().0, position.location().0);
+            for day in first - 3..=last + 3 {
+                let said = wanted.get(&(name.clone(), day));
+                let said = said.filter(|(_, _, out)| *out == 0);
+                let said = said.map(|(sold, ..)| *sold as f64);
+                assert_eq!(demanded.demand(id, day), said, "seed {seed}, {name}, {day}");
+                known += usize::from(said.is_some());
+            }
+        }
+        assert!(known > 0, "seed {seed} has no day in stock");
+        assert_eq!(demanded.demand(PositionId(1_000), first), None);
     }
 }
 

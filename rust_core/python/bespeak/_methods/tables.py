@@ -112,7 +112,7 @@ class TableMethods(Caller):
         Raises:
             NotFound: the location is not known.
         """
-        return _with_words(self._dump(_ticket("positions", location=location)))
+        return _with_words(self._dump(ticket("positions", location=location)))
 
     def reservations_table(self, location: str = "") -> pa.Table:
         """Returns lines of reservations that are not finished, one a row, as `positions_table` does.
@@ -125,7 +125,7 @@ class TableMethods(Caller):
         Raises:
             NotFound: the location is not known.
         """
-        return _with_words(self._dump(_ticket("reservations", location=location)))
+        return _with_words(self._dump(ticket("reservations", location=location)))
 
     def unmet_table(self, location: str = "") -> pa.Table:
         """Returns unmet demand, one row a day, item and location, as `positions_table` does.
@@ -137,7 +137,7 @@ class TableMethods(Caller):
         Raises:
             NotFound: the location is not known.
         """
-        return self._dump(_ticket("unmet", location=location))
+        return self._dump(ticket("unmet", location=location))
 
     def demand_history(
         self,
@@ -169,7 +169,7 @@ class TableMethods(Caller):
             Overloaded: the history is still being read from the journal.
         """
         days = {"from": first_day.isoformat() if first_day else "", "to": last_day.isoformat() if last_day else ""}
-        return self._dump(_ticket("demand_history", items=list(items), locations=list(locations), **days))
+        return self._dump(ticket("demand_history", items=list(items), locations=list(locations), **days))
 
     def nowcast(
         self, *, items: Iterable[str] = (), locations: Iterable[str] = (), quantiles: Iterable[float] = ()
@@ -194,7 +194,7 @@ class TableMethods(Caller):
             Overloaded: the history is still being read from the journal.
         """
         levels = [float(level) for level in quantiles]
-        return self._dump(_ticket("nowcast", items=list(items), locations=list(locations), quantiles=levels))
+        return self._dump(ticket("nowcast", items=list(items), locations=list(locations), quantiles=levels))
 
     def _identified(self, table: ArrowStream) -> pa.Table:
         """Adds request ids to a table that has none."""
@@ -204,7 +204,7 @@ class TableMethods(Caller):
         return taken.append_column("request_id", _new_ids(taken.num_rows, self._now_ms()))
 
 
-def _ticket(table: str, **narrowed: str | list[str] | list[float]) -> str:
+def ticket(table: str, **narrowed: str | list[str] | list[float]) -> str:
     """Returns the ticket of a table; what does not narrow it is left out."""
     return json.dumps({"table": table} | {name: value for name, value in narrowed.items() if value})
 

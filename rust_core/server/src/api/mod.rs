@@ -16,7 +16,7 @@ mod supply;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::forecasts::{History, Keeper};
+use crate::forecasts::Keeper;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -27,7 +27,6 @@ pub struct Api {
     metrics: Arc<Metrics>,
     backup_root: Option<PathBuf>,
     forecasts: Arc<Keeper>,
-    history: Option<Arc<dyn History>>,
 }
 
 impl Api {
@@ -38,7 +37,6 @@ impl Api {
             metrics,
             backup_root: None,
             forecasts: Arc::default(),
-            history: None,
         }
     }
 
@@ -49,28 +47,17 @@ impl Api {
         self
     }
 
-    /// Gives it the forecasts that are kept; without this they are kept in memory.
+    /// Gives it, and the nowcast, the forecasts that are kept; without this they are kept in memory.
     #[must_use]
     pub fn with_forecasts(mut self, forecasts: Arc<Keeper>) -> Self {
+        self.store.demand().look_ahead(Arc::clone(&forecasts) as _);
         self.forecasts = forecasts;
-        self
-    }
-
-    /// Gives it the demand that past forecasts are held against.
-    #[must_use]
-    pub fn with_history(mut self, history: Arc<dyn History>) -> Self {
-        self.history = Some(history);
         self
     }
 
     /// The forecasts that are kept.
     pub fn forecasts(&self) -> &Keeper {
         &self.forecasts
-    }
-
-    /// The demand of days that are over, where it is kept.
-    pub fn history(&self) -> Option<&dyn History> {
-        self.history.as_deref()
     }
 
     /// The partition.

@@ -6,13 +6,14 @@
 
 mod follow;
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bespeak_demand::{DayAhead, Fact, Filter, History, HistoryError, Outlooks, Rows};
+use bespeak_demand::{DayAhead, Demanded, Fact, Filter, History, HistoryError, Outlooks, Rows};
 use bespeak_engine::Record;
 use bespeak_journal::Partition;
 
@@ -38,7 +39,8 @@ struct Queue {
 
 /// What the partition tells, and the history made of it.
 pub(crate) struct Feed {
-    /// `None` until it has been opened. Whoever holds it takes no other lock but the queue's.
+    /// `None` until it has been opened. Whoever holds it takes no other lock but the queue's and,
+    /// to look at them, the forecasts'.
     kept: Mutex<Option<Kept>>,
     opened: Condvar,
     queue: Mutex<Queue>,
@@ -138,7 +140,7 @@ impl Feed {
 pub struct Demand {
     feed: Arc<Feed>,
     partition: Arc<Partition>,
-    ahead: Arc<dyn DayAhead>,
+    ahead: OnceLock<Arc<dyn DayAhead>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -148,7 +150,6 @@ impl Demand {
         feed: Arc<Feed>,
         partition: &Arc<Partition>,
         directory: Option<PathBuf>,
-        ahead: Arc<dyn DayAhead>,
     ) -> std::io::Result<Self> {
         let directory = directory.map(|directory| directory.join(DIRECTORY));
         let thread = std::thread::Builder::new()
@@ -160,9 +161,15 @@ impl Demand {
         Ok(Self {
             feed,
             partition: Arc::clone(partition),
-            ahead,
+            ahead: OnceLock::new(),
             thread: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Lets the nowcast use forecasts made ahead of the day. The first ones stay.
+    pub(crate) fn look_ahead(&self, ahead: Arc<dyn DayAhead>) {
+        // Whoever came first has set it.
+        let _ = self.ahead.set(ahead);
     }
 
     /// The history with all that is durable up to `revision`.
@@ -238,9 +245,33 @@ impl Demand {
         let Some(Kept { history, outlooks }) = kept.as_mut() else {
             return Err(ApiError::Draining);
         };
+        let ahead = self.ahead.get().map_or(&() as &dyn DayAhead, Arc::as_ref);
         history
-            .nowcast(outlooks, self.ahead.as_ref(), now_ms, levels, filter)
+            .nowcast(outlooks, ahead, now_ms, levels, filter)
             .map_err(|error| self.failed(error))
+    }
+
+    /// The demand of days of positions that were in stock, a day under one lock.
+    ///
+    /// # Errors
+    /// As [`Demand::rows`].
+    pub fn demanded(
+        &self,
+        revision: u64,
+        days: RangeInclusive<i32>,
+        now_ms: i64,
+    ) -> Result<Demanded, ApiError> {
+        let mut demanded = Demanded::default();
+        for day in days {
+            let kept = self.up_to(revision)?;
+            let Some(kept) = kept.as_ref() else {
+                return Err(ApiError::Draining);
+            };
+            demanded
+                .add(&kept.history, day, now_ms)
+                .map_err(|error| self.failed(error))?;
+        }
+        Ok(demanded)
     }
 
     fn failed(&self, error: HistoryError) -> ApiError {

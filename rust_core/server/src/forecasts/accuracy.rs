@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bespeak_demand::forecasts::{Group, Score, Truth, score};
+use bespeak_demand::forecasts::{Group, Score, score};
 use bespeak_engine::limits::DAY_MS;
 use bespeak_engine::{LocationId, PositionId};
 use bespeak_proto::v1 as pb;
@@ -16,15 +16,6 @@ use crate::store::Seen;
 const DAYS: i32 = 28;
 /// The group of all positions; locations have their own numbers, which are lower.
 const ALL: u32 = u32::MAX;
-
-/// Whoever knows the demand of days that are over.
-pub trait History: Send + Sync + std::fmt::Debug {
-    /// Its truth at one moment.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    fn truth(&self) -> Result<Box<dyn Truth + '_>, ApiError>;
-}
 
 impl Api {
     /// How past forecasts did.
@@ -42,10 +33,6 @@ impl Api {
         request: &pb::ForecastServiceAccuracyRequest,
         revision: &mut u64,
     ) -> Result<pb::ForecastServiceAccuracyResponse, ApiError> {
-        let history = self.history().ok_or(ApiError::NotConfigured {
-            what: "the demand history",
-            hint: "start the server with it",
-        })?;
         let seen = self.store().read(|state| {
             let only = match request.location.as_str() {
                 "" => None,
@@ -69,14 +56,20 @@ impl Api {
             let place = places.get(position.index())?;
             only.is_none_or(|only| only == *place).then_some(*place)
         };
-        let truth = history.truth()?;
+        // The history has what is durable.
+        self.store().partition().wait_durable(*revision)?;
+        // Of days before these no forecast is kept.
+        let kept_from = today.saturating_sub(i32::from(self.forecasts().settings.past_days));
+        let known = *days.start().max(&kept_from)..=*days.end().min(&today);
+        let demand = self.store().demand();
+        let truth = demand.demanded(*revision, known, now.get())?;
         let group = |by_location: bool| {
             let place =
                 |position| within(position).map(|place| if by_location { place.0 } else { ALL });
             score(
                 &self.forecasts().forecasts,
                 self.store().as_ref(),
-                truth.as_ref(),
+                &truth,
                 days.clone(),
                 &place,
             )

@@ -14,10 +14,10 @@ mod table;
 use std::path::Path;
 
 use bespeak_demand::forecasts::{Ages, ForecastError, Forecasts, Kind, Names, Origin};
+use bespeak_demand::{DayAhead, Outlook};
 use bespeak_engine::{PositionId, State, UtcMillis};
 use bespeak_proto::v1 as pb;
 
-pub use accuracy::History;
 pub(crate) use dump::Cursor;
 pub(crate) use push::{Pushed, answer as push};
 use settings::ForecastSettings;
@@ -139,6 +139,13 @@ impl Keeper {
                 number(stats.stale_positions),
             ),
         ]
+    }
+}
+
+impl DayAhead for Keeper {
+    fn outlook(&self, position: PositionId, day: i32) -> Option<Outlook> {
+        let held = self.forecasts.get(Kind::Days, position)?;
+        held.series().outlook(day)
     }
 }
 

@@ -7,8 +7,8 @@ use bespeak_proto::v1::forecast_service_client::ForecastServiceClient;
 use bespeak_server::ServerConfig;
 
 use crate::pushing::{
-    Row, batch, buffer_by_hand, days, digest, durable, follow, position, push, read, rows, shop,
-    told, totals,
+    Row, batch, buffer_by_hand, days, digest, durable, follow, live, position, push, read, rows,
+    shop, told, totals,
 };
 use crate::world::{HOUR, World, metrics_page, now_ms, reserve, why};
 
@@ -74,12 +74,15 @@ async fn a_buffer_follows_the_totals_and_less_can_be_promised() {
     assert_eq!(world.available("tea", "rtm1").await, 10);
     let day = ("tea", "ams1", 20_000, [10.0, 10.0, 12.0, 13.0]);
     days(&world, at, &[day]).await.expect("kept");
-    let before = digest(&mut world).await;
+    assert_eq!(digest(&mut world).await, live(&world), "replayed and live");
     world.server.drain();
     world.server.wait().expect("ends well");
 
     let mut world = World::with(durable(dir.path())).await;
-    assert_eq!(digest(&mut world).await, before);
+    assert_eq!(digest(&mut world).await, live(&world), "replayed and read");
+    let seen = position(&mut world, "tea", "ams1").await;
+    let origin = seen.buffer_forecast.expect("derived");
+    assert_eq!((seen.buffer, origin.computed_at_ms), (5, at));
     assert_eq!(world.available("tea", "ams1").await, 15);
     assert_eq!(world.available("tea", "rtm1").await, 10);
     assert_eq!(rows(&read(&world, "forecast_totals").await), 3);

@@ -1,5 +1,6 @@
 //! A real server through real clients.
 
+mod accuracy;
 mod clock;
 mod errors;
 mod flight;

@@ -12,6 +12,7 @@ use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{FlightDescriptor, Ticket};
 use arrow_ipc::reader::StreamReader;
+use bespeak_engine::State;
 use bespeak_proto::v1 as pb;
 use bespeak_server::ServerConfig;
 use bespeak_server::config::JournalSettings;
@@ -172,6 +173,13 @@ pub async fn shop(config: ServerConfig) -> World {
     world.stock("tea", "rtm1", 20).await;
     world.stock("rum", "ams1", 20).await;
     world
+}
+
+/// The digest of the state that answers; `digest` gives that of one made from the journal.
+pub fn live(world: &World) -> String {
+    let api = world.server.api().expect("ready");
+    let digest = api.store().partition().peek(State::digest).expect("open");
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub async fn digest(world: &mut World) -> String {
