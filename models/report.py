@@ -16,10 +16,12 @@ FAN_ITEMS = 6
 FAN_PAST_DAYS = 56
 #: Colour of the diagonal: that of none of the first models.
 IDEAL = 4
+#: Quantiles of totals begin at the median.
+TOTALS_RANGE = (0.4, 1.0)
 STYLE = (
-    "body{font:14px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1000px;color:#222}"
-    "table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}"
-    "td:first-child,th:first-child{text-align:left}small{color:#666;white-space:nowrap}svg{margin:.5rem 0}"
+    "body{font:14px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;color:#222}"
+    "table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.25rem .5rem;border-bottom:1px solid #ddd;text-align:right;vertical-align:top}"
+    "td{white-space:nowrap}td:first-child,th:first-child{text-align:left}small{color:#666;white-space:nowrap}svg{margin:.5rem 0}"
 )
 COLUMNS = ("wql", "msql", "mase", "bias_mean")
 NAMES = {
@@ -64,7 +66,7 @@ def scores_table(found: Mapping[str, Any]) -> str:
         for name in ("wql", "mase"):
             middle, *ends = row["ratio_to_baseline"][name]
             cells.append(_with_interval(middle, ends))
-        body.append([*cells, _number(row["series_per_second"])])
+        body.append([*cells, f"{row['series_per_second']:,.0f}"])
     return _table(head, body)
 
 
@@ -99,7 +101,8 @@ def by_step(rows: Sequence[Mapping[str, Any]]) -> str:
     """Weighted quantile loss by day ahead, with its interval."""
     losses = [[loss or 0.0 for loss in row["wql_by_step"]] for row in rows]
     steps = len(losses[0])
-    chart = Chart("error by day ahead", (1, steps), (0, 1.4 * max(map(max, losses))), ("days ahead", "wql"))
+    highest = max([end or 0.0 for row in rows for _, end in row["wql_by_step_intervals"]] + [1e-9])
+    chart = Chart("error by day ahead", (1, steps), (0, 1.1 * highest), ("days ahead", "wql"))
     for index, (row, loss) in enumerate(zip(rows, losses, strict=True)):
         low, high = zip(*row["wql_by_step_intervals"], strict=True)
         chart.band(range(1, steps + 1), [end or 0.0 for end in low], [end or 0.0 for end in high], index)
@@ -114,8 +117,8 @@ def totals(rows: Sequence[Mapping[str, Any]]) -> str:
     spans = sorted({one["days"] for row in rows for one in row["totals"]})
     charts = []
     for span in spans[-3:]:
-        chart = Chart(f"calibration of {span}-day totals", (0, 1), (0, 1), ("level", "share within"))
-        chart.line((0, 1), (0, 1), colour=IDEAL, dashed=True)
+        chart = Chart(f"calibration of {span}-day totals", TOTALS_RANGE, TOTALS_RANGE, ("level", "share within"))
+        chart.line(TOTALS_RANGE, TOTALS_RANGE, colour=IDEAL, dashed=True)
         for index, row in enumerate(rows):
             kept = [one for one in row["totals"] if one["days"] == span and one["within"] is not None]
             levels = [one["level"] for one in kept]
@@ -125,18 +128,19 @@ def totals(rows: Sequence[Mapping[str, Any]]) -> str:
         charts.append(chart.svg())
     charts.append(_stock_chart(rows, spans))
     body = [
-        [f"{escape(row['model'])} <small>{escape(str(row['totals_by']))}</small>", f"{span} days"]
+        [escape(row["model"]), str(span)]
         + [
-            f"{_number(one['within'])} at {_number(one['stock_ratio'])}"
+            _share(one["within"], one["stock_ratio"])
             for one in row["totals"]
             if one["days"] == span and one["level"] >= 0.5
         ]
-        for row in rows
         for span in spans
+        for row in rows
     ]
     levels = [one["level"] for one in rows[0]["totals"] if one["days"] == spans[0]]
-    head = ["model", "total of", *(f"q{level:g}" for level in levels)]
-    what = "<p>Share of totals at or below the quantile, at how much stock for each unit of demand.</p>"
+    head = ["model", "days", *(f"q{level:g}" for level in levels)]
+    made = "; ".join(f"{escape(row['model'])} by {escape(str(row['totals_by']))}" for row in rows)
+    what = f"<p>Share of totals at or below the quantile, at how much stock for each unit of demand. They are made: {made}.</p>"
     return what + "".join(charts) + _table(head, body)
 
 
@@ -145,7 +149,9 @@ def _stock_chart(rows: Sequence[Mapping[str, Any]], spans: Sequence[int]) -> str
     span = 7 if 7 in spans else spans[-1]
     kept = [[one for one in row["totals"] if one["days"] == span and one["stock_ratio"] is not None] for row in rows]
     top = max((one["stock_ratio"] for part in kept for one in part), default=1.0)
-    chart = Chart(f"stock that covers {span}-day totals", (0.4, 1), (0, 1.4 * top), ("share within", "stock/demand"))
+    chart = Chart(
+        f"stock that covers {span}-day totals", TOTALS_RANGE, (0, 1.1 * top), ("share within", "stock/demand")
+    )
     for index, (row, part) in enumerate(zip(rows, kept, strict=True)):
         chart.line([one["within"] for one in part], [one["stock_ratio"] for one in part], row["model"], index)
     return chart.svg()
@@ -196,6 +202,10 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
 def _with_interval(value: float | None, ends: Sequence[float | None]) -> str:
     return f"{_number(value)}<br><small>[{_number(ends[0])}, {_number(ends[1])}]</small>"
+
+
+def _share(within: float | None, stock: float | None) -> str:
+    return "-" if within is None or stock is None else f"{within:.1%} at {stock:.2f}"
 
 
 def _number(value: float | None) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 
 COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#8d6a9f", "#c98a1b")
-WIDTH, HEIGHT = 460, 260
-LEFT, RIGHT, TOP, BOTTOM = 48, 12, 26, 34
-TICKS = 5
+WIDTH, HEIGHT = 460, 280
+LEFT, RIGHT, TOP, BOTTOM = 48, 12, 26, 54
+TICKS_MAX = 7
+#: Width of a letter of the legend.
+LETTER = 6.0
 
 
 class Chart:
@@ -20,7 +23,7 @@ class Chart:
         self._x = x if x[1] > x[0] else (x[0], x[0] + 1.0)
         self._y = y if y[1] > y[0] else (y[0], y[0] + 1.0)
         self._parts: list[str] = [self._text(LEFT, 16, title, anchor="start", weight="bold")]
-        self._legend = 0
+        self._legend = float(LEFT)
         self._axes(labels)
 
     def line(
@@ -38,12 +41,12 @@ class Chart:
         paint = COLOURS[colour % len(COLOURS)]
         self._parts.append(f'<polyline points="{points}" fill="none" stroke="{paint}" stroke-width="1.6"{dash}/>')
         if name:
-            y = TOP + 12 + 14 * self._legend
-            self._legend += 1
+            x, y = self._legend, HEIGHT - 6
+            self._legend += 30 + LETTER * len(name)
             self._parts.append(
-                f'<line x1="{LEFT + 8}" x2="{LEFT + 24}" y1="{y - 4}" y2="{y - 4}" stroke="{paint}" stroke-width="2"{dash}/>'
+                f'<line x1="{x:.1f}" x2="{x + 16:.1f}" y1="{y - 4}" y2="{y - 4}" stroke="{paint}" stroke-width="2"{dash}/>'
             )
-            self._parts.append(self._text(LEFT + 28, y, name, anchor="start"))
+            self._parts.append(self._text(x + 20, y, name, anchor="start"))
 
     def band(
         self,
@@ -68,13 +71,10 @@ class Chart:
         self._parts.append(
             f'<rect x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{bottom - TOP}" fill="none" stroke="#bbb"/>'
         )
-        for index in range(TICKS + 1):
-            x = self._x[0] + (self._x[1] - self._x[0]) * index / TICKS
-            y = self._y[0] + (self._y[1] - self._y[0]) * index / TICKS
-            self._parts.append(self._text(self._at_x(x), bottom + 14, f"{x:.3g}"))
-            self._parts.append(self._text(LEFT - 5, self._at_y(y) + 4, f"{y:.3g}", anchor="end"))
-        self._parts.append(self._text((LEFT + WIDTH) / 2, HEIGHT - 4, labels[0]))
-        self._parts.append(self._text(LEFT, TOP - 2, labels[1], anchor="end"))
+        self._parts += [self._text(self._at_x(x), bottom + 14, f"{x:.6g}") for x in ticks(*self._x)]
+        self._parts += [self._text(LEFT - 5, self._at_y(y) + 4, f"{y:.6g}", anchor="end") for y in ticks(*self._y)]
+        self._parts.append(self._text((LEFT + WIDTH) / 2, bottom + 28, labels[0]))
+        self._parts.append(self._text(WIDTH - RIGHT, 16, f"upwards: {labels[1]}", anchor="end"))
 
     @staticmethod
     def _text(x: float, y: float, text: str, anchor: str = "middle", weight: str = "normal") -> str:
@@ -86,3 +86,11 @@ class Chart:
     def _at_y(self, y: float) -> float:
         y = min(max(y, self._y[0]), self._y[1])
         return HEIGHT - BOTTOM - (y - self._y[0]) / (self._y[1] - self._y[0]) * (HEIGHT - TOP - BOTTOM)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers from low to high: multiples of 1, 2 or 5 times a power of ten, at most `TICKS_MAX`."""
+    rough = (high - low) / (TICKS_MAX - 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    return [index * step for index in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]

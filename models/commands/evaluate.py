@@ -71,17 +71,21 @@ def evaluate(
 def shown(found: Mapping[str, Any]) -> Table:
     """The main scores as a table for a terminal."""
     days, level = TOTAL_SHOWN
-    table = Table(
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    # All fit in a line of 80, where only a long name of a model is folded: half a number says nothing.
+    for name in (
         "model",
         "wql",
-        f"wql / {found['baseline']} [95 %]",
+        f"wql over\n{found['baseline']}",
         "mase",
         "bias",
-        "coverage 80 %",
-        f"{days}-day total in q{level:g}",
-        "stock / demand",
-        "series/s",
-    )
+        "80 %\nholds",
+        f"{days} days\nin q{level:g}",
+        "stock/\ndemand",
+        "series\n/s",
+    ):
+        first = name == "model"
+        table.add_column(name, no_wrap=not first, overflow="fold", justify="left" if first else "right")
     for row in found["models"]:
         middle, low, high = row["ratio_to_baseline"]["wql"]
         total: Mapping[str, Any] = next(
@@ -90,9 +94,9 @@ def shown(found: Mapping[str, Any]) -> Table:
         table.add_row(
             row["model"],
             number(row["wql"], ".4f"),
-            f"{number(middle, '.3f')} [{number(low, '.3f')}, {number(high, '.3f')}]",
-            number(row["mase"], ".4f"),
-            number(row["bias_mean"], "+.4f"),
+            f"{number(middle, '.3f')} ({number(low, '.2f')}-{number(high, '.2f')})",
+            number(row["mase"], ".3f"),
+            number(row["bias_mean"], "+.3f"),
             number(row.get("coverage_80"), ".3f"),
             number(total.get("within"), ".3f"),
             number(total.get("stock_ratio"), ".2f"),

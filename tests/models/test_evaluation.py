@@ -10,10 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from typer.testing import CliRunner
 
 from models import Climatology, InputError
+from models.__main__ import app
+from models.commands.rows import read_rows
 from models.evaluation import evaluate, origins, ratio
 from models.protocol import forecast_schema
+from models.svg import ticks
 from tests.models.tables import FIRST_DAY, table
 from tests.models.test_metrics import SCORER
 
@@ -119,9 +123,8 @@ def test_too_short_data_is_refused(weekly):
 def test_the_command_writes_scores_and_a_report(weekly, tmp_path):
     pyarrow.parquet.write_table(weekly, tmp_path / "sales.parquet")
     arguments = ["--model", "climatology", "--horizon", "14", "--origins", "2", "--out", str(tmp_path / "report.html")]
-    command = [sys.executable, "-m", "models", "evaluate", str(tmp_path / "sales.parquet"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(app, ["evaluate", str(tmp_path / "sales.parquet"), *arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
     expected = evaluate(Climatology(), origins(weekly, 14, 2, 7)).summary()
     assert f"{expected['wql']:.4f}" in done.stdout
     page = (tmp_path / "report.html").read_text()
@@ -133,16 +136,28 @@ def test_the_command_writes_scores_and_a_report(weekly, tmp_path):
         ET.fromstring(chart)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"), [(b"not parquet", "cannot read"), (None, "cannot read")], ids=["damaged", "missing"]
-)
-def test_a_file_that_cannot_be_read_is_named(tmp_path, content, message):
-    path = tmp_path / "sales.parquet"
-    if content is not None:
-        path.write_bytes(content)
-    done = subprocess.run(
-        [sys.executable, "-m", "models", "evaluate", str(path)], capture_output=True, text=True, check=False
-    )
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    damaged = tmp_path / "damaged.parquet"
+    damaged.write_bytes(b"not parquet")
+    with pytest.raises(InputError, match=r"cannot read .*damaged\.parquet"):
+        read_rows(damaged)
+    command = [sys.executable, "-m", "models", "evaluate", str(tmp_path / "missing.parquet")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert message in done.stdout
+    assert "cannot read" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0.4, 1, [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]),
+        (-56, 28, [-40, -20, 0, 20]),
+        (1, 28, [5, 10, 15, 20, 25]),
+        (0, 3e9, [0, 5e8, 1e9, 1.5e9, 2e9, 2.5e9, 3e9]),
+        (0, 1e-9, [0, 2e-10, 4e-10, 6e-10, 8e-10, 1e-9]),
+    ],
+)
+def test_ticks_are_round(low, high, expected):
+    assert ticks(low, high) == pytest.approx(expected, rel=1e-9, abs=1e-20)

@@ -6,8 +6,10 @@ import sys
 import textwrap
 
 import pytest
+from typer.testing import CliRunner
 
 from models import Climatology, InputError
+from models.__main__ import app
 from models.registry import Registry, RegistryError
 from tests.models.tables import table
 
@@ -136,16 +138,13 @@ def test_an_empty_directory_is_refused(registry, tmp_path):
         registry.push(tmp_path / "nowhere")
 
 
-def test_the_commands_do_the_same(registry, stranger, tmp_path):
-    def run(*arguments, code=0):
-        command = [sys.executable, "-m", "models", *arguments]
-        environment = {
-            "BESPEAK_MODEL_REGISTRY": str(registry.root),
-            "PYTHONPATH": f".:{tmp_path / 'site'}",
-            "COLUMNS": "200",
-        }
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        assert done.returncode == code, done.stdout + done.stderr
+def test_the_commands_do_the_same(registry, stranger, monkeypatch):
+    monkeypatch.setenv("BESPEAK_MODEL_REGISTRY", str(registry.root))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments):
+        done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
         return done.stdout
 
     stored = run("push", str(stranger), "--loader", LOADER)
@@ -156,4 +155,7 @@ def test_the_commands_do_the_same(registry, stranger, tmp_path):
     assert version in listed
     assert Climatology.name in listed
     assert json.loads(run("show", "constant"))["aliases"] == ["production"]
-    assert "nothing to go back to" in run("rollback", "constant", code=2)
+    command = [sys.executable, "-m", "models", "rollback", "constant"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "nothing to go back to" in refused.stdout

@@ -9,12 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from models import InputError
+from models.__main__ import app
 from models.catalogue import CHECKPOINTS, open_model, shipped
 from models.climatology import Climatology
 from models.panel import Panel
-from models.patch import PatchConfig
+from models.patch import PatchConfig, PatchForecaster
 from models.patch.loss import LossPlan, loss_of
 from models.patch.training import Training, TrainingPlan
 from models.patch.windows import MixedWindows, PanelWindows, SimulatedWindows
@@ -164,11 +166,8 @@ def test_the_shipped_model_is_what_its_manifest_says():
     assert (directory / "model.safetensors").stat().st_size < 10 * 2**20
 
 
-def test_the_command_trains_and_the_model_runs(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "models",
+def test_the_command_trains_and_the_model_runs(tmp_path, weekly):
+    arguments = [
         "train",
         "--out",
         str(tmp_path / "mine"),
@@ -181,11 +180,12 @@ def test_the_command_trains_and_the_model_runs(tmp_path):
         "--score-items",
         "50",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
     manifest = json.loads((tmp_path / "mine/manifest.json").read_text())
     assert manifest["version"] in done.stdout
     assert not (tmp_path / "mine/training.state").exists()
+    assert PatchForecaster.load(tmp_path / "mine", "mine", manifest["version"]).predict(weekly, None, 7).num_rows == 70
 
 
 def test_models_import_without_ray_and_torch():

@@ -9,6 +9,7 @@ import pytest
 
 from bespeak.v1 import compute_pb2 as pb
 from serving.rollout.tables import drawn
+from serving.worker_ipc import read_table
 from tests.serving import rollout_worker
 from tests.serving.rollout_worker import CONTEXT, WAIT_S, makers
 
@@ -45,6 +46,23 @@ def test_a_canary_is_sticky_by_item_and_says_who_made_what(running):
     assert {item for item, version in by_item.items() if version == "2"} > expected
     assert running.ask(model="scaled@2").origin.version == "2"
     assert running.ask(model="scaled@1").origin.version == "1"
+
+
+def test_totals_of_a_canary_are_each_items_own_versions(running):
+    def totals(model="scaled"):
+        answer = running.worker.forecast(CONTEXT, 7, model=model, quantiles=rollout_worker.LEVELS, totals=[1, 3, 7])
+        assert answer.totals_approximate
+        return answer, read_table(answer.totals, "totals")
+
+    running.deploy("2", canary=0.3)
+    first, second = (totals(f"scaled@{version}")[1] for version in "12")
+    answer, merged = totals()
+    by_item = makers(answer)
+    assert set(by_item.values()) == {"1", "2"}
+    chosen = pa.array([by_item[item] == "2" for item in merged["item_id"].to_pylist()])
+    assert merged.select(["item_id", "horizon_days"]).equals(first.select(["item_id", "horizon_days"]))
+    assert merged.filter(chosen).equals(second.filter(chosen))
+    assert merged.filter(pc.invert(chosen)).equals(first.filter(pc.invert(chosen)))
 
 
 def test_a_shadow_is_scored_as_truth_comes(running):
