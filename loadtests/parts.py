@@ -112,7 +112,7 @@ def _forecasts(name: str, title: str, metric: str, target: str) -> Row:
     )
 
 
-def _forecast(precision: str, what: str, title: str, metric: str, *, quick: bool) -> Row:
+def _forecast(precision: str, what: str, title: str, metric: str) -> Row:
     name = f"forecast-{precision}-{what}"
     return Row(
         part="forecast-speed",
@@ -121,8 +121,8 @@ def _forecast(precision: str, what: str, title: str, metric: str, *, quick: bool
         title=title.format(precision),
         program=FORECAST,
         arguments=("--precision", precision),
-        # Each starts a worker with the model, twice.
-        quick=("--precision", precision, "--series", "64", "--seconds", "0.5") if quick else None,
+        # Each loads the model twice, which takes longer than the rest of a quick run.
+        quick=None,
         bench=f"forecast_speed_{precision}",
         metric=metric,
         sense=AT_LEAST,
@@ -199,7 +199,7 @@ ROWS = (
     _forecasts("forecast-push", "push of 1M position-days of quantiles", "push_seconds", "target_seconds"),
     _forecasts("forecast-p99", "p99 of holds during that push, to p99 without", "p99_ratio", "target_ratio"),
     *(
-        _forecast(precision, what, title, metric, quick=(precision, what) == ("float32", "share"))
+        _forecast(precision, what, title, metric)
         for precision in ("float32", "bfloat16")
         for what, title, metric in (
             ("speed", "forecasts through the worker, {}, context 512, horizon 28, all cores", "series_per_s"),

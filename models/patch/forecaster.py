@@ -24,7 +24,7 @@ from models.quantiles import at_levels
 
 #: Context lengths, in patches, that a pass is padded to.
 BUCKETS = (2, 4, 6, 9, 13, 19, 26)
-ITEMS_PER_PASS = 256
+ITEMS_PER_PASS = 128
 #: Numbers of items that a compiled pass is padded to: it is compiled once a shape.
 COMPILED_ITEMS = (16, 64, ITEMS_PER_PASS)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
