@@ -9,7 +9,7 @@ Context table, one row an item and day, in any order:
 | target | any number | units sold that day; null or NaN means not known |
 | stockout (optional) | any number | share of the day without stock, 0 to 1 |
 | unmet (optional) | any number | units asked for and refused that day; null where not told |
-| group (optional) | string or integer | items of one group are forecast together; the same in all rows of an item |
+| group (optional) | string or integer | items of one group are forecast together, a large group in parts; the same in all rows of an item |
 | any other number column | | a covariate; a model uses those it knows |
 | any other string column | | a category of the item; a model uses those it knows |
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,12 +197,22 @@ def totals_of(output: Output) -> np.ndarray:
 
 
 def parts(members: np.ndarray, group: np.ndarray | None, size: int) -> Iterator[np.ndarray]:
-    """Cuts the members, a group's side by side, into parts of about a size without cutting a group."""
+    """Cuts the members, a group's side by side, into parts of at most `size`; a group is cut only where it is larger.
+
+    The work of a pass grows with the square of its items where there are groups, so no part may be as
+    large as a caller's group.
+    """
     if group is None:
-        cuts = np.arange(size, len(members), size)
+        starts = np.arange(0, len(members), size)
     else:
         own = group[members]
-        starts = np.flatnonzero(np.r_[True, own[1:] != own[:-1]])
-        cuts = np.unique(starts[np.searchsorted(starts, np.arange(size, len(members), size), side="right") - 1])
-        cuts = cuts[cuts > 0]
-    yield from (part for part in np.split(members, cuts) if len(part))
+        change = np.flatnonzero(np.r_[True, own[1:] != own[:-1]])
+        place = np.arange(len(members)) - np.repeat(change, np.diff(np.r_[change, len(members)]))
+        starts = np.flatnonzero(place % size == 0)
+    begin = 0
+    for start, end in itertools.pairwise([*starts.tolist(), len(members)]):
+        if end - begin > size:
+            yield members[begin:start]
+            begin = start
+    if begin < len(members):
+        yield members[begin:]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -131,7 +130,6 @@ class PanelWindows:
         as_sales: float = AS_SALES,
         context_days_min: int = 28,
         tilt: float = 0.0,
-        absent: float = 0.0,
     ):
         """Takes the whole history as a panel of horizon 0.
 
@@ -139,7 +137,6 @@ class PanelWindows:
             as_sales: share of windows that are asked for sales, not for demand.
             context_days_min: an origin has at least so many days before it.
             tilt: spread of the growth over 28 days that each window is given at random, as a logarithm.
-            absent: share of covariates that are hidden at random.
 
         Raises:
             InputError: it is too short to hold a context and a day after it.
@@ -149,7 +146,7 @@ class PanelWindows:
             raise InputError(f"the data spans {days} days: training needs more than {context_days_min}")
         self._panel, self._config, self._seed, self._batch_items = panel, config, seed, batch_items
         self._as_sales, self._first = as_sales, context_days_min
-        self._tilt, self._absent = tilt, absent
+        self._tilt = tilt
         ahead, before = config.horizon_days, config.context_days
 
         def padded(values: np.ndarray, fill: float) -> np.ndarray:
@@ -192,9 +189,6 @@ class PanelWindows:
         for index, values in enumerate(self._covariates):
             if values is not None:
                 covariates[..., index] = take(values)
-        if self._absent:
-            gone = rng.random((len(rows), 1, covariates.shape[-1])) < self._absent
-            covariates = np.where(gone, np.float32(np.nan), covariates)
         as_sales = rng.random(len(rows)) < self._as_sales
         if self._tilt:
             when = (np.arange(sales.shape[1]) - context) / 28.0
@@ -246,11 +240,3 @@ class MixedWindows:
         if np.random.default_rng([self.seed, step]).random() < self.share:
             return self.other.window(step)
         return self.main.window(step)
-
-
-def endless(source: WindowSource, first_step: int = 0) -> Iterator[Window]:
-    """The windows of a source from a step on."""
-    step = first_step
-    while True:
-        yield source.window(step)
-        step += 1

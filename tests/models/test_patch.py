@@ -12,7 +12,7 @@ from models.panel import panel_from_tables
 from models.patch import PatchConfig, PatchForecaster
 from models.patch.checkpoint import save_checkpoint
 from models.patch.features import batch_from_panel
-from models.patch.forecaster import TOTAL_QUANTILES
+from models.patch.forecaster import TOTAL_QUANTILES, parts
 from models.patch.network import PatchNetwork, mean_of
 from models.patch.training import Training, TrainingPlan
 from models.patch.windows import SimulatedWindows
@@ -281,3 +281,20 @@ def test_a_precision_or_device_that_is_not_there_is_refused(model):
         PatchForecaster(model.network, "other", "1").prepare(precision="int4")
     with pytest.raises(InputError, match="device 'cuda:99' cannot be used"):
         PatchForecaster(PatchNetwork(CONFIG), "other", "1").prepare(device="cuda:99")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_pass_is_never_larger_than_asked_and_cuts_only_groups_that_are(seed):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 30, 40)
+    group = np.repeat(rng.permutation(40), sizes)
+    members = np.flatnonzero(rng.random(len(group)) < 0.9)
+    members = members[np.argsort(group[members], kind="stable")]
+    cut = list(parts(members, group, 12))
+    assert np.concatenate(cut).tolist() == members.tolist(), f"seed {seed}"
+    assert all(1 <= len(part) <= 12 for part in cut)
+    for one in np.unique(group[members]):
+        held = sum(bool((group[part] == one).any()) for part in cut)
+        assert held == 1 or (group[members] == one).sum() > 12, f"seed {seed}, group {one}"
+    assert [len(part) for part in parts(np.arange(25), None, 12)] == [12, 12, 1]
+    assert list(parts(np.arange(0), None, 12)) == []
