@@ -27,6 +27,7 @@ an item without a single known day.
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -76,7 +77,7 @@ class Forecaster(Protocol):
         ...
 
 
-class PanelForecaster:
+class PanelForecaster(ABC):
     """Base of the models here: tables are turned into a `Panel` once, and back.
 
     Requests of several callers can then share one pass through the model.
@@ -91,6 +92,7 @@ class PanelForecaster:
     #: Categories of the item that it uses, by column name.
     static_columns: tuple[str, ...] = ()
 
+    @abstractmethod
     def predict_panel(self, panel: Panel, horizon: int, quantiles: Sequence[float]) -> np.ndarray:
         """Forecasts a panel.
 
@@ -98,7 +100,6 @@ class PanelForecaster:
             float64 of shape (items, horizon, 1 + levels): the mean, then the
             quantiles in the order asked. NaN for items without a known day.
         """
-        raise NotImplementedError
 
     def predict(
         self,
@@ -170,14 +171,18 @@ def forecast_table(panel: Panel, values: np.ndarray, quantiles: Sequence[float])
     return pa.Table.from_arrays(columns, schema=forecast_schema(quantiles))
 
 
+def totals_schema(quantiles: Sequence[float]) -> pa.Schema:
+    """Schema of the totals table for these levels."""
+    fields = [pa.field("item_id", pa.string()), pa.field("horizon_days", pa.int32()), pa.field("mean", pa.float64())]
+    return pa.schema(fields + [pa.field(level_name(level), pa.float64()) for level in quantiles])
+
+
 def totals_table(panel: Panel, values: np.ndarray, total_days: Sequence[int], quantiles: Sequence[float]) -> pa.Table:
     """Builds a table of totals from values of shape (items, total days, 1 + levels)."""
     items = values.shape[0]
     rows = np.repeat(np.arange(items), len(total_days))
-    fields = [pa.field("item_id", pa.string()), pa.field("horizon_days", pa.int32()), pa.field("mean", pa.float64())]
-    fields += [pa.field(level_name(level), pa.float64()) for level in quantiles]
     columns: list[pa.Array] = [panel.item_ids.take(pa.array(rows)), pa.array(list(total_days) * items, pa.int32())]
     for column in range(values.shape[2]):
         flat = np.ascontiguousarray(values[:, :, column], dtype=np.float64).ravel()
         columns.append(pa.array(flat, from_pandas=True))
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+    return pa.Table.from_arrays(columns, schema=totals_schema(quantiles))

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from models.protocol import HORIZON_MAX, InputError, level_name
+from models.protocol import HORIZON_MAX, InputError, level_name, totals_schema
 
 CORRELATION = 0.25
 HORIZONS_MAX = 32
@@ -33,12 +33,6 @@ def check_horizons(horizons: Sequence[int]) -> tuple[int, ...]:
     if days[0] < 1 or days[-1] > HORIZON_MAX or any(a >= b for a, b in itertools.pairwise(days)):
         raise InputError(f"totals over {list(days)} days asked for: give 1 to {HORIZON_MAX} days, ascending")
     return days
-
-
-def totals_schema(quantiles: Sequence[float]) -> pa.Schema:
-    """Schema of the totals table for these levels."""
-    fields = [pa.field("item_id", pa.string()), pa.field("horizon_days", pa.int32()), pa.field("mean", pa.float64())]
-    return pa.schema(fields + [pa.field(level_name(level), pa.float64()) for level in quantiles])
 
 
 def approximate_totals(forecast: pa.Table, horizons: Sequence[int], quantiles: Sequence[float]) -> pa.Table:

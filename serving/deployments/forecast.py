@@ -175,4 +175,4 @@ def parse(job: ForecastJob, model: PanelForecaster, horizon: int) -> Panel:
     """Reads and checks the tables of a job."""
     context = read_table(job.context, "context")
     future = read_table(job.future, "future") if len(job.future) else None
-    return panel_from_tables(context, future, horizon, model.context_days, model.covariates)
+    return panel_from_tables(context, future, horizon, model.context_days, model.covariates, model.static_columns)
