@@ -118,6 +118,26 @@ class PanelForecaster(ABC):
         return forecast_table(panel, self.predict_panel(panel, horizon, levels), levels)
 
 
+class TotalsForecaster(PanelForecaster):
+    """A model of panels with a head of its own for totals, which the same pass fills."""
+
+    #: Days that it forecasts at most; a panel for totals has so many days ahead.
+    horizon_days: int
+    #: Numbers of days that it totals.
+    total_days: tuple[int, ...]
+
+    @abstractmethod
+    def predict_panel_with_totals(
+        self, panel: Panel, horizon: int, quantiles: Sequence[float]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Forecasts a panel of `horizon_days` days ahead, by day and in total, in one pass.
+
+        Returns:
+            what `predict_panel` gives for `horizon` days, and the totals as
+            float64 of shape (items, total days, 1 + levels), the mean first.
+        """
+
+
 def level_name(level: float) -> str:
     """Column name of a quantile level: 0.1 is "0.1", 0.995 is "0.995"."""
     return f"{level:.6g}"

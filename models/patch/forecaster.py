@@ -20,7 +20,7 @@ from models.patch.checkpoint import CALIBRATION_FILE
 from models.patch.config import PATCH_DAYS, PatchConfig
 from models.patch.features import Batch, batch_from_panel
 from models.patch.network import Output, PatchNetwork
-from models.protocol import InputError, PanelForecaster, check_quantiles, totals_table
+from models.protocol import InputError, TotalsForecaster, check_quantiles, totals_table
 from models.quantiles import at_levels
 
 #: Context lengths, in patches, that a pass is padded to.
@@ -41,7 +41,7 @@ class PreparedReport:
     device: str
 
 
-class PatchForecaster(PanelForecaster):
+class PatchForecaster(TotalsForecaster):
     """Quantiles from a patch transformer; see the model card for what was measured."""
 
     def __init__(
@@ -62,6 +62,8 @@ class PatchForecaster(PanelForecaster):
         self.as_sales = as_sales
         self.calibration = calibration
         self.context_days = self.config.context_days
+        self.horizon_days = self.config.horizon_days
+        self.total_days = tuple(self.config.total_days)
         self.covariates = self.config.covariates
         self.static_columns = tuple(self.config.static)
         self.buckets = (*(b for b in BUCKETS if b < self.config.context_patches), self.config.context_patches)
@@ -112,18 +114,46 @@ class PatchForecaster(PanelForecaster):
         Raises:
             InputError: the horizon is longer than the model was trained for.
         """
-        if horizon > self.config.horizon_days:
-            raise InputError(
-                f"horizon is {horizon}: model {self.name} forecasts at most {self.config.horizon_days} days"
-            )
+        self._check_horizon(horizon)
         out = np.full((panel.items, horizon, 1 + len(quantiles)), np.nan)
         for rows, output in self.passes(panel):
-            units = units_of(output, self.config)[:, :horizon]
-            if self.calibration is not None:
-                units = self.calibration.of_days(units)
-            out[rows, :, 1:] = at_levels(units, self.config.levels, quantiles)
-            out[rows, :, 0] = (output.mean[:, :horizon] * output.scale).numpy()
+            out[rows] = self._days(output, horizon, quantiles)
         return out
+
+    def predict_panel_with_totals(
+        self, panel: Panel, horizon: int, quantiles: Sequence[float]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `TotalsForecaster.predict_panel_with_totals`.
+
+        Raises:
+            InputError: the horizon is longer than the model was trained for.
+        """
+        self._check_horizon(horizon)
+        days = np.full((panel.items, horizon, 1 + len(quantiles)), np.nan)
+        totals = np.full((panel.items, len(self.total_days), 1 + len(quantiles)), np.nan)
+        for rows, output in self.passes(panel):
+            days[rows] = self._days(output, horizon, quantiles)
+            totals[rows] = self._totals(output, quantiles)
+        return days, totals
+
+    def _check_horizon(self, horizon: int) -> None:
+        if horizon > self.horizon_days:
+            raise InputError(f"horizon is {horizon}: model {self.name} forecasts at most {self.horizon_days} days")
+
+    def _days(self, output: Output, horizon: int, quantiles: Sequence[float]) -> np.ndarray:
+        units = units_of(output, self.config)[:, :horizon]
+        if self.calibration is not None:
+            units = self.calibration.of_days(units)
+        mean = (output.mean[:, :horizon] * output.scale).numpy()
+        return np.concatenate([mean[..., None], at_levels(units, self.config.levels, quantiles)], axis=2)
+
+    def _totals(self, output: Output, quantiles: Sequence[float]) -> np.ndarray:
+        units = totals_of(output)
+        if self.calibration is not None:
+            units = self.calibration.of_totals(units)
+        asked = at_levels(units, self.config.total_levels, quantiles)
+        mean = (output.mean * output.scale).numpy().cumsum(axis=1)[:, np.asarray(self.total_days) - 1]
+        return np.concatenate([mean[..., None], np.maximum.accumulate(asked, axis=1)], axis=2)
 
     def predict_totals(
         self, context: pa.Table, future: pa.Table | None, quantiles: Sequence[float] = TOTAL_QUANTILES
@@ -140,23 +170,12 @@ class PatchForecaster(PanelForecaster):
         """
         asked = check_quantiles(quantiles)
         panel = panel_from_tables(
-            context, future, self.config.horizon_days, self.context_days, self.covariates, self.static_columns
+            context, future, self.horizon_days, self.context_days, self.covariates, self.static_columns
         )
-        return totals_table(panel, self.predict_panel_totals(panel, asked), self.config.total_days, asked)
-
-    def predict_panel_totals(self, panel: Panel, quantiles: Sequence[float]) -> np.ndarray:
-        """The totals of a panel: float64 (items, total days, 1 + levels), the mean first."""
-        days = self.config.total_days
-        out = np.full((panel.items, len(days), 1 + len(quantiles)), np.nan)
+        out = np.full((panel.items, len(self.total_days), 1 + len(asked)), np.nan)
         for rows, output in self.passes(panel):
-            units = totals_of(output)
-            if self.calibration is not None:
-                units = self.calibration.of_totals(units)
-            asked = at_levels(units, self.config.total_levels, quantiles)
-            out[rows, :, 1:] = np.maximum.accumulate(asked, axis=1)
-            mean = (output.mean * output.scale).numpy().cumsum(axis=1)
-            out[rows, :, 0] = mean[:, np.asarray(days) - 1]
-        return out
+            out[rows] = self._totals(output, asked)
+        return totals_table(panel, out, self.total_days, asked)
 
     def passes(self, panel: Panel) -> Iterator[tuple[np.ndarray, Output]]:
         """Runs the network over all items with a known day, in parts of like context length."""

@@ -7,14 +7,16 @@ import sys
 import time
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
+import pyarrow as pa
 
 from models import Forecaster, InputError, Panel, PanelForecaster, panel_from_tables
 from models.catalogue import open_model
 from models.panel import concat_panels
-from models.protocol import DEFAULT_QUANTILES, check_horizon, check_quantiles, forecast_table
+from models.protocol import DEFAULT_QUANTILES, TotalsForecaster, check_horizon, check_quantiles, forecast_table
+from models.totals import check_horizons
 from serving.deployments.batcher import Batcher
 from serving.deployments.jobs import (
     ForecastAnswer,
@@ -26,12 +28,19 @@ from serving.deployments.jobs import (
     process_name,
 )
 from serving.deployments.preparation import Settings, UnfitModelError, gpu_bytes, prepare
-from serving.deployments.totals import with_totals
+from serving.deployments.totals import gives_totals, own_totals, with_approximate_totals
 from serving.worker_config import WorkerConfig
 from serving.worker_ipc import TableError, read_table, write_table
 
 QUEUE_MAX = 256
 PARSING_THREADS = 2
+
+
+class Values(NamedTuple):
+    """What a pass gave for one caller: float64 (items, horizon, 1 + levels), and (items, total days, 1 + levels)."""
+
+    days: np.ndarray
+    totals: np.ndarray | None
 
 
 class ForecastUnit:
@@ -72,7 +81,7 @@ class ForecastUnit:
         self._parsing = ThreadPoolExecutor(PARSING_THREADS, "forecast-tables")
         self._own = None if computing else ThreadPoolExecutor(1, "forecast-model")
         self._computing = computing or cast(ThreadPoolExecutor, self._own)
-        self._batcher: Batcher[Panel, np.ndarray] = Batcher(
+        self._batcher: Batcher[Panel, Values] = Batcher(
             self._pass, self._computing, size_max=config.batch_items_max, queue_max=QUEUE_MAX
         )
 
@@ -83,14 +92,15 @@ class ForecastUnit:
         try:
             levels = check_quantiles(job.quantiles or DEFAULT_QUANTILES)
             horizon = check_horizon(job.horizon)
+            days = check_horizons(job.totals) if job.totals else ()
             if isinstance(self._model, PanelForecaster):
                 answer = await self._shared(job, self._model, horizon, levels, expires)
             else:
                 answer = await self._whole(job, self._model, horizon, levels, expires)
-            if not job.totals:
+            if not days or answer.totals is not None:
                 return answer
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._computing, with_totals, self._model, job, answer)
+            return await loop.run_in_executor(self._parsing, with_approximate_totals, answer, days, levels)
         except Refused as refused:
             return refused.refusal
         except (InputError, TableError) as error:
@@ -102,11 +112,20 @@ class ForecastUnit:
         """A model of panels: calls that wait together share a pass."""
         loop = asyncio.get_running_loop()
         begun = time.monotonic()
-        panel = await loop.run_in_executor(self._parsing, parse, job, model, horizon)
+        both = gives_totals(model, job.totals)
+        ahead = cast(TotalsForecaster, model).horizon_days if both else horizon
+        panel = await loop.run_in_executor(self._parsing, parse, job, model, max(ahead, horizon))
         decoded = time.monotonic()
-        values, queued_s, batch = await self._batcher.submit((horizon, levels), panel, panel.items, expires)
+        done, queued_s, batch = await self._batcher.submit((horizon, levels, both), panel, panel.items, expires)
         computed = time.monotonic()
-        table = await loop.run_in_executor(self._parsing, lambda: write_table(forecast_table(panel, values, levels)))
+
+        def written() -> tuple[pa.Buffer, pa.Buffer | None]:
+            table = write_table(forecast_table(panel, done.days, levels))
+            if done.totals is None:
+                return table, None
+            return table, own_totals(cast(TotalsForecaster, model), panel, done.totals, job.totals, levels)
+
+        table, totals = await loop.run_in_executor(self._parsing, written)
         return ForecastAnswer(
             table,
             panel.items,
@@ -119,6 +138,7 @@ class ForecastUnit:
             decoded - begun,
             time.monotonic() - computed,
             gpu_bytes(),
+            totals,
         )
 
     async def _whole(
@@ -154,15 +174,17 @@ class ForecastUnit:
 
         return await asyncio.get_running_loop().run_in_executor(self._computing, compute)
 
-    def _pass(self, key: Hashable, panels: Sequence[Panel]) -> list[np.ndarray]:
+    def _pass(self, key: Hashable, panels: Sequence[Panel]) -> list[Values]:
         """One pass of the model over the panels of several callers."""
-        horizon, levels = cast(tuple[int, tuple[float, ...]], key)
-        model = cast(PanelForecaster, self._model)
-        if len(panels) == 1:
-            return [model.predict_panel(panels[0], horizon, levels)]
-        values = model.predict_panel(concat_panels(panels), horizon, levels)
-        ends = np.cumsum([panel.items for panel in panels])
-        return np.split(values, ends[:-1])
+        horizon, levels, both = cast(tuple[int, tuple[float, ...], bool], key)
+        panel = panels[0] if len(panels) == 1 else concat_panels(panels)
+        if both:
+            days, totals = cast(TotalsForecaster, self._model).predict_panel_with_totals(panel, horizon, levels)
+        else:
+            days, totals = cast(PanelForecaster, self._model).predict_panel(panel, horizon, levels), None
+        ends = np.cumsum([panel.items for panel in panels])[:-1]
+        parts = [None] * len(panels) if totals is None else np.split(totals, ends)
+        return [Values(*each) for each in zip(np.split(days, ends), parts, strict=True)]
 
     def close(self) -> None:
         """Waits for the pass under way and starts no other."""

@@ -1,33 +1,37 @@
-"""Totals beside a forecast: from the model's own head, else made of its forecasts by day."""
+"""Totals beside a forecast: from the model's own head, in the same pass; else made of its forecasts by day."""
 
 from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from models.protocol import DEFAULT_QUANTILES, check_quantiles
-from models.totals import approximate_totals, check_horizons
-from serving.deployments.jobs import ForecastAnswer, ForecastJob
+from models import Forecaster, Panel, PanelForecaster
+from models.protocol import TotalsForecaster, totals_table
+from models.totals import approximate_totals
+from serving.deployments.jobs import ForecastAnswer
 from serving.worker_ipc import read_table, write_table
 
 
-def with_totals(model: object, job: ForecastJob, answer: ForecastAnswer) -> ForecastAnswer:
-    """Adds the totals that a job asks for to its answer.
+def gives_totals(model: Forecaster | PanelForecaster, days: tuple[int, ...]) -> bool:
+    """Whether a pass of the model gives all of these totals."""
+    return bool(days) and isinstance(model, TotalsForecaster) and set(days) <= set(model.total_days)
+
+
+def own_totals(
+    model: TotalsForecaster, panel: Panel, totals: np.ndarray, days: tuple[int, ...], levels: tuple[float, ...]
+) -> pa.Buffer:
+    """The totals that are wanted of those that a pass gave, as a table."""
+    wanted = [model.total_days.index(each) for each in days]
+    return write_table(totals_table(panel, totals[:, wanted], days, levels))
+
+
+def with_approximate_totals(answer: ForecastAnswer, days: tuple[int, ...], levels: tuple[float, ...]) -> ForecastAnswer:
+    """Adds totals made of an answer's forecasts by day.
 
     Raises:
-        InputError: the horizons do not ascend, or reach beyond the forecast of a model without a head for totals.
+        InputError: a total reaches beyond the forecast.
     """
-    horizons = check_horizons(job.totals)
-    levels = check_quantiles(job.quantiles or DEFAULT_QUANTILES)
-    predict = getattr(model, "predict_totals", None)
-    if predict is not None:
-        future = read_table(job.future, "future") if len(job.future) else None
-        table = predict(read_table(job.context, "context"), future, levels)
-        given = set(pc.unique(table["horizon_days"]).to_pylist())
-        if given >= set(horizons):
-            wanted = pc.is_in(table["horizon_days"], pa.array(horizons, table.schema.field("horizon_days").type))
-            return dataclasses.replace(answer, totals=write_table(table.filter(wanted)))
-    table = approximate_totals(read_table(answer.table, "forecast"), horizons, levels)
+    table = approximate_totals(read_table(answer.table, "forecast"), days, levels)
     return dataclasses.replace(answer, totals=write_table(table), totals_approximate=True)
