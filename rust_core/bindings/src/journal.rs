@@ -243,6 +243,7 @@ fn name(event: &Event) -> &'static str {
         Event::ReceiptClosed(..) => "receipt_closed",
         Event::ReceiptOverdue(..) => "receipt_overdue",
         Event::Held(..) => "held",
+        Event::HeldUnder(..) => "held_under",
         Event::Extended(..) => "extended",
         Event::Confirmed(..) => "confirmed",
         Event::Reacquired(..) => "reacquired",

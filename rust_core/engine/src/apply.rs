@@ -202,6 +202,7 @@ impl State {
                 self.touch(position);
             }
             Event::Held(held) => self.apply_held(held, revision)?,
+            Event::HeldUnder(id, rule) => self.reservations.set_rule(*id, *rule)?,
             Event::Extended(id, expires_at) => {
                 self.reservations
                     .update(*id, |reservation| reservation.expires_at = *expires_at)?;

@@ -77,6 +77,8 @@ pub enum Command {
     PutBufferPolicy(RuleScope, BufferPolicy),
     /// Sets buffers that follow a forecast. Those that a planner set stay.
     DeriveBuffers(DerivedBuffers),
+    /// Another reservation in the place of an open one.
+    Replace(Replace),
 }
 
 impl Command {
@@ -428,4 +430,14 @@ pub struct Release {
     pub reservation: ReservationId,
     /// Line and units; empty releases all that is open.
     pub lines: SmallVec<[(u32, Units); 2]>,
+}
+
+/// Another reservation in the place of an open one, of which nothing has left yet, in one step. It keeps the terms of the
+/// old one and ends with it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Replace {
+    /// The old one.
+    pub reservation: ReservationId,
+    /// The lines, which may take what the old one gives back.
+    pub lines: SmallVec<[ReserveLine; 1]>,
 }

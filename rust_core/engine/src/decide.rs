@@ -13,6 +13,7 @@ mod lifecycle;
 mod limit_tests;
 pub(crate) mod promise;
 mod receipts;
+mod replace;
 mod scratch;
 mod sourcing;
 mod split;
@@ -82,6 +83,7 @@ pub(crate) fn decide(
         Command::Extend(extend) => lifecycle::extend(state, extend),
         Command::Confirm(reservation) => lifecycle::confirm(state, *reservation),
         Command::Fulfil(fulfil) => lifecycle::fulfil(state, fulfil),
+        Command::Replace(new) => replace::replace(state, meta, new),
         Command::Release(release) => lifecycle::release(state, release),
         Command::PutBufferPolicy(scope, policy) => buffers::put_policy(state, *scope, *policy),
         Command::DeriveBuffers(derived) => buffers::derive(state, derived),

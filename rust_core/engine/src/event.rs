@@ -10,7 +10,7 @@ use crate::catalog_types::{
     BufferPolicy, DerivedBuffers, Item, Lane, Location, ReceiptKind, Region, RuleScope,
     StockStatus, SupplyRule,
 };
-use crate::command::Meta;
+use crate::command::{Meta, RuleOverride};
 use crate::ids::{
     ItemId, LocationId, PositionId, ReceiptNo, RegionId, ReservationId, ShockId, Units, UtcMillis,
 };
@@ -280,4 +280,6 @@ pub enum Event {
     BufferPolicyPut(RuleScope, BufferPolicy),
     /// Buffers were set from a forecast. `BufferSet` is a planner's.
     BuffersDerived(DerivedBuffers),
+    /// The hold made before it in the same record came with a stricter rule, under which it is taken again too.
+    HeldUnder(ReservationId, RuleOverride),
 }

@@ -1,9 +1,12 @@
 //! Open reservations, the times at which holds run out, and what each customer holds.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use crate::command::RuleOverride;
 use crate::due::DueQueue;
 use crate::ids::{PositionId, ReservationId, Units, UtcMillis};
 use crate::limits::REACQUIRE_MS;
@@ -125,6 +128,8 @@ pub(crate) struct Reservations {
     table: Table<Reservation>,
     due: DueQueue<ReservationId>,
     held_units: HashMap<Box<str>, u64, foldhash::fast::FixedState>,
+    /// Stricter rules of holds that are not confirmed; few have one.
+    rules: BTreeMap<ReservationId, RuleOverride>,
     pub next_id: u64,
     pub held: u64,
     pub confirmed: u64,
@@ -167,6 +172,23 @@ impl Reservations {
         self.due.first()
     }
 
+    /// The stricter rule that a hold was made under.
+    pub fn rule(&self, id: ReservationId) -> Option<&RuleOverride> {
+        self.rules.get(&id)
+    }
+
+    /// Holds with a rule of their own.
+    pub fn rules(&self) -> &BTreeMap<ReservationId, RuleOverride> {
+        &self.rules
+    }
+
+    /// Keeps the rule of a hold; `None` where it is no hold.
+    pub fn set_rule(&mut self, id: ReservationId, rule: RuleOverride) -> Option<()> {
+        self.get(id)?.due()?;
+        self.rules.insert(id, rule);
+        Some(())
+    }
+
     /// Units in holds of a customer that are not confirmed.
     pub fn held_units(&self, customer: &str) -> u64 {
         self.held_units.get(customer).copied().unwrap_or(0)
@@ -205,6 +227,10 @@ impl Reservations {
             self.tally(&customer, tally.0, tally.1, false);
             self.tally(&customer, now.0, now.1, true);
         }
+        // A confirmed promise is not checked again.
+        if after.is_none() {
+            self.rules.remove(&id);
+        }
         if before != after {
             if before.is_some() {
                 self.due.forget(is_due(&self.table));
@@ -218,6 +244,7 @@ impl Reservations {
 
     pub fn remove(&mut self, id: ReservationId) -> Option<Reservation> {
         let reservation = self.table.remove(id.0)?;
+        self.rules.remove(&id);
         self.count(&reservation, false);
         if reservation.due().is_some() {
             self.due.forget(is_due(&self.table));

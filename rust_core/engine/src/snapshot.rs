@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 mod restore;
 
 use crate::catalog_types::{Item, Lane, Location, ReceiptKind, Region, StockStatus, SupplyRule};
+use crate::command::RuleOverride;
 use crate::ids::{
     ItemId, LocationId, PositionId, ReceiptNo, ReservationId, ShockId, Units, UtcMillis,
 };
@@ -23,8 +24,9 @@ use crate::sources::Sources;
 use crate::state::{Settings, State};
 use crate::unmet::Unmet;
 
-/// Version of the stream; older ones stay readable. Version 2 adds two sections at the end, version 3 four more.
-const VERSION: u16 = 3;
+/// Version of the stream; older ones stay readable. Version 2 adds two sections at the end, version 3 four more,
+/// version 4 one.
+const VERSION: u16 = 4;
 /// A frame is never longer: no single value comes near.
 const MAX_FRAME: usize = 64 << 20;
 /// Values in one frame.
@@ -248,7 +250,9 @@ impl State {
         writer.section(buffers.locations.len(), buffers.locations.iter())?;
         writer.section(buffers.positions.len(), buffers.positions.iter())?;
         writer.section(buffers.models.len(), buffers.models.iter())?;
-        writer.section(buffers.derived.len(), buffers.derived.iter())
+        writer.section(buffers.derived.len(), buffers.derived.iter())?;
+        let rules = self.reservations.rules();
+        writer.section(rules.len(), rules.iter())
     }
 
     /// Reads a state back.
@@ -326,6 +330,11 @@ impl State {
         }
         if header.version >= 3 {
             restore::buffers(&mut state, &mut reader)?;
+        }
+        if header.version >= 4 {
+            reader.section(|(id, rule): (ReservationId, RuleOverride)| {
+                state.reservations.set_rule(id, rule)
+            })?;
         }
         state.receipts.next_no = header.next_receipt;
         state.reservations.next_id = header.next_reservation;

@@ -127,6 +127,12 @@ impl Model {
             (Command::PutRule(RuleScope::Position(item, location), rule), Reply::Catalog) => {
                 self.position_rules.insert((*item, *location), *rule);
             }
+            (Command::Replace(replace), Reply::Hold(hold)) => {
+                if hold.reservation.is_some() {
+                    self.replaced(replace.reservation, now)?;
+                }
+                self.held(hold, now)?;
+            }
             (_, Reply::Hold(hold)) => self.held(hold, now)?,
             (_, Reply::Step(step) | Reply::StepWithShocks(step, _)) if step.refusal.is_none() => {
                 self.stepped(command, step, now)?;
@@ -209,6 +215,20 @@ impl Model {
             }
             other => return Err(format!("no fact: {other:?}")),
         }
+        Ok(())
+    }
+
+    /// The old one is gone before the new one is there.
+    fn replaced(&mut self, old: ReservationId, now: i64) -> Result<(), String> {
+        let order = self.orders.get_mut(&old);
+        let order = order.ok_or("an unknown reservation was replaced")?;
+        if !order.confirmed && now >= order.expires_at {
+            return Err(format!("r-{} had expired and was replaced", old.0));
+        }
+        if order.lines.iter().all(|line| line.open == 0) {
+            return Err(format!("r-{} had nothing open and was replaced", old.0));
+        }
+        order.lines.iter_mut().for_each(|line| line.open = 0);
         Ok(())
     }
 

@@ -3,9 +3,9 @@
 use bespeak_engine::{
     AdjustOnHand, AdjustReason, CancelReceipt, Candidates, ChangeReceipt, Command, Due, Extend,
     FillPolicy, Fulfil, FulfilLine, HoldTerms, Item, ItemId, Location, LocationId, LocationKind,
-    MoveStatus, Promise, PromiseLine, ReceiptKind, Receive, Release, ReservationId, Reserve,
-    ReserveLine, Return, RuleScope, ScheduleReceipt, SetOnHand, SourcingPolicy, StockStatus,
-    SupplyRule, Transfer, Units, UtcMillis,
+    MoveStatus, Promise, PromiseLine, ReceiptKind, Receive, Release, Replace, ReservationId,
+    Reserve, ReserveLine, Return, RuleScope, ScheduleReceipt, SetOnHand, SourcingPolicy,
+    StockStatus, SupplyRule, Transfer, Units, UtcMillis,
 };
 use fastrand::Rng;
 
@@ -173,7 +173,7 @@ pub fn next(
             .unwrap_or(ReservationId(1))
     };
     let (item, location) = place(rng);
-    match rng.u8(0..28) {
+    match rng.u8(0..30) {
         20..=27 => fact(rng, now, receipts, serial),
         0..=2 => Command::AdjustOnHand(AdjustOnHand {
             item,
@@ -247,6 +247,24 @@ pub fn next(
             reservation: known(rng),
             expires_in_ms: rng.i64(1_000..900_000),
         }),
+        28..=29 => {
+            let lines = (0..rng.usize(1..3))
+                .map(|_| {
+                    let (item, location) = place(rng);
+                    ReserveLine {
+                        item,
+                        location,
+                        quantity: units(rng, 12),
+                        ship_time: ship_time(rng, now),
+                        latest: None,
+                    }
+                })
+                .collect();
+            Command::Replace(Replace {
+                reservation: known(rng),
+                lines,
+            })
+        }
         17 => Command::Release(Release {
             reservation: known(rng),
             lines: Default::default(),

@@ -130,7 +130,8 @@ impl Fact {
             | Event::ShockResolved(..)
             | Event::Ticked
             | Event::NumberKept
-            | Event::ReceiptsJudged(_) => {}
+            | Event::ReceiptsJudged(_)
+            | Event::HeldUnder(..) => {}
         }
     }
 }

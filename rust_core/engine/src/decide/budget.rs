@@ -1,7 +1,7 @@
 //! What a command may cost, told from its lines before any work is done: everything waits for one command at a time.
 
-use crate::command::{FillPolicy, Promise, Reserve};
-use crate::ids::{ItemId, LocationId};
+use crate::command::{FillPolicy, Promise, ReserveLine};
+use crate::ids::{ItemId, LocationId, PositionId};
 use crate::limits::{
     MAX_PROMISE_LOOKUPS, MAX_SOURCING_LOOKUPS, MAX_WALKED_ENTRIES, SHIP_COMPLETE_DATES,
 };
@@ -18,11 +18,8 @@ fn walked(
     places: impl Iterator<Item = (ItemId, LocationId)>,
     times: usize,
 ) -> Result<(), EngineError> {
-    let entries: usize = places
-        .filter_map(|(item, location)| state.position_id(item, location))
-        .map(|id| state.position(id).timeline.len())
-        .sum();
-    let walked = entries.saturating_mul(times);
+    let known = places.filter_map(|(item, location)| state.position_id(item, location));
+    let walked = entries(state, known).saturating_mul(times);
     if walked <= MAX_WALKED_ENTRIES {
         return Ok(());
     }
@@ -31,6 +28,15 @@ fn walked(
         value: format!("{walked} planned movements to walk at the positions named"),
         rule: "one request walks at most 1000000: name fewer lines or locations, or leave its rule out",
     })
+}
+
+fn entries(state: &State, places: impl Iterator<Item = PositionId>) -> usize {
+    places.map(|id| state.position(id).timeline.len()).sum()
+}
+
+/// Whether lines at these positions may be walked once.
+pub(super) fn allows_once(state: &State, places: impl Iterator<Item = PositionId>) -> bool {
+    entries(state, places) <= MAX_WALKED_ENTRIES
 }
 
 impl State {
@@ -45,9 +51,8 @@ impl State {
     }
 }
 
-pub(super) fn of_reserve(state: &State, reserve: &Reserve) -> Result<(), EngineError> {
-    let lines = reserve.lines.iter();
-    let places = lines.map(|line| (line.item, line.location));
+pub(super) fn of_reserve(state: &State, lines: &[ReserveLine]) -> Result<(), EngineError> {
+    let places = lines.iter().map(|line| (line.item, line.location));
     walked(state, places, WALKS_A_LINE)
 }
 

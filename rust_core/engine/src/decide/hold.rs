@@ -78,7 +78,7 @@ pub(crate) fn reserve(
         check_override(state, line.item, line.location, reserve.terms.rule.as_ref())?;
     }
     if reserve.terms.rule.is_some() {
-        budget::of_reserve(state, reserve)?;
+        budget::of_reserve(state, &reserve.lines)?;
     }
     let lens = Lens {
         state,
@@ -99,10 +99,10 @@ pub(crate) fn reserve(
             found.push(one);
         }
     }
-    finish(state, meta, &reserve.terms, &wanted, found)
+    finish(state, meta, &reserve.terms, 0, &wanted, found)
 }
 
-fn reserve_line(
+pub(super) fn reserve_line(
     lens: Lens<'_>,
     scratch: &mut Scratch,
     line: &Wanted,
@@ -158,11 +158,13 @@ fn reserve_line(
     found
 }
 
-/// Turns what was found into a reservation, or into a refusal of all of it.
+/// Turns what was found into a reservation, or into a refusal of all of it. `freed` units of the customer are given back
+/// in the same step.
 pub(crate) fn finish(
     state: &State,
     meta: &Meta,
     terms: &HoldTerms,
+    freed: u64,
     wanted: &[Wanted],
     mut found: SmallVec<[Found; 1]>,
 ) -> Result<Decision, EngineError> {
@@ -178,7 +180,7 @@ pub(crate) fn finish(
         refused = true;
     }
     if !terms.confirm && !terms.customer.is_empty() {
-        let before = state.reservations.held_units(&terms.customer);
+        let before = state.reservations.held_units(&terms.customer) - freed;
         let asked = match terms.fill {
             FillPolicy::Partial => held,
             _ => wanted.iter().map(|line| line.quantity.get()).sum(),
@@ -210,7 +212,12 @@ pub(crate) fn finish(
         } else {
             ReservationState::Held
         };
+        let (id, held) = (hold.reservation, hold.expires_at.is_some());
         events.push(Event::Held(hold));
+        // A hold that runs out is taken again under the same rule.
+        if let (Some(rule), true) = (terms.rule, held) {
+            events.push(Event::HeldUnder(id, rule));
+        }
     }
     let mut next_line = 0;
     for (line, one) in wanted.iter().zip(&found) {

@@ -14,7 +14,7 @@
 use smallvec::SmallVec;
 
 use super::supply::{check_on_hand, current, movement};
-use super::{Decision, Draft, Lens, Scratch, check_happened, check_location};
+use super::{Decision, Draft, Lens, Scratch, budget, check_happened, check_location};
 use crate::catalog_types::StockStatus;
 use crate::command::{Extend, Fulfil, FulfilLine, Release};
 use crate::event::{Event, MoveKind, ShockCause};
@@ -107,7 +107,7 @@ pub(crate) fn confirm(state: &State, id: ReservationId) -> Result<Decision, Engi
     let (event, reacquired) = match reservation.state() {
         // A live hold is not checked again: its stock is already taken.
         ReservationState::Held => (Event::Confirmed(id), false),
-        ReservationState::Expired => match reacquire(state, reservation) {
+        ReservationState::Expired => match reacquire(state, id, reservation) {
             Ok(ship_times) => (Event::Reacquired(id, ship_times), true),
             Err(refusal) => return Ok(refused(refusal, ReservationState::Expired)),
         },
@@ -123,9 +123,15 @@ pub(crate) fn confirm(state: &State, id: ReservationId) -> Result<Decision, Engi
 /// Ship times at which an expired hold's lines can all be taken again; a time that has passed becomes now.
 fn reacquire(
     state: &State,
+    id: ReservationId,
     reservation: &Reservation,
 ) -> Result<SmallVec<[UtcMillis; 1]>, Refusal> {
-    let lens = Lens { state, rule: None };
+    let rule = state.reservations.rule(id);
+    let places = reservation.lines().iter().map(|line| line.position);
+    if rule.is_some() && !budget::allows_once(state, places) {
+        return Err(Refusal::Limit);
+    }
+    let lens = Lens { state, rule };
     let mut scratch = Scratch::default();
     let mut ship_times = SmallVec::new();
     for line in reservation.lines() {
@@ -134,7 +140,7 @@ fn reacquire(
         if line.open.is_zero() {
             continue;
         }
-        if scratch.available(state, line.position, ship_time) < line.open {
+        if lens.available(&scratch, line.position, ship_time) < line.open {
             return Err(Refusal::Expired);
         }
         if !lens.has_room(&scratch, line.position) {

@@ -19,7 +19,7 @@ pub(crate) fn promise(
     promise: &Promise,
 ) -> Result<Decision, EngineError> {
     let Sourced { wanted, found } = plan(state, promise)?;
-    finish(state, meta, &promise.terms, &wanted, found)
+    finish(state, meta, &promise.terms, 0, &wanted, found)
 }
 
 /// Checks a promise and finds where it would come from.

@@ -10,7 +10,8 @@ use crate::state::State;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Taken {
     pub position: PositionId,
-    pub quantity: Units,
+    /// Less than 0 for what was given back.
+    pub quantity: i64,
     pub ship_time: UtcMillis,
 }
 
@@ -24,7 +25,16 @@ impl Scratch {
     pub fn take(&mut self, position: PositionId, quantity: Units, ship_time: UtcMillis) {
         self.taken.push(Taken {
             position,
-            quantity,
+            quantity: quantity.balance(),
+            ship_time,
+        });
+    }
+
+    /// Gives back what was promised for a ship time. Where that lies ahead, less than what there is may be seen before it.
+    pub fn give(&mut self, position: PositionId, quantity: Units, ship_time: UtcMillis) {
+        self.taken.push(Taken {
+            position,
+            quantity: -quantity.balance(),
             ship_time,
         });
     }
@@ -43,7 +53,7 @@ impl Scratch {
         self.taken
             .iter()
             .filter(move |taken| taken.position == id)
-            .map(|taken| (taken.ship_time, taken.quantity.balance()))
+            .map(|taken| (taken.ship_time, taken.quantity))
     }
 
     /// Ship times of what was taken from a position with the running sum, ascending.

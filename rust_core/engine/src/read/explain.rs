@@ -105,7 +105,7 @@ impl State {
             }
         }
         let decision =
-            decide::hold::finish(self, &Meta::default(), &promise.terms, &wanted, found)?;
+            decide::hold::finish(self, &Meta::default(), &promise.terms, 0, &wanted, found)?;
         let Reply::Hold(HoldReply { outcome, lines, .. }) = decision.reply else {
             unreachable!("invariant: a promise is answered with a hold");
         };

@@ -199,6 +199,13 @@ impl World {
                     .collect(),
                 terms: terms(&Words::new(after, self.now)),
             }),
+            "replace" => {
+                let (old, lines) = main.trim().split_once(' ').unwrap_or((main, ""));
+                Command::Replace(Replace {
+                    reservation: reservation(old),
+                    lines: lines.split('|').map(|l| self.reserve_line(l)).collect(),
+                })
+            }
             "promise" => self.promise(main, &Words::new(after, self.now)),
             "extend" => Command::Extend(Extend {
                 reservation: reservation(p(0)),

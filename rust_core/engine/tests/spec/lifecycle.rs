@@ -83,6 +83,19 @@ confirm r1                                -> refused EXPIRED
 release r2
 confirm r1                                -> confirmed reacquired
 
+== a hold under a stricter rule is taken again under it, confirmed at once it needs none
+count 9 tea ams1
+reserve 5 tea ams1 ; extra=4
+at d0+15m
+reserve 1 tea ams1
+confirm r1                                -> refused EXPIRED
+release r2
+confirm r1                                -> confirmed reacquired
+release r1
+reserve 5 tea ams1 ; extra=4 confirm
+check 4 tea ams1                          -> yes, available 4 by supply
+reserve 3 tea ams1 ; extra=1
+
 == all lines of an expired hold, or none
 count 9 tea ams1
 count 9 milk ams1

@@ -12,6 +12,7 @@ mod limits;
 mod promise;
 mod reads;
 mod receipts;
+mod replace;
 mod requests;
 mod rules;
 mod shocks;
