@@ -10,6 +10,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from google.protobuf.message import Message
 
 from bespeak.v1 import admin_pb2, allocation_pb2, catalog_pb2, forecast_pb2, promise_pb2, supply_pb2
+from tests.fuzz.allocation import table
 
 NAMES = ["tea", "milk", "ams1", "rtm1", "europe", "po-1", "", "no such thing", "\x00", "ü" * 70, "x" * 129, "tea\n"]
 INTEGERS = [
@@ -98,6 +99,8 @@ def _plain(dice: random.Random, field: FieldDescriptor) -> object:
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return dice.random() < 0.5
     if field.type == FieldDescriptor.TYPE_BYTES:
+        if dice.random() < 0.7:
+            return table(dice, field.name)
         return dice.randbytes(dice.choice([0, 1, 16, 300]))
     if field.name == "request_id" and dice.random() < 0.9:
         return str(uuid.UUID(int=dice.getrandbits(128), version=4))

@@ -98,6 +98,12 @@ pub enum ApiError {
     /// Forecasts cannot be kept or read.
     #[error("{0}")]
     ForecastsFailed(String),
+    /// No network of this name.
+    #[error("network {0} is not known: put it with AllocationService.PutNetwork first")]
+    UnknownNetwork(String),
+    /// Networks cannot be kept.
+    #[error("{0}")]
+    NetworksFailed(String),
     /// Needs a setting that this server was started without.
     #[error("{what} is not configured: {hint}")]
     NotConfigured {
@@ -141,6 +147,19 @@ impl ApiError {
         }
     }
 
+    /// Adds the message that the field stands in: `context` becomes `hold.context`.
+    #[must_use]
+    pub fn under(self, outer: &str) -> Self {
+        match self {
+            Self::InvalidArgument { field, value, rule } => Self::InvalidArgument {
+                field: format!("{outer}.{field}").into(),
+                value,
+                rule,
+            },
+            other => other,
+        }
+    }
+
     /// The code of its page in docs/errors.
     pub fn code(&self) -> &'static str {
         match self {
@@ -159,6 +178,8 @@ impl ApiError {
             Self::OutOfRetention { .. } => "OUT_OF_RETENTION",
             Self::JournalFailed(_) => "JOURNAL_FAILED",
             Self::ForecastsFailed(_) => "FORECASTS_FAILED",
+            Self::UnknownNetwork(_) => "UNKNOWN_NETWORK",
+            Self::NetworksFailed(_) => "NETWORKS_FAILED",
             Self::NotConfigured { .. } => "NOT_CONFIGURED",
             Self::ComputeRefused(_) => "COMPUTE_REFUSED",
             Self::Internal(_) => "INTERNAL",
@@ -181,7 +202,9 @@ impl ApiError {
             | Self::Draining
             | Self::ClockSuspect { .. }
             | Self::ForecastsFailed(_)
+            | Self::NetworksFailed(_)
             | Self::JournalFailed(_) => Code::Unavailable,
+            Self::UnknownNetwork(_) => Code::NotFound,
             Self::OutOfRetention { .. } => Code::OutOfRange,
             Self::NotConfigured { .. } => Code::FailedPrecondition,
             Self::Internal(_) => Code::Internal,

@@ -1,5 +1,6 @@
 //! The gRPC and Arrow Flight server.
 
+pub mod allocation;
 pub mod api;
 mod compute;
 pub mod config;

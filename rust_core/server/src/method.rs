@@ -129,6 +129,15 @@ methods! {
     }
     Compute "bespeak.v1.AllocationService" {
         Allocate "Allocate"
+        Reoptimise "Reoptimise"
+        AllocationExplain "Explain"
+        Simulate "Simulate"
+    }
+    Blocking "bespeak.v1.AllocationService" {
+        PutNetwork "PutNetwork"
+    }
+    Stream "bespeak.v1.AllocationService" {
+        SubmitOrders "SubmitOrders"
     }
     Stream "arrow.flight.protocol.FlightService" {
         FlightDoExchange "DoExchange"

@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
+use crate::allocation::Desk;
 use crate::api::Api;
 use crate::compute::Client;
 use crate::config::ServerConfig;
@@ -71,7 +72,7 @@ async fn life(parts: Parts) -> Result<(), StartError> {
         // Nobody else sets it.
         let _ = shared
             .compute
-            .set(Client::new(compute, config.limits.message_bytes)?);
+            .set(Arc::new(Client::new(compute, config.limits.message_bytes)?));
     }
     if let Some(traces) = &config.traces {
         // Nobody else sets it.
@@ -97,7 +98,15 @@ async fn life(parts: Parts) -> Result<(), StartError> {
             return Err(error);
         }
     };
+    let desk = match desk(&config).await {
+        Ok(desk) => Arc::new(desk),
+        Err(error) => {
+            shared.draining.send_replace(true);
+            return Err(error);
+        }
+    };
     let api = Api::new(Arc::clone(&store), Arc::clone(&shared.metrics))
+        .with_desk(desk)
         .with_forecasts(keeper)
         .with_backups(config.backup_root.clone());
     let usher = tokio::spawn({
@@ -198,6 +207,15 @@ async fn keeper(config: &ServerConfig, store: &Arc<Store>) -> Result<Keeper, Sta
         .await
         .map_err(|_| StartError::Died)?
         .map_err(|error| StartError::Forecasts(error.to_string()))
+}
+
+/// Opens what allocation keeps beside the journal.
+async fn desk(config: &ServerConfig) -> Result<Desk, StartError> {
+    let journal = config.journal.clone();
+    tokio::task::spawn_blocking(move || Desk::open(&journal))
+        .await
+        .map_err(|_| StartError::Died)?
+        .map_err(|error| StartError::Networks(error.to_string()))
 }
 
 fn from_std(listener: std::net::TcpListener) -> Result<TcpListener, StartError> {

@@ -22,7 +22,7 @@ pub(crate) struct Shared {
     /// The services, once the journal has been replayed.
     pub api: OnceLock<Api>,
     /// The compute worker, when there is one.
-    pub compute: OnceLock<Client>,
+    pub compute: OnceLock<Arc<Client>>,
     /// Where calls are told of, when anywhere.
     pub traces: OnceLock<Traces>,
     pub limits: Limits,

@@ -57,6 +57,9 @@ pub enum StartError {
     /// The forecasts beside the journal cannot be opened.
     #[error("cannot open the forecasts: {0}")]
     Forecasts(String),
+    /// The networks beside the journal cannot be opened.
+    #[error("cannot open the networks: {0}")]
+    Networks(String),
     /// The journal failed while serving.
     #[error("the journal stopped: {0}: look at the disk, then start again")]
     JournalStopped(String),

@@ -1,17 +1,21 @@
 //! Reads beyond a single check: why, across a region, in a report, at an earlier time.
 
 use bespeak_engine::{
-    AvailabilityMode, EngineError, LocationExplanation, RegionAvailability, State, UtcMillis,
+    AvailabilityMode, Candidates, EngineError, LocationExplanation, Promise, RegionAvailability,
+    State, UtcMillis,
 };
 use bespeak_proto::v1 as pb;
 
 use super::Api;
+use super::promise::by_price;
 use crate::convert::{check, fields, hold, item, location, reply};
 use crate::error::{ApiError, shorten};
 use crate::store::Seen;
 
 /// Cells of a region worked out under one lock: well below a millisecond.
 const CELLS_A_SLICE: usize = 16_384;
+/// Locations whose price an explanation gives.
+const PRICED_MAX: usize = 8;
 /// Width of a bucket when none is asked.
 const DAY_MS: i64 = 86_400_000;
 
@@ -26,7 +30,11 @@ impl Api {
             ));
         };
         self.store.read(|state| {
-            let promise = hold::promise_body(state.catalog(), &mut asked)?;
+            let by_price = by_price(&asked);
+            let mut promise = hold::promise(state.catalog(), &mut asked)?;
+            if by_price {
+                self.by_price(state, &mut promise)?;
+            }
             let explained = state.explain(&promise)?;
             let catalog = state.catalog();
             let lines = explained.lines.iter().map(|line| {
@@ -41,7 +49,10 @@ impl Api {
                         .iter()
                         .map(|one| explanation(state, one))
                         .collect(),
-                    summary: line.summary.clone(),
+                    summary: match by_price {
+                        true => format!("{} {}", line.summary, self.priced(state, &promise)),
+                        false => line.summary.clone(),
+                    },
                 }
             });
             Ok(pb::ExplainResponse {
@@ -51,6 +62,23 @@ impl Api {
                 engine_time_ms: state.now().get(),
             })
         })
+    }
+
+    /// Says in which order locations are tried, and at which prices.
+    fn priced(&self, state: &State, promise: &Promise) -> String {
+        let Candidates::Locations(locations) = &promise.candidates else {
+            return String::new();
+        };
+        let priced = locations.iter().take(PRICED_MAX).map(|location| {
+            let name = &state.catalog().location(*location).name;
+            let price = self.desk().prices.of(promise, *location);
+            format!("{name} {price:.2}")
+        });
+        let priced: Vec<String> = priced.collect();
+        format!(
+            "Locations are tried by the scarcity price of the order there: {}.",
+            priced.join(", ")
+        )
     }
 
     /// Each item over the locations of a region for the next hours. A large question is answered in slices, each

@@ -16,6 +16,7 @@ mod supply;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::allocation::Desk;
 use crate::forecasts::Keeper;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -27,6 +28,7 @@ pub struct Api {
     metrics: Arc<Metrics>,
     backup_root: Option<PathBuf>,
     forecasts: Arc<Keeper>,
+    desk: Arc<Desk>,
 }
 
 impl Api {
@@ -37,6 +39,7 @@ impl Api {
             metrics,
             backup_root: None,
             forecasts: Arc::default(),
+            desk: Arc::default(),
         }
     }
 
@@ -53,6 +56,18 @@ impl Api {
         self.store.demand().look_ahead(Arc::clone(&forecasts) as _);
         self.forecasts = forecasts;
         self
+    }
+
+    /// Gives it what allocation keeps; without this it is kept in memory.
+    #[must_use]
+    pub fn with_desk(mut self, desk: Arc<Desk>) -> Self {
+        self.desk = desk;
+        self
+    }
+
+    /// What allocation keeps.
+    pub fn desk(&self) -> &Arc<Desk> {
+        &self.desk
     }
 
     /// The forecasts that are kept.

@@ -1,10 +1,13 @@
 //! Holds: Reserve and Promise.
 
-use bespeak_engine::HoldReply;
+use bespeak_engine::limits::MAX_CANDIDATES;
+use bespeak_engine::{Candidates, Command, HoldReply, Meta, Promise, State};
 use bespeak_proto::v1 as pb;
+use prost::Message;
 
 use super::Api;
 use crate::convert::{context, hold, reply};
+use crate::error::ApiError;
 use crate::store::Seen;
 
 impl Api {
@@ -37,11 +40,25 @@ impl Api {
         mut request: pb::PromiseRequest,
         trace_id: u128,
     ) -> Seen<pb::PromiseResponse> {
-        let meta = context::meta(&mut request.context, trace_id);
+        let by_price = by_price(&request);
+        let meta = context::meta(&mut request.context, trace_id).map(|meta| Meta {
+            // The order of the candidates moves with the prices: a retry agrees in what was sent.
+            sent: match by_price {
+                true => State::fingerprint_sent(&request.encode_to_vec()),
+                false => 0,
+            },
+            ..meta
+        });
         let request = std::cell::RefCell::new(request);
         self.store.write(
             meta,
-            |state| hold::promise(state.catalog(), &mut request.borrow_mut()),
+            |state| {
+                let mut promise = hold::promise(state.catalog(), &mut request.borrow_mut())?;
+                if by_price {
+                    self.by_price(state, &mut promise)?;
+                }
+                Ok(Command::promise(promise))
+            },
             |state, answer| {
                 let held = reply::hold(&answer)?;
                 self.count_refusals(held);
@@ -54,9 +71,29 @@ impl Api {
         )
     }
 
+    /// Puts the candidates of a promise in the order of their scarcity prices.
+    pub(super) fn by_price(&self, state: &State, promise: &mut Promise) -> Result<(), ApiError> {
+        if let Candidates::Region(region) = promise.candidates {
+            let region = state.catalog().region(region);
+            if region.locations.len() > MAX_CANDIDATES {
+                let value = format!("{} with {} locations", region.name, region.locations.len());
+                let rule =
+                    format!("by scarcity at most {MAX_CANDIDATES} can be chosen from: name them");
+                return Err(ApiError::invalid("region", value, rule));
+            }
+        }
+        self.desk().prices.sort(state.catalog(), promise);
+        Ok(())
+    }
+
     fn count_refusals(&self, held: &HoldReply) {
         for line in &held.lines {
             self.metrics.refused(line.refusal);
         }
     }
+}
+
+/// Whether the locations are to be chosen by the prices of their stock.
+pub(super) fn by_price(request: &pb::PromiseRequest) -> bool {
+    request.sourcing() == pb::SourcingPolicy::Scarcity
 }

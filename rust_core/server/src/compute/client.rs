@@ -4,18 +4,21 @@ use std::time::{Duration, Instant};
 
 use bespeak_proto::v1 as pb;
 use bespeak_proto::v1::compute_service_client::ComputeServiceClient;
-use bytes::Bytes;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
+use super::Caller;
 use super::breaker::Breaker;
-use super::{Caller, plan};
 use crate::config::ComputeConfig;
 use crate::error::ApiError;
 use crate::start::StartError;
 
 /// Time to connect; the worker is on this machine or near.
 const CONNECT: Duration = Duration::from_secs(1);
+
+/// How much longer than its budget a plan is waited for: a share of it, and so long beside.
+const GRACE: f64 = 0.1;
+const GRACE_LEAST: Duration = Duration::from_millis(500);
 
 /// A worker, asked with a deadline and behind a circuit breaker.
 #[derive(Debug)]
@@ -65,7 +68,7 @@ impl Client {
         };
         let mut service = self.service.clone();
         let answer = self
-            .ask(caller.deadline, |limit| {
+            .ask(self.timeout, caller.deadline, |limit| {
                 let request = asking(asked, limit, caller);
                 async move { service.forecast(request).await }
             })
@@ -85,46 +88,24 @@ impl Client {
     /// `ComputeRefused` when the request is wrong.
     pub async fn allocate(
         &self,
-        request: &pb::AllocateRequest,
-        stock: &Bytes,
+        mut asked: pb::ComputeServiceAllocateRequest,
         budget: Duration,
         caller: &Caller,
-    ) -> Result<Option<pb::AllocateResponse>, ApiError> {
-        let lines = plan::rename(&request.orders, "orders", "quantity", "qty")?
-            .ok_or_else(|| ApiError::invalid("orders", "no rows", "send at least one"))?;
-        let asked = pb::ComputeServiceAllocateRequest {
-            solver: request.policy.clone(),
-            lines,
-            options: request.options.clone(),
-            stock: stock.clone(),
-            budget_ms: u32::try_from(budget.as_millis()).unwrap_or(u32::MAX),
-            ..Default::default()
-        };
+    ) -> Result<Option<pb::ComputeServiceAllocateResponse>, ApiError> {
         let mut service = self.service.clone();
-        let answer = self
-            .ask(caller.deadline, |limit| {
-                let request = asking(asked, limit, caller);
-                async move { service.allocate(request).await }
-            })
-            .await?;
-        let Some(answer) = answer else {
-            return Ok(None);
-        };
-        Ok(Some(pb::AllocateResponse {
-            plan: match plan::rename(&answer.plan, "plan", "qty", "quantity")? {
-                Some(plan) => plan,
-                None => plan::nothing()?,
-            },
-            objective_minor: answer.objective_minor,
-            bound_minor: answer.bound_minor,
-            fallback: is_fallback(answer.origin.as_ref()),
-            made_by: made_by(answer.origin),
-            revision: 0,
-        }))
+        let longest = budget.mul_f64(1.0 + GRACE) + GRACE_LEAST;
+        self.ask(longest, caller.deadline, |limit| {
+            let budget = budget.min(limit.mul_f64(1.0 - GRACE));
+            asked.budget_ms = u32::try_from(budget.as_millis()).unwrap_or(u32::MAX).max(1);
+            let request = asking(asked, limit, caller);
+            async move { service.allocate(request).await }
+        })
+        .await
     }
 
     async fn ask<A, F>(
         &self,
+        longest: Duration,
         deadline: Option<Instant>,
         call: impl FnOnce(Duration) -> F,
     ) -> Result<Option<A>, ApiError>
@@ -135,7 +116,7 @@ impl Client {
         if !self.breaker.allows(now) {
             return Ok(None);
         }
-        let limit = self.patience(now, deadline);
+        let limit = patience(longest, now, deadline);
         let outcome = match tokio::time::timeout(limit, call(limit)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Status::deadline_exceeded("the worker was late")),
@@ -164,15 +145,13 @@ impl Client {
             }
         }
     }
+}
 
-    /// How long the worker may take: a quarter of the caller's time is kept for the fallback.
-    fn patience(&self, now: Instant, deadline: Option<Instant>) -> Duration {
-        match deadline {
-            None => self.timeout,
-            Some(end) => self
-                .timeout
-                .min(end.saturating_duration_since(now).mul_f64(0.75)),
-        }
+/// How long the worker may take: a quarter of the caller's time is kept for the fallback.
+fn patience(longest: Duration, now: Instant, deadline: Option<Instant>) -> Duration {
+    match deadline {
+        None => longest,
+        Some(end) => longest.min(end.saturating_duration_since(now).mul_f64(0.75)),
     }
 }
 

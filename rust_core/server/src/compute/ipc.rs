@@ -12,7 +12,7 @@ use arrow_array::types::{
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, DataType, Schema, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Schema, SchemaRef, TimeUnit};
 
 use crate::error::ApiError;
 use crate::tables::columns::Texts;
@@ -51,6 +51,21 @@ pub fn read(field: &'static str, bytes: &[u8]) -> Result<Vec<RecordBatch>> {
         ));
     }
     Ok(batches)
+}
+
+/// The columns of a stream.
+///
+/// # Errors
+/// `InvalidArgument` naming the field when it is no sound stream.
+pub fn schema(field: &'static str, bytes: &[u8]) -> Result<SchemaRef> {
+    let read = catch_unwind(AssertUnwindSafe(|| {
+        StreamReader::try_new(Cursor::new(bytes), None).map(|reader| reader.schema())
+    }));
+    let wrong = |what: String| ApiError::invalid(field, what, "it must be an Arrow IPC stream");
+    match read {
+        Ok(read) => read.map_err(|error| wrong(error.to_string())),
+        Err(_) => Err(wrong("it contradicts itself".to_owned())),
+    }
 }
 
 /// Writes a table.

@@ -1,4 +1,4 @@
-//! Forecasts and plans: from the compute worker while it answers, else from the fallbacks here.
+//! Forecasts, and the worker that plans as well: from the compute worker while it answers, else from the fallbacks here.
 //!
 //! Nothing of this is on the way of a promise. An answer always says who made it.
 
@@ -7,15 +7,11 @@ mod client;
 mod climatology;
 mod explain;
 pub(crate) mod ipc;
-mod plan;
-mod priced;
-mod problem;
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bespeak_proto::v1 as pb;
-use bytes::Bytes;
 use tonic::metadata::AsciiMetadataValue;
 
 pub(crate) use client::Client;
@@ -30,12 +26,6 @@ use crate::tables::demand::{Question, Reading};
 const HORIZON_MAX: u32 = 366;
 /// Quantile levels of one forecast.
 const LEVELS_MAX: usize = 99;
-/// Time for a plan when none is asked.
-const BUDGET_MS: i64 = 1_000;
-/// Longest time for a plan.
-const BUDGET_MS_MAX: i64 = 600_000;
-/// A fallback that improves its plan takes no longer than this.
-const FALLBACK_BUDGET: Duration = Duration::from_millis(250);
 
 /// On whose behalf the worker is asked.
 #[derive(Debug)]
@@ -138,70 +128,6 @@ fn check_forecast(request: &pb::ForecastRequest) -> Result<(), ApiError> {
     }
     crate::convert::fields::optional_name("model", &request.model)?;
     Ok(())
-}
-
-/// Makes a plan.
-pub(crate) async fn allocate(
-    api: &Api,
-    client: Option<&Client>,
-    request: pb::AllocateRequest,
-    caller: &Caller,
-) -> Seen<pb::AllocateResponse> {
-    let budget = match check_allocate(&request) {
-        Ok(budget) => budget,
-        Err(error) => return Seen::failed(error),
-    };
-    let (stock, revision) = if request.stock.is_empty() {
-        match problem::stock_now(api, &request.orders, &request.options) {
-            Ok(found) => found,
-            Err(error) => return Seen::failed(error),
-        }
-    } else {
-        (request.stock.clone(), 0)
-    };
-    let result = plan(api, client, &request, stock, budget, caller).await;
-    let result = result.map(|answer| pb::AllocateResponse { revision, ..answer });
-    Seen { result, revision }
-}
-
-async fn plan(
-    api: &Api,
-    client: Option<&Client>,
-    request: &pb::AllocateRequest,
-    stock: Bytes,
-    budget: Duration,
-    caller: &Caller,
-) -> Result<pb::AllocateResponse, ApiError> {
-    if let Some(client) = client
-        && let Some(answer) = client.allocate(request, &stock, budget, caller).await?
-    {
-        return Ok(answer);
-    }
-    api.metrics().fallbacks.fetch_add(1, Ordering::Relaxed);
-    let (orders, options) = (request.orders.clone(), request.options.clone());
-    off_the_runtime(move || {
-        let problem = problem::Problem::read(&orders, &options, &stock)?;
-        let solved = priced::solve(&problem, Instant::now() + budget.min(FALLBACK_BUDGET));
-        Ok(pb::AllocateResponse {
-            plan: plan::write(&problem, &solved.units)?.into(),
-            objective_minor: solved.objective,
-            bound_minor: solved.bound,
-            made_by: priced::MADE_BY.to_owned(),
-            fallback: true,
-            revision: 0,
-        })
-    })
-    .await
-}
-
-fn check_allocate(request: &pb::AllocateRequest) -> Result<Duration, ApiError> {
-    crate::convert::fields::optional_name("policy", &request.policy)?;
-    let ms = match request.budget_ms {
-        0 => BUDGET_MS,
-        ms if (1..=BUDGET_MS_MAX).contains(&ms) => ms,
-        ms => return Err(ApiError::invalid("budget_ms", ms, "it must be 0 to 600000")),
-    };
-    Ok(Duration::from_millis(ms.unsigned_abs()))
 }
 
 async fn off_the_runtime<T: Send + 'static>(

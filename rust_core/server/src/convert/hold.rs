@@ -53,15 +53,7 @@ fn reserve_line(catalog: &Catalog, line: &pb::ReserveLine) -> Result<ReserveLine
 ///
 /// # Errors
 /// Those of the fields, in the order of the message.
-pub fn promise(catalog: &Catalog, request: &mut pb::PromiseRequest) -> Result<Command> {
-    promise_body(catalog, request).map(Command::promise)
-}
-
-/// As [`promise`], for `Explain`.
-///
-/// # Errors
-/// As [`promise`].
-pub fn promise_body(catalog: &Catalog, request: &mut pb::PromiseRequest) -> Result<Promise> {
+pub fn promise(catalog: &Catalog, request: &mut pb::PromiseRequest) -> Result<Promise> {
     fields::later("confidence", request.confidence != 0.0)?;
     fields::later("destination", !request.destination.is_empty())?;
     fields::later("capable_to_promise", request.capable_to_promise)?;
@@ -255,9 +247,10 @@ fn fill(value: i32) -> Result<FillPolicy> {
 fn sourcing(value: i32) -> Result<SourcingPolicy> {
     Ok(
         match fields::known::<pb::SourcingPolicy>("sourcing", value)? {
-            pb::SourcingPolicy::Unspecified | pb::SourcingPolicy::InOrder => {
-                SourcingPolicy::InOrder
-            }
+            // Whoever has the prices puts the candidates in their order.
+            pb::SourcingPolicy::Unspecified
+            | pb::SourcingPolicy::InOrder
+            | pb::SourcingPolicy::Scarcity => SourcingPolicy::InOrder,
             pb::SourcingPolicy::Earliest => SourcingPolicy::Earliest,
             pb::SourcingPolicy::FewestPackages => SourcingPolicy::FewestPackages,
         },

@@ -211,6 +211,7 @@ impl Collector for Text {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> std::fmt::Result {
         self.methods(&mut out)?;
         self.own(&mut out)?;
+        self.metrics.allocation.encode(&mut out)?;
         self.observed(&mut out)
     }
 }
@@ -220,7 +221,7 @@ fn gauge(out: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: i64) ->
         .encode_gauge(&value)
 }
 
-fn counter(
+pub(super) fn counter(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

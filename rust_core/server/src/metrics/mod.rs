@@ -1,5 +1,6 @@
 //! What the server counts: plain atomics on the way of a request, turned into Prometheus text when asked.
 
+mod allocation;
 mod encode;
 mod histogram;
 mod http;
@@ -10,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bespeak_engine::Refusal;
 
+pub use allocation::Allocations;
 pub use encode::{Observed, Text};
 pub use histogram::Latency;
 pub(crate) use http::serve;
@@ -54,6 +56,8 @@ pub struct Metrics {
     pub rows_supplied: AtomicU64,
     /// Answers made by a fallback because the compute worker was away.
     pub fallbacks: AtomicU64,
+    /// Plans.
+    pub allocation: Allocations,
     /// Watchers that were told to check again.
     pub resyncs: AtomicU64,
     /// Source events that had been seen before, by source. Sources are limited by the engine.
@@ -78,6 +82,7 @@ impl Default for Metrics {
             rows_reserved: AtomicU64::new(0),
             rows_supplied: AtomicU64::new(0),
             fallbacks: AtomicU64::new(0),
+            allocation: Allocations::default(),
             resyncs: AtomicU64::new(0),
             duplicates: Mutex::default(),
         }

@@ -7,6 +7,7 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use bespeak_proto::v1 as pb;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use tonic::metadata::AsciiMetadataValue;
 use tonic::server::{Grpc, ServerStreamingService, StreamingService};
 use tonic::service::Routes;
 use tonic::{Status, Streaming};
@@ -15,6 +16,7 @@ use tonic_health::server::HealthReporter;
 use tower_service::Service;
 
 use super::session::Session;
+use crate::allocation::submit::Submission;
 use crate::api::Api;
 use crate::convert::{context, item, location};
 use crate::error::ApiError;
@@ -113,6 +115,17 @@ impl Streams {
                 };
                 (grpc.server_streaming(service, request).await, false)
             }
+            Method::SubmitOrders => {
+                let mut grpc = Grpc::new(StreamCodec::default()).max_decoding_message_size(limit);
+                let service = SubmitService {
+                    shared: Arc::clone(shared),
+                    traceparent: request
+                        .headers()
+                        .get("traceparent")
+                        .and_then(|value| value.to_str().ok()?.parse().ok()),
+                };
+                (grpc.streaming(service, request).await, false)
+            }
             Method::HealthCheck
             | Method::HealthWatch
             | Method::Reflection
@@ -159,6 +172,29 @@ impl StreamingService<pb::SessionRequest> for SessionService {
             ))
         });
         std::future::ready(session.map_err(Status::from))
+    }
+}
+
+struct SubmitService {
+    shared: Arc<Shared>,
+    traceparent: Option<AsciiMetadataValue>,
+}
+
+impl StreamingService<pb::SubmitOrdersRequest> for SubmitService {
+    type Response = pb::SubmitOrdersResponse;
+    type ResponseStream = Submission;
+    type Future = std::future::Ready<Result<tonic::Response<Submission>, Status>>;
+
+    fn call(
+        &mut self,
+        request: tonic::Request<Streaming<pb::SubmitOrdersRequest>>,
+    ) -> Self::Future {
+        let submission = self.shared.api().map(|api| {
+            let (input, traceparent) = (request.into_inner(), self.traceparent.take());
+            let submission = Submission::new(&self.shared, api.clone(), traceparent, input);
+            tonic::Response::new(submission)
+        });
+        std::future::ready(submission.map_err(Status::from))
     }
 }
 

@@ -1,11 +1,16 @@
 //! Unary methods: decode, call, encode.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use bespeak_proto::v1 as pb;
 use bytes::Bytes;
 use http::Response;
 use prost::Message;
+use tokio::runtime::Handle;
 use tonic::metadata::AsciiMetadataValue;
 
+use crate::allocation::{self, Remote, Watched, Worker};
 use crate::api::Api;
 use crate::compute::{self, Caller, Client};
 use crate::error::ApiError;
@@ -105,6 +110,7 @@ fn run_rest(api: &Api, call: &Call, message: Bytes) -> Encoded {
         Method::PutBufferPolicy => answer(call, message, |request| {
             api.put_buffer_policy(request, trace)
         }),
+        Method::PutNetwork => answer(call, message, |request| api.put_network(request)),
         Method::ForecastAccuracy => {
             answer(call, message, |request| api.forecast_accuracy(&request))
         }
@@ -144,11 +150,16 @@ fn later<T>(method: &'static str) -> Seen<T> {
 /// Runs a method that asks the compute worker.
 pub(crate) async fn compute(
     api: &Api,
-    client: Option<&Client>,
+    client: Option<&Arc<Client>>,
     call: &Call,
     traceparent: Option<AsciiMetadataValue>,
     message: Bytes,
 ) -> Encoded {
+    if !matches!(call.method, Method::Forecast | Method::ForecastExplain) {
+        let client = client.map(Arc::clone);
+        return allocation(api, client, call, traceparent, message).await;
+    }
+    let client = client.map(Arc::as_ref);
     let caller = Caller {
         deadline: call.deadline,
         traceparent,
@@ -162,10 +173,58 @@ pub(crate) async fn compute(
             Ok(request) => encoded(call, compute::explain(api, client, request, &caller).await),
             Err(error) => Encoded::failed(ApiError::Malformed(error.to_string())),
         },
-        Method::Allocate => match pb::AllocateRequest::decode(message) {
-            Ok(request) => encoded(call, compute::allocate(api, client, request, &caller).await),
-            Err(error) => Encoded::failed(ApiError::Malformed(error.to_string())),
-        },
+        other => Encoded::failed(ApiError::UnknownMethod(other.name().to_owned())),
+    }
+}
+
+/// Runs a method that plans: on a thread of its own, as long as there is a seat and somebody waits.
+async fn allocation(
+    api: &Api,
+    client: Option<Arc<Client>>,
+    call: &Call,
+    traceparent: Option<AsciiMetadataValue>,
+    message: Bytes,
+) -> Encoded {
+    let seat = match api.desk().seats.take() {
+        Ok(seat) => seat,
+        Err(error) => {
+            api.metrics().shed.fetch_add(1, Ordering::Relaxed);
+            return Encoded::failed(error);
+        }
+    };
+    // Dropped with this call, when the caller is gone.
+    let watched = Watched::default();
+    let gone = Arc::clone(&watched.0);
+    let (api, call, runtime) = (api.clone(), *call, Handle::current());
+    let planned = tokio::task::spawn_blocking(move || {
+        let _seat = seat;
+        let remote = client.map(|client| Remote {
+            client,
+            runtime,
+            traceparent,
+            gone: Arc::clone(&gone),
+        });
+        let caller = allocation::Caller {
+            deadline: call.deadline,
+            gone: Some(&gone.flag),
+            worker: remote.as_ref().map(|remote| remote as &dyn Worker),
+            trace_id: call.trace_id,
+        };
+        plan(&api, &call, &caller, message)
+    });
+    planned
+        .await
+        .unwrap_or_else(|error| Encoded::failed(ApiError::Internal(error.to_string())))
+}
+
+fn plan(api: &Api, call: &Call, caller: &allocation::Caller<'_>, message: Bytes) -> Encoded {
+    match call.method {
+        Method::Allocate => answer(call, message, |request| api.allocate(&request, caller)),
+        Method::Reoptimise => answer(call, message, |request| api.reoptimise(&request, caller)),
+        Method::AllocationExplain => answer(call, message, |request| {
+            api.explain_allocation(&request, caller)
+        }),
+        Method::Simulate => answer(call, message, |request| api.simulate(&request, caller)),
         other => Encoded::failed(ApiError::UnknownMethod(other.name().to_owned())),
     }
 }
