@@ -46,6 +46,12 @@ def client(tmp_path, journal):
         yield stock_shop(opened)
 
 
+def everything(client):
+    """The state but for its own time, which goes on: a digest would have that too."""
+    tables = client.positions_table(), client.reservations_table(), client.unmet_table()
+    return [table.drop_columns(["revision"]).to_pylist() for table in tables]
+
+
 @pytest.mark.parametrize(
     ("path", "mode", "kept"),
     [
@@ -125,13 +131,13 @@ def test_a_snapshot_holds_the_present_and_the_next_start_reads_it(client, tmp_pa
     assert made.size_bytes > 0
     held = client.reserve([ReserveLine("tea", "ams1", 8)])
     assert held.revision > made.revision, "promises go on after it"
-    digest = client.stats(with_digest=True).digest
+    before = everything(client)
     copy = tmp_path / "copy"
     client.backup("copy")
     journal_restore(tmp_path / "backups/copy", copy)
     assert made.revision in journal_verify(copy)["snapshots"]
     with served({"path": str(copy)}) as again:
-        assert again.stats(with_digest=True).digest == digest
+        assert everything(again) == before
         assert again.get_reservation(held.reservation_id).state == "HELD"
 
 

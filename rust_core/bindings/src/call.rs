@@ -3,6 +3,7 @@
 
 use bespeak_proto::v1 as pb;
 use bespeak_server::ApiError;
+use bespeak_server::allocation::Caller;
 use bespeak_server::api::Api;
 use bespeak_server::method::Method;
 use bespeak_server::store::Seen;
@@ -15,6 +16,7 @@ pub fn call(api: &Api, path: &str, message: &[u8]) -> Seen<Vec<u8>> {
             .or_else(|| supply(api, method, message))
             .or_else(|| catalog(api, method, message))
             .or_else(|| admin(api, method, message))
+            .or_else(|| allocation(api, method, message))
             .unwrap_or_else(|| unknown(path)),
         None => unknown(path),
     }
@@ -86,6 +88,21 @@ fn admin(api: &Api, method: Method, message: &[u8]) -> Option<Seen<Vec<u8>>> {
         Method::ConfirmClock => unary(message, |request| api.confirm_clock(&request)),
         Method::ReportAvailability => unary(message, |request| api.report(&request)),
         Method::GetUnmetDemand => unary(message, |request| api.unmet_demand(&request)),
+        _ => return None,
+    })
+}
+
+/// Plans are made by the search in this process: there is no worker.
+fn allocation(api: &Api, method: Method, message: &[u8]) -> Option<Seen<Vec<u8>>> {
+    let caller = Caller::default();
+    Some(match method {
+        Method::PutNetwork => unary(message, |request| api.put_network(request)),
+        Method::Allocate => unary(message, |request| api.allocate(&request, &caller)),
+        Method::Reoptimise => unary(message, |request| api.reoptimise(&request, &caller)),
+        Method::AllocationExplain => {
+            unary(message, |request| api.explain_allocation(&request, &caller))
+        }
+        Method::Simulate => unary(message, |request| api.simulate(&request, &caller)),
         _ => return None,
     })
 }

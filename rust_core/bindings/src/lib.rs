@@ -1,6 +1,7 @@
 //! The extension module `bespeak._core`: convert, detach, call, convert back. What it offers is documented
 //! in `rust_core/python/bespeak/_core.pyi`.
 
+mod allocation;
 mod call;
 mod clock;
 mod detach;
@@ -19,6 +20,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use crate::allocation::AllocationProblem;
     #[pymodule_export]
     use crate::clock::ManualClock;
     #[pymodule_export]

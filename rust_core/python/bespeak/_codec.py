@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 
+import pyarrow as pa
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -106,6 +107,8 @@ def _plain(field: FieldDescriptor, value: Any) -> Any:
             raise TypeError(f"give a {field.message_type.name}")
         names = (each.name for each in dataclasses.fields(value))
         return build(GetMessageClass(field.message_type), **{name: getattr(value, name) for name in names})
+    if field.type == FieldDescriptor.TYPE_BYTES and not isinstance(value, bytes):
+        return as_stream(value)
     return value
 
 
@@ -113,7 +116,9 @@ def _plain(field: FieldDescriptor, value: Any) -> Any:
 def _readers(cls: type, descriptor: Descriptor) -> tuple[tuple[str, Reader], ...]:
     hints = typing.get_type_hints(cls)
     named = (field.name for field in dataclasses.fields(cls))
-    return tuple((name, _reader(name, hints[name])) for name in named if name in descriptor.fields_by_name)
+    # A field named by a word of Python's has an underscore behind it.
+    fields = ((name, name.removesuffix("_")) for name in named)
+    return tuple((name, _reader(field, hints[name])) for name, field in fields if field in descriptor.fields_by_name)
 
 
 def _reader(name: str, hint: Any) -> Reader:
@@ -135,6 +140,8 @@ def _value(hint: Any) -> Reader:
     """Returns what converts one value to a plain type, an enum or a class of ours."""
     if hint is AvailabilityStep:
         return _step
+    if hint is pa.Table:
+        return _table
     if dataclasses.is_dataclass(hint):
         return lambda message: decode(typing.cast(type, hint), message)
     if issubclass(hint, StrEnum):
@@ -160,6 +167,22 @@ def _enum(cls: type[StrEnum]) -> Reader:
 _ENUM_READERS: dict[type[StrEnum], Reader] = {}
 _BINDING = _enum(BindingConstraint)
 _REFUSAL = _enum(Refusal)
+
+
+def _table(stream: bytes) -> pa.Table:
+    return pa.ipc.open_stream(stream).read_all() if stream else pa.table({})
+
+
+def as_stream(table: Any) -> bytes:
+    """Returns a table with the Arrow C interface as an Arrow IPC stream."""
+    if not hasattr(table, "__arrow_c_stream__"):
+        raise TypeError("give a table: of pyarrow, polars or anything with the Arrow C interface")
+    reader = pa.RecordBatchReader.from_stream(table)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, reader.schema) as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+    return bytes(sink.getvalue())
 
 
 def _step(message: Any) -> AvailabilityStep:

@@ -1,7 +1,8 @@
 """The native part of the package. Its classes are exported by `bespeak`."""
 
 import os
-from typing import Any, Final, Self, final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol, Self, final
 
 import pyarrow as pa
 
@@ -9,6 +10,7 @@ from bespeak.enums import BindingConstraint, Refusal
 from bespeak.requests import RuleOverride
 
 __all__ = [
+    "AllocationProblem",
     "AvailabilityStep",
     "CheckResult",
     "EmbeddedEngine",
@@ -24,6 +26,50 @@ __all__ = [
 ]
 
 __version__: Final[str]
+
+class _Array(Protocol):
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
+
+class _Stream(Protocol):
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+@final
+class AllocationProblem:
+    """A batch of orders ready to be planned; `bespeak.allocation.Problem` is its face, and says what things mean.
+
+    Arrays and tables cross by the Arrow C interface, both ways.
+
+    Raises:
+        ValueError: a table or an array makes no sense.
+    """
+
+    def __new__(cls, tables: Mapping[str, _Stream], tier_confidence: Sequence[float] = ...) -> AllocationProblem: ...
+    def cancel(self) -> None: ...
+    def search(
+        self,
+        budget_ms: float,
+        *,
+        policy: str = "cost",
+        floors: Sequence[tuple[int, int]] = ...,
+        prices: _Array | None = None,
+        bias: _Array | None = None,
+        start: _Array | None = None,
+        seed: int = 0,
+    ) -> tuple[_Array, int, int, _Array, list[tuple[int, int]]]:
+        """Choice, cost, bound, prices, and the trace as microseconds and costs."""
+    def greedy(self) -> tuple[_Array, int, int, _Array, list[tuple[int, int]]]: ...
+    def best_plans(self, prices: _Array) -> tuple[_Array, _Array]: ...
+    def priced(self, prices: _Array, below: _Array) -> tuple[_Array, _Array]: ...
+    def near(self, prices: _Array, slack: float, each_max: int, most: int) -> _Array: ...
+    def columns(self, orders: _Array, choice: _Array) -> _Array: ...
+    def bound(self, prices: _Array) -> int: ...
+    def costs(self, choice: _Array) -> dict[str, int]: ...
+    def check(self, choice: _Array) -> str | None: ...
+    def single_offers(self) -> _Array: ...
+    def rows(self) -> _Array: ...
+    def lines(self) -> _Array: ...
+    def plan_table(self, choice: _Array) -> _Array: ...
+    def prices_table(self, prices: _Array) -> _Array: ...
 
 @final
 class AvailabilityStep:

@@ -1,6 +1,8 @@
 """The client of a Bespeak server."""
 
 import time
+import uuid
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -9,15 +11,23 @@ import grpc
 import pyarrow as pa
 from google.protobuf.message import Message
 
+from bespeak._codec import decode
 from bespeak._flight import Tables
 from bespeak._methods import Methods
+from bespeak._methods.allocation import order_message, terms_message
 from bespeak._methods.caller import Method
-from bespeak._methods.tables import ArrowStream, as_table, ticket
+from bespeak._methods.tables import as_table, ticket
 from bespeak._status import error_from_call
 from bespeak._tls import Tls
+from bespeak.requests import AllocationOrder, AllocationTerms, ArrowStream
+from bespeak.results import SubmittedOrder
+from bespeak.session import AvailabilityWatch, Session
+from bespeak.v1 import allocation_pb2, promise_pb2
 
 R = TypeVar("R", bound=Message)
 
+_TERMS = AllocationTerms()
+_PROMISES = "/bespeak.v1.PromiseService"
 _MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
@@ -103,6 +113,35 @@ class Client(Methods):
     def __repr__(self) -> str:
         return f"Client({self.address!r})"
 
+    def session(self) -> Session:
+        """Opens a stream on which checks and orders are pipelined; threads may share it.
+
+        A server that is away is told by the first call on it.
+        """
+        open_stream = self._channel.stream_stream(
+            f"{_PROMISES}/Session",
+            request_serializer=promise_pb2.SessionRequest.SerializeToString,
+            response_deserializer=promise_pb2.SessionResponse.FromString,
+        )
+        return Session(open_stream, timeout_ms=round(self._timeout_s * 1000), tenant=self.tenant, actor=self.actor)
+
+    def watch_availability(self, items: Iterable[str] = (), locations: Iterable[str] = ()) -> AvailabilityWatch:
+        """Gives every change of what can be promised, from now on, as it becomes durable.
+
+        Args:
+            items: which; none are all.
+            locations: where; none are all.
+
+        Raises:
+            NotFound: from the first `next`: an item or location is not known.
+        """
+        watch = self._channel.unary_stream(
+            f"{_PROMISES}/WatchAvailability",
+            request_serializer=promise_pb2.WatchAvailabilityRequest.SerializeToString,
+            response_deserializer=promise_pb2.WatchAvailabilityResponse.FromString,
+        )
+        return AvailabilityWatch(watch(promise_pb2.WatchAvailabilityRequest(items=items, locations=locations)))
+
     def push_forecasts(self, table: ArrowStream, model: str, computed_at_ms: int = 0) -> PushResult:
         """Gives the server forecasts by day: all of them, or none when a row is wrong.
 
@@ -129,6 +168,57 @@ class Client(Methods):
             InvalidArgument: as there.
         """
         return self._push("forecast_totals", table, model, computed_at_ms)
+
+    def submit_orders(
+        self,
+        orders: Iterable[AllocationOrder],
+        terms: AllocationTerms = _TERMS,
+        *,
+        delay_ms: int = 0,
+        hold: bool = False,
+        expires_in_ms: int = 0,
+        confirm: bool = False,
+        request_id: str | uuid.UUID | None = None,
+    ) -> Iterator[SubmittedOrder]:
+        """Sends orders as they come, and gives their plans: orders that come close together are planned together.
+
+        Args:
+            orders: read as fast as the server takes them; each is answered once, in batches, in no stated order.
+            terms: how to plan, by a network and the engine's own stock.
+            delay_ms: longest wait for others to plan with, at most 1,000; 0 is the server's default.
+            hold: as of `allocate`.
+            expires_in_ms: as there.
+            confirm: as there.
+            request_id: as there.
+
+        Raises:
+            InvalidArgument: the terms make no sense; an order that makes none is answered by its `error`.
+            Unavailable: the server stops, or is gone: orders without an answer may have been held, send them again with
+                the same request id.
+        """
+        message = terms_message(terms)
+        if hold:
+            message.hold.CopyFrom(self._hold(request_id, expires_in_ms, confirm=confirm))
+        first = allocation_pb2.SubmitOrdersRequest(terms=message, delay_ms=delay_ms)
+
+        def requests() -> Iterator[allocation_pb2.SubmitOrdersRequest]:
+            yield first
+            for order in orders:
+                yield allocation_pb2.SubmitOrdersRequest(order=order_message(order))
+
+        call = self._channel.stream_stream(
+            "/bespeak.v1.AllocationService/SubmitOrders",
+            request_serializer=allocation_pb2.SubmitOrdersRequest.SerializeToString,
+            response_deserializer=allocation_pb2.SubmitOrdersResponse.FromString,
+        )
+        answers = call(requests())
+        try:
+            for answer in answers:
+                yield decode(SubmittedOrder, answer)
+        except grpc.RpcError as failed:
+            raise error_from_call(failed) from None
+        finally:
+            answers.cancel()
 
     def forecasts(self, location: str = "") -> pa.Table:
         """Returns the forecasts by day that are kept, of one location or all.

@@ -43,6 +43,21 @@ class SourcingPolicy(StrEnum):
     """The location that can ship the line earliest."""
     FEWEST_PACKAGES = "FEWEST_PACKAGES"
     """As few locations as possible for the whole order."""
+    SCARCITY = "SCARCITY"
+    """The locations whose stock the last published plan prices lowest."""
+
+
+class ShortagePolicy(StrEnum):
+    """Who gets the stock when there is too little."""
+
+    COST = "COST"
+    """Whoever makes the total cost lowest."""
+    TIERS = "TIERS"
+    """As many lines of tier 0 as can be, then of tier 1, and so on; cost decides between equals."""
+    FAIR_SHARE = "FAIR_SHARE"
+    """Each segment gets of a scarce item in proportion to what it asks for; what is left over goes by cost."""
+    MAX_MIN = "MAX_MIN"
+    """The share of lines that the worst served customer gets is as high as can be; cost decides between equals."""
 
 
 class Refusal(StrEnum):

@@ -5,8 +5,16 @@ UTC milliseconds since 1970; 0 is the engine's now.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from bespeak.enums import BufferSource, LocationKind, ReceiptKind, StockStatus
+from bespeak.enums import BufferSource, LocationKind, ReceiptKind, ShortagePolicy, StockStatus
+
+
+class ArrowStream(Protocol):
+    """Anything with the Arrow C interface: a pyarrow, polars or DuckDB table, a record batch reader."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Gives the table as a stream of record batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,3 +217,122 @@ class BufferPolicy:
     lead_time_days: int = 0
     review_days: int = 0
     cap: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Where orders may be served from, and at what cost: tables of docs/reference/allocation.md.
+
+    `tier_confidence` is the share of packages that arrive in time that tier 0, 1 … asks for, 0 to 1; the last one holds
+    for all higher tiers, and none is 0.5.
+    """
+
+    rates: ArrowStream
+    locations: ArrowStream | None = None
+    exclusions: ArrowStream | None = None
+    capacity: ArrowStream | None = None
+    protection: ArrowStream | None = None
+    tier_confidence: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TierFloor:
+    """At least this share of a tier's lines is filled, in millionths, where the stock allows it."""
+
+    tier: int
+    fill_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationLine:
+    """One line of an order: costs are minor units, the weight is that of the whole line in grams."""
+
+    line: int
+    item: str
+    quantity: int
+    unfilled_minor: int = 0
+    weight_g: int = 0
+    requires: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationOrder:
+    """One order. `due_days` None is never late; `late_minor` is the cost of a day, and None forbids it."""
+
+    order_id: str
+    lines: tuple[AllocationLine, ...]
+    zone: str = ""
+    due_days: int | None = None
+    late_minor: int | None = 0
+    tier: int = 0
+    class_: int = 0
+    ship_complete: bool = False
+    max_packages: int = 0
+    customer: str = ""
+    segment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationTerms:
+    """How to plan.
+
+    Attributes:
+        network: where orders may be served from, or the name of a network that was put.
+        options: costs said one by one, instead of a network.
+        packages: costs of packages, with `options`.
+        stock: what there is; None is what the engine can promise now.
+        capacity: instead of that of the network.
+        budget_ms: the plan is the best found within this time; 0 is the server's default.
+        solver: "" lets the server choose; else search, column-generation or min-cost-flow.
+        shortage: who gets the stock when there is too little.
+        floors: fill that tiers should have.
+        publish_prices: keep the plan's scarcity prices for promises with SourcingPolicy.SCARCITY.
+    """
+
+    network: Network | str | None = None
+    options: ArrowStream | None = None
+    packages: ArrowStream | None = None
+    stock: ArrowStream | None = None
+    capacity: ArrowStream | None = None
+    budget_ms: int = 0
+    solver: str = ""
+    shortage: ShortagePolicy | str = ShortagePolicy.COST
+    floors: tuple[TierFloor, ...] = ()
+    publish_prices: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StockChange:
+    """Units more at a position; fewer where negative, not below 0."""
+
+    item: str
+    location: str
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityChange:
+    """Another limit of a window; None is no limit."""
+
+    location: str
+    window: str = ""
+    units: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CostChange:
+    """Costs of packages and freight times `factor_ppm` millionths; "" is any location or service."""
+
+    factor_ppm: int
+    location: str = ""
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that is different: one of these."""
+
+    close_location: str | None = None
+    stock: StockChange | None = None
+    capacity: CapacityChange | None = None
+    cost: CostChange | None = None

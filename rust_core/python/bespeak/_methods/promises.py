@@ -35,8 +35,8 @@ _RELEASE = Method(_SERVICE, "Release", pb.ReleaseResponse)
 _GET_RESERVATION = Method(_SERVICE, "GetReservation", pb.GetReservationResponse)
 
 
-class PromiseMethods(Caller):
-    """PromiseService."""
+class StreamedMethods(Caller):
+    """What a session carries too."""
 
     def check(
         self,
@@ -79,85 +79,6 @@ class PromiseMethods(Caller):
         request = build(pb.CheckRequest, lines=lines, with_staircase=with_staircase, rule=rule)
         answer = self._call(_CHECK, request)
         return tuple(check_result(each, answer.revision, answer.engine_time_ms) for each in answer.results)
-
-    def check_region(self, region: str, items: Iterable[str], hours: int = 24) -> RegionResult:
-        """Returns what of each item can be promised for shipping at the start of each of the next `hours` hours.
-
-        Args:
-            region: whose locations are looked at.
-            items: what.
-            hours: 1 to 168.
-
-        Raises:
-            NotFound: the region or an item is not known.
-            InvalidArgument: `hours` is out of its range, or items times locations times hours is too much.
-        """
-        request = build(pb.CheckRegionRequest, region=region, items=items, hours=hours)
-        return decode(RegionResult, self._call(_CHECK_REGION, request))
-
-    def as_of(
-        self,
-        lines: Iterable[CheckLine],
-        *,
-        revision: int | None = None,
-        time_ms: int | None = None,
-        with_staircase: bool = False,
-    ) -> tuple[CheckResult, ...]:
-        """Returns what a check would have answered at an earlier journal position or time.
-
-        Args:
-            lines: as for `check_many`; ship time 0 is the engine's time of then.
-            revision: journal position; give this or `time_ms`.
-            time_ms: UTC milliseconds since 1970.
-            with_staircase: also give what was available from each later time on.
-
-        Raises:
-            OutOfRetention: the journal no longer reaches that far back.
-            NotFound: an item or location was not known then.
-            InvalidArgument: both or neither of `revision` and `time_ms` are given.
-        """
-        if revision is not None and time_ms is not None:
-            raise invalid(f"revision is {revision} and time_ms is {time_ms}: give one of them")
-        request = build(pb.AsOfRequest, lines=lines, revision=revision, time_ms=time_ms, with_staircase=with_staircase)
-        answer = self._call(_AS_OF, request)
-        return tuple(check_result(each, answer.revision, answer.engine_time_ms) for each in answer.results)
-
-    def explain(
-        self,
-        lines: Iterable[PromiseLine],
-        *,
-        locations: Iterable[str] = (),
-        region: str = "",
-        sourcing: SourcingPolicy | str = SourcingPolicy.IN_ORDER,
-        fill: FillPolicy | str = FillPolicy.ALL_OR_NONE,
-        max_packages: int = 0,
-        min_split_quantity: int = 0,
-        customer: str = "",
-        segment: str = "",
-        tier: int = 0,
-        rule: RuleOverride | None = None,
-    ) -> Explanation:
-        """Returns what `promise` would answer to the same arguments now, and why. Changes nothing.
-
-        Raises:
-            NotFound: an item, location or region is not known.
-            InvalidArgument: a value is out of its range.
-        """
-        promise = build(
-            pb.PromiseRequest,
-            lines=lines,
-            locations=locations,
-            region=region,
-            sourcing=sourcing,
-            fill=fill,
-            max_packages=max_packages,
-            min_split_quantity=min_split_quantity,
-            customer=customer,
-            segment=segment,
-            tier=tier,
-            rule=rule,
-        )
-        return decode(Explanation, self._call(_EXPLAIN, build(pb.ExplainRequest, promise=promise)))
 
     def promise(
         self,
@@ -261,19 +182,6 @@ class PromiseMethods(Caller):
         )
         return decode(HoldResult, answer)
 
-    def extend(
-        self, reservation_id: int, expires_in_ms: int, *, request_id: str | uuid.UUID | None = None
-    ) -> ExtendResult:
-        """Gives a hold `expires_in_ms` milliseconds from now. Refused: EXPIRED, WRONG_STATE, HOLD_LIFE.
-
-        Raises:
-            NotFound: no such reservation was ever made.
-        """
-        answer = self._write(
-            _EXTEND, pb.ExtendRequest, request_id, reservation_id=reservation_id, expires_in_ms=expires_in_ms
-        )
-        return decode(ExtendResult, answer)
-
     def confirm(self, reservation_id: int, *, request_id: str | uuid.UUID | None = None) -> ConfirmResult:
         """Makes a hold a promise without an end. After expiry it takes the stock again if it is still there.
 
@@ -320,6 +228,102 @@ class PromiseMethods(Caller):
         """
         answer = self._write(_RELEASE, pb.ReleaseRequest, request_id, reservation_id=reservation_id, lines=lines)
         return decode(ReleaseResult, answer)
+
+
+class PromiseMethods(StreamedMethods):
+    """PromiseService."""
+
+    def check_region(self, region: str, items: Iterable[str], hours: int = 24) -> RegionResult:
+        """Returns what of each item can be promised for shipping at the start of each of the next `hours` hours.
+
+        Args:
+            region: whose locations are looked at.
+            items: what.
+            hours: 1 to 168.
+
+        Raises:
+            NotFound: the region or an item is not known.
+            InvalidArgument: `hours` is out of its range, or items times locations times hours is too much.
+        """
+        request = build(pb.CheckRegionRequest, region=region, items=items, hours=hours)
+        return decode(RegionResult, self._call(_CHECK_REGION, request))
+
+    def as_of(
+        self,
+        lines: Iterable[CheckLine],
+        *,
+        revision: int | None = None,
+        time_ms: int | None = None,
+        with_staircase: bool = False,
+    ) -> tuple[CheckResult, ...]:
+        """Returns what a check would have answered at an earlier journal position or time.
+
+        Args:
+            lines: as for `check_many`; ship time 0 is the engine's time of then.
+            revision: journal position; give this or `time_ms`.
+            time_ms: UTC milliseconds since 1970.
+            with_staircase: also give what was available from each later time on.
+
+        Raises:
+            OutOfRetention: the journal no longer reaches that far back.
+            NotFound: an item or location was not known then.
+            InvalidArgument: both or neither of `revision` and `time_ms` are given.
+        """
+        if revision is not None and time_ms is not None:
+            raise invalid(f"revision is {revision} and time_ms is {time_ms}: give one of them")
+        request = build(pb.AsOfRequest, lines=lines, revision=revision, time_ms=time_ms, with_staircase=with_staircase)
+        answer = self._call(_AS_OF, request)
+        return tuple(check_result(each, answer.revision, answer.engine_time_ms) for each in answer.results)
+
+    def explain(
+        self,
+        lines: Iterable[PromiseLine],
+        *,
+        locations: Iterable[str] = (),
+        region: str = "",
+        sourcing: SourcingPolicy | str = SourcingPolicy.IN_ORDER,
+        fill: FillPolicy | str = FillPolicy.ALL_OR_NONE,
+        max_packages: int = 0,
+        min_split_quantity: int = 0,
+        customer: str = "",
+        segment: str = "",
+        tier: int = 0,
+        rule: RuleOverride | None = None,
+    ) -> Explanation:
+        """Returns what `promise` would answer to the same arguments now, and why. Changes nothing.
+
+        Raises:
+            NotFound: an item, location or region is not known.
+            InvalidArgument: a value is out of its range.
+        """
+        promise = build(
+            pb.PromiseRequest,
+            lines=lines,
+            locations=locations,
+            region=region,
+            sourcing=sourcing,
+            fill=fill,
+            max_packages=max_packages,
+            min_split_quantity=min_split_quantity,
+            customer=customer,
+            segment=segment,
+            tier=tier,
+            rule=rule,
+        )
+        return decode(Explanation, self._call(_EXPLAIN, build(pb.ExplainRequest, promise=promise)))
+
+    def extend(
+        self, reservation_id: int, expires_in_ms: int, *, request_id: str | uuid.UUID | None = None
+    ) -> ExtendResult:
+        """Gives a hold `expires_in_ms` milliseconds from now. Refused: EXPIRED, WRONG_STATE, HOLD_LIFE.
+
+        Raises:
+            NotFound: no such reservation was ever made.
+        """
+        answer = self._write(
+            _EXTEND, pb.ExtendRequest, request_id, reservation_id=reservation_id, expires_in_ms=expires_in_ms
+        )
+        return decode(ExtendResult, answer)
 
     def get_reservation(self, reservation_id: int) -> Reservation | None:
         """Returns a reservation as it stands; None when it is finished and has left memory.

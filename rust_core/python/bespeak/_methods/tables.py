@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import date
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,14 +14,7 @@ from bespeak._methods.caller import Caller
 from bespeak._request_id import new_request_ids
 from bespeak.enums import BindingConstraint, Outcome, ReceiptKind, Refusal, ReservationState
 from bespeak.errors import invalid
-
-
-class ArrowStream(Protocol):
-    """Anything with the Arrow C interface: a pyarrow, polars or DuckDB table, a record batch reader."""
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Gives the table as a stream of record batches."""
-
+from bespeak.requests import ArrowStream
 
 # Columns of numbers that stand for words; 0 is none.
 _WORDS: Mapping[str, type[StrEnum]] = {

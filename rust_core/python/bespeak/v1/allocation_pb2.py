@@ -22,19 +22,74 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from bespeak.v1 import common_pb2 as bespeak_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62\x65speak/v1/allocation.proto\x12\nbespeak.v1\"d\n\x0f\x41llocateRequest\x12\x0e\n\x06orders\x18\x01 \x01(\x0c\x12\x0f\n\x07options\x18\x02 \x01(\x0c\x12\r\n\x05stock\x18\x03 \x01(\x0c\x12\x11\n\tbudget_ms\x18\x04 \x01(\x03\x12\x0e\n\x06policy\x18\x05 \x01(\t\"\x83\x01\n\x10\x41llocateResponse\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x17\n\x0fobjective_minor\x18\x02 \x01(\x03\x12\x13\n\x0b\x62ound_minor\x18\x03 \x01(\x03\x12\x0f\n\x07made_by\x18\x04 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x05 \x01(\x08\x12\x10\n\x08revision\x18\x06 \x01(\x04\x32Z\n\x11\x41llocationService\x12\x45\n\x08\x41llocate\x12\x1b.bespeak.v1.AllocateRequest\x1a\x1c.bespeak.v1.AllocateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62\x65speak/v1/allocation.proto\x12\nbespeak.v1\x1a\x17\x62\x65speak/v1/common.proto\"~\n\x07Network\x12\x11\n\tlocations\x18\x01 \x01(\x0c\x12\r\n\x05rates\x18\x02 \x01(\x0c\x12\x12\n\nexclusions\x18\x03 \x01(\x0c\x12\x10\n\x08\x63\x61pacity\x18\x04 \x01(\x0c\x12\x12\n\nprotection\x18\x05 \x01(\x0c\x12\x17\n\x0ftier_confidence\x18\x06 \x03(\x01\"G\n\x11PutNetworkRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x07network\x18\x02 \x01(\x0b\x32\x13.bespeak.v1.Network\"G\n\x12PutNetworkResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x11\n\tlocations\x18\x02 \x01(\r\x12\r\n\x05lanes\x18\x03 \x01(\r\"+\n\tTierFloor\x12\x0c\n\x04tier\x18\x01 \x01(\r\x12\x10\n\x08\x66ill_ppm\x18\x02 \x01(\r\"e\n\x0e\x41llocationHold\x12+\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1a.bespeak.v1.RequestContext\x12\x15\n\rexpires_in_ms\x18\x02 \x01(\x03\x12\x0f\n\x07\x63onfirm\x18\x03 \x01(\x08\"\x95\x02\n\x0f\x41llocationOrder\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x15\n\x08\x64ue_days\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x17\n\nlate_minor\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x0c\n\x04tier\x18\x05 \x01(\r\x12\r\n\x05\x63lass\x18\x06 \x01(\r\x12\x15\n\rship_complete\x18\x07 \x01(\x08\x12\x14\n\x0cmax_packages\x18\x08 \x01(\r\x12\x10\n\x08\x63ustomer\x18\t \x01(\t\x12\x0f\n\x07segment\x18\n \x01(\t\x12)\n\x05lines\x18\x0b \x03(\x0b\x32\x1a.bespeak.v1.AllocationLineB\x0b\n\t_due_daysB\r\n\x0b_late_minor\"z\n\x0e\x41llocationLine\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x0c\n\x04item\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x16\n\x0eunfilled_minor\x18\x04 \x01(\x03\x12\x10\n\x08weight_g\x18\x05 \x01(\x03\x12\x10\n\x08requires\x18\x06 \x01(\t\"\x87\x03\n\x0f\x41llocateRequest\x12\x0e\n\x06orders\x18\x01 \x01(\x0c\x12\x0f\n\x07options\x18\x02 \x01(\x0c\x12\r\n\x05stock\x18\x03 \x01(\x0c\x12\x11\n\tbudget_ms\x18\x04 \x01(\x03\x12\x0e\n\x06solver\x18\x05 \x01(\t\x12\x10\n\x08packages\x18\x06 \x01(\x0c\x12*\n\x05order\x18\x07 \x01(\x0b\x32\x1b.bespeak.v1.AllocationOrder\x12$\n\x07network\x18\x08 \x01(\x0b\x32\x13.bespeak.v1.Network\x12\x14\n\x0cnetwork_name\x18\t \x01(\t\x12\x10\n\x08\x63\x61pacity\x18\n \x01(\x0c\x12,\n\x08shortage\x18\x0b \x01(\x0e\x32\x1a.bespeak.v1.ShortagePolicy\x12%\n\x06\x66loors\x18\x0c \x03(\x0b\x32\x15.bespeak.v1.TierFloor\x12(\n\x04hold\x18\r \x01(\x0b\x32\x1a.bespeak.v1.AllocationHold\x12\x16\n\x0epublish_prices\x18\x0e \x01(\x08\"\x92\x01\n\tPlanCosts\x12\x15\n\rpackage_minor\x18\x01 \x01(\x03\x12\x15\n\rfreight_minor\x18\x02 \x01(\x03\x12\x16\n\x0ehandling_minor\x18\x03 \x01(\x03\x12\x12\n\nlate_minor\x18\x04 \x01(\x03\x12\x16\n\x0eunfilled_minor\x18\x05 \x01(\x03\x12\x13\n\x0blines_minor\x18\x06 \x01(\x03\"c\n\x08TierFill\x12\x0c\n\x04tier\x18\x01 \x01(\r\x12\r\n\x05lines\x18\x02 \x01(\r\x12\x14\n\x0clines_filled\x18\x03 \x01(\r\x12\x11\n\tfloor_ppm\x18\x04 \x01(\r\x12\x11\n\tfloor_met\x18\x05 \x01(\x08\"\xc4\x01\n\tHeldOrder\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x16\n\x0ereservation_id\x18\x02 \x01(\x04\x12+\n\x05state\x18\x03 \x01(\x0e\x32\x1c.bespeak.v1.ReservationState\x12\x15\n\rexpires_at_ms\x18\x04 \x01(\x03\x12\x10\n\x08replayed\x18\x05 \x01(\x08\x12\x11\n\treplanned\x18\x06 \x01(\r\x12$\n\x07refusal\x18\x07 \x01(\x0e\x32\x13.bespeak.v1.Refusal\"\x87\x03\n\x10\x41llocateResponse\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x17\n\x0fobjective_minor\x18\x02 \x01(\x03\x12\x13\n\x0b\x62ound_minor\x18\x03 \x01(\x03\x12\x0f\n\x07made_by\x18\x04 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x05 \x01(\x08\x12\x10\n\x08revision\x18\x06 \x01(\x04\x12$\n\x05\x63osts\x18\x07 \x01(\x0b\x32\x15.bespeak.v1.PlanCosts\x12*\n\x0c\x66ill_by_tier\x18\x08 \x03(\x0b\x32\x14.bespeak.v1.TierFill\x12 \n\x18lowest_customer_fill_ppm\x18\t \x01(\r\x12\x10\n\x08packages\x18\n \x01(\r\x12\x0e\n\x06orders\x18\x0b \x01(\r\x12\r\n\x05lines\x18\x0c \x01(\r\x12\x14\n\x0clines_filled\x18\r \x01(\r\x12#\n\x04held\x18\x0e \x03(\x0b\x32\x15.bespeak.v1.HeldOrder\x12\x0e\n\x06prices\x18\x0f \x01(\x0c\x12\x12\n\nlines_late\x18\x10 \x01(\r\"\x7f\n\x13SubmitOrdersRequest\x12*\n\x05terms\x18\x01 \x01(\x0b\x32\x1b.bespeak.v1.AllocateRequest\x12\x10\n\x08\x64\x65lay_ms\x18\x02 \x01(\x03\x12*\n\x05order\x18\x03 \x01(\x0b\x32\x1b.bespeak.v1.AllocationOrder\"\xdd\x01\n\x14SubmitOrdersResponse\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12&\n\x05lines\x18\x02 \x03(\x0b\x32\x17.bespeak.v1.PlannedLine\x12#\n\x04held\x18\x03 \x01(\x0b\x32\x15.bespeak.v1.HeldOrder\x12\r\n\x05\x62\x61tch\x18\x04 \x01(\x04\x12\x14\n\x0c\x62\x61tch_orders\x18\x05 \x01(\r\x12\x0f\n\x07made_by\x18\x06 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x07 \x01(\x08\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12\x0f\n\x07message\x18\t \x01(\t\"P\n\x0bPlannedLine\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x03\"l\n\x11ReoptimiseRequest\x12*\n\x05terms\x18\x01 \x01(\x0b\x32\x1b.bespeak.v1.AllocateRequest\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x1a\n\x12least_saving_minor\x18\x03 \x01(\x03\"\xb0\x01\n\x12ReoptimiseResponse\x12\x14\n\x0c\x62\x65\x66ore_minor\x18\x01 \x01(\x03\x12\x13\n\x0b\x61\x66ter_minor\x18\x02 \x01(\x03\x12\x13\n\x0b\x62ound_minor\x18\x03 \x01(\x03\x12%\n\x05moved\x18\x04 \x03(\x0b\x32\x16.bespeak.v1.MovedOrder\x12\x0f\n\x07made_by\x18\x05 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x06 \x01(\x08\x12\x10\n\x08revision\x18\x07 \x01(\x04\"\xa4\x01\n\nMovedOrder\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x1a\n\x12old_reservation_id\x18\x02 \x01(\x04\x12\x1a\n\x12new_reservation_id\x18\x03 \x01(\x04\x12&\n\x05lines\x18\x04 \x03(\x0b\x32\x17.bespeak.v1.PlannedLine\x12$\n\x07refusal\x18\x05 \x01(\x0e\x32\x13.bespeak.v1.Refusal\"u\n\x1f\x41llocationServiceExplainRequest\x12*\n\x05terms\x18\x01 \x01(\x0b\x32\x1b.bespeak.v1.AllocateRequest\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x14\n\x0c\x61lternatives\x18\x03 \x01(\r\"\xe3\x01\n AllocationServiceExplainResponse\x12,\n\x06\x63hosen\x18\x01 \x01(\x0b\x32\x1c.bespeak.v1.OrderAlternative\x12\x32\n\x0c\x61lternatives\x18\x02 \x03(\x0b\x32\x1c.bespeak.v1.OrderAlternative\x12)\n\x07\x62inding\x18\x03 \x03(\x0b\x32\x18.bespeak.v1.BindingLimit\x12\x0f\n\x07summary\x18\x04 \x01(\t\x12\x0f\n\x07made_by\x18\x05 \x01(\t\x12\x10\n\x08revision\x18\x06 \x01(\x04\"\x9f\x01\n\x10OrderAlternative\x12&\n\x05lines\x18\x01 \x03(\x0b\x32\x17.bespeak.v1.PlannedLine\x12$\n\x05\x63osts\x18\x02 \x01(\x0b\x32\x15.bespeak.v1.PlanCosts\x12\x13\n\x0btotal_minor\x18\x03 \x01(\x03\x12\x16\n\x0escarcity_minor\x18\x04 \x01(\x03\x12\x10\n\x08possible\x18\x05 \x01(\x08\"\x8d\x01\n\x0c\x42indingLimit\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04item\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\x12\r\n\x05\x63lass\x18\x04 \x01(\r\x12\x0e\n\x06window\x18\x05 \x01(\t\x12\r\n\x05limit\x18\x06 \x01(\x03\x12\x0c\n\x04used\x18\x07 \x01(\x03\x12\x13\n\x0bprice_minor\x18\x08 \x01(\x01\"\xae\x01\n\x06\x43hange\x12\x18\n\x0e\x63lose_location\x18\x01 \x01(\tH\x00\x12(\n\x05stock\x18\x02 \x01(\x0b\x32\x17.bespeak.v1.StockChangeH\x00\x12.\n\x08\x63\x61pacity\x18\x03 \x01(\x0b\x32\x1a.bespeak.v1.CapacityChangeH\x00\x12&\n\x04\x63ost\x18\x04 \x01(\x0b\x32\x16.bespeak.v1.CostChangeH\x00\x42\x08\n\x06\x63hange\"<\n\x0bStockChange\x12\x0c\n\x04item\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\r\n\x05units\x18\x03 \x01(\x03\"P\n\x0e\x43\x61pacityChange\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0e\n\x06window\x18\x02 \x01(\t\x12\x12\n\x05units\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_units\"C\n\nCostChange\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x12\n\nfactor_ppm\x18\x03 \x01(\r\"b\n\x0fSimulateRequest\x12*\n\x05terms\x18\x01 \x01(\x0b\x32\x1b.bespeak.v1.AllocateRequest\x12#\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x12.bespeak.v1.Change\"\x85\x01\n\x10SimulateResponse\x12,\n\x06\x62\x65\x66ore\x18\x01 \x01(\x0b\x32\x1c.bespeak.v1.AllocateResponse\x12+\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x1c.bespeak.v1.AllocateResponse\x12\x16\n\x0eorders_changed\x18\x03 \x03(\t*\xa3\x01\n\x0eShortagePolicy\x12\x1f\n\x1bSHORTAGE_POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14SHORTAGE_POLICY_COST\x10\x01\x12\x19\n\x15SHORTAGE_POLICY_TIERS\x10\x02\x12\x1e\n\x1aSHORTAGE_POLICY_FAIR_SHARE\x10\x03\x12\x1b\n\x17SHORTAGE_POLICY_MAX_MIN\x10\x04\x32\xf8\x03\n\x11\x41llocationService\x12\x45\n\x08\x41llocate\x12\x1b.bespeak.v1.AllocateRequest\x1a\x1c.bespeak.v1.AllocateResponse\x12U\n\x0cSubmitOrders\x12\x1f.bespeak.v1.SubmitOrdersRequest\x1a .bespeak.v1.SubmitOrdersResponse(\x01\x30\x01\x12K\n\nReoptimise\x12\x1d.bespeak.v1.ReoptimiseRequest\x1a\x1e.bespeak.v1.ReoptimiseResponse\x12\x64\n\x07\x45xplain\x12+.bespeak.v1.AllocationServiceExplainRequest\x1a,.bespeak.v1.AllocationServiceExplainResponse\x12\x45\n\x08Simulate\x12\x1b.bespeak.v1.SimulateRequest\x1a\x1c.bespeak.v1.SimulateResponse\x12K\n\nPutNetwork\x12\x1d.bespeak.v1.PutNetworkRequest\x1a\x1e.bespeak.v1.PutNetworkResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bespeak.v1.allocation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ALLOCATEREQUEST']._serialized_start=43
-  _globals['_ALLOCATEREQUEST']._serialized_end=143
-  _globals['_ALLOCATERESPONSE']._serialized_start=146
-  _globals['_ALLOCATERESPONSE']._serialized_end=277
-  _globals['_ALLOCATIONSERVICE']._serialized_start=279
-  _globals['_ALLOCATIONSERVICE']._serialized_end=369
+  _globals['_SHORTAGEPOLICY']._serialized_start=4304
+  _globals['_SHORTAGEPOLICY']._serialized_end=4467
+  _globals['_NETWORK']._serialized_start=68
+  _globals['_NETWORK']._serialized_end=194
+  _globals['_PUTNETWORKREQUEST']._serialized_start=196
+  _globals['_PUTNETWORKREQUEST']._serialized_end=267
+  _globals['_PUTNETWORKRESPONSE']._serialized_start=269
+  _globals['_PUTNETWORKRESPONSE']._serialized_end=340
+  _globals['_TIERFLOOR']._serialized_start=342
+  _globals['_TIERFLOOR']._serialized_end=385
+  _globals['_ALLOCATIONHOLD']._serialized_start=387
+  _globals['_ALLOCATIONHOLD']._serialized_end=488
+  _globals['_ALLOCATIONORDER']._serialized_start=491
+  _globals['_ALLOCATIONORDER']._serialized_end=768
+  _globals['_ALLOCATIONLINE']._serialized_start=770
+  _globals['_ALLOCATIONLINE']._serialized_end=892
+  _globals['_ALLOCATEREQUEST']._serialized_start=895
+  _globals['_ALLOCATEREQUEST']._serialized_end=1286
+  _globals['_PLANCOSTS']._serialized_start=1289
+  _globals['_PLANCOSTS']._serialized_end=1435
+  _globals['_TIERFILL']._serialized_start=1437
+  _globals['_TIERFILL']._serialized_end=1536
+  _globals['_HELDORDER']._serialized_start=1539
+  _globals['_HELDORDER']._serialized_end=1735
+  _globals['_ALLOCATERESPONSE']._serialized_start=1738
+  _globals['_ALLOCATERESPONSE']._serialized_end=2129
+  _globals['_SUBMITORDERSREQUEST']._serialized_start=2131
+  _globals['_SUBMITORDERSREQUEST']._serialized_end=2258
+  _globals['_SUBMITORDERSRESPONSE']._serialized_start=2261
+  _globals['_SUBMITORDERSRESPONSE']._serialized_end=2482
+  _globals['_PLANNEDLINE']._serialized_start=2484
+  _globals['_PLANNEDLINE']._serialized_end=2564
+  _globals['_REOPTIMISEREQUEST']._serialized_start=2566
+  _globals['_REOPTIMISEREQUEST']._serialized_end=2674
+  _globals['_REOPTIMISERESPONSE']._serialized_start=2677
+  _globals['_REOPTIMISERESPONSE']._serialized_end=2853
+  _globals['_MOVEDORDER']._serialized_start=2856
+  _globals['_MOVEDORDER']._serialized_end=3020
+  _globals['_ALLOCATIONSERVICEEXPLAINREQUEST']._serialized_start=3022
+  _globals['_ALLOCATIONSERVICEEXPLAINREQUEST']._serialized_end=3139
+  _globals['_ALLOCATIONSERVICEEXPLAINRESPONSE']._serialized_start=3142
+  _globals['_ALLOCATIONSERVICEEXPLAINRESPONSE']._serialized_end=3369
+  _globals['_ORDERALTERNATIVE']._serialized_start=3372
+  _globals['_ORDERALTERNATIVE']._serialized_end=3531
+  _globals['_BINDINGLIMIT']._serialized_start=3534
+  _globals['_BINDINGLIMIT']._serialized_end=3675
+  _globals['_CHANGE']._serialized_start=3678
+  _globals['_CHANGE']._serialized_end=3852
+  _globals['_STOCKCHANGE']._serialized_start=3854
+  _globals['_STOCKCHANGE']._serialized_end=3914
+  _globals['_CAPACITYCHANGE']._serialized_start=3916
+  _globals['_CAPACITYCHANGE']._serialized_end=3996
+  _globals['_COSTCHANGE']._serialized_start=3998
+  _globals['_COSTCHANGE']._serialized_end=4065
+  _globals['_SIMULATEREQUEST']._serialized_start=4067
+  _globals['_SIMULATEREQUEST']._serialized_end=4165
+  _globals['_SIMULATERESPONSE']._serialized_start=4168
+  _globals['_SIMULATERESPONSE']._serialized_end=4301
+  _globals['_ALLOCATIONSERVICE']._serialized_start=4470
+  _globals['_ALLOCATIONSERVICE']._serialized_end=4974
 # @@protoc_insertion_point(module_scope)

@@ -39,13 +39,74 @@ class AllocationServiceStub:
                 request_serializer=bespeak_dot_v1_dot_allocation__pb2.AllocateRequest.SerializeToString,
                 response_deserializer=bespeak_dot_v1_dot_allocation__pb2.AllocateResponse.FromString,
                 _registered_method=True)
+        self.SubmitOrders = channel.stream_stream(
+                '/bespeak.v1.AllocationService/SubmitOrders',
+                request_serializer=bespeak_dot_v1_dot_allocation__pb2.SubmitOrdersRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_allocation__pb2.SubmitOrdersResponse.FromString,
+                _registered_method=True)
+        self.Reoptimise = channel.unary_unary(
+                '/bespeak.v1.AllocationService/Reoptimise',
+                request_serializer=bespeak_dot_v1_dot_allocation__pb2.ReoptimiseRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_allocation__pb2.ReoptimiseResponse.FromString,
+                _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/bespeak.v1.AllocationService/Explain',
+                request_serializer=bespeak_dot_v1_dot_allocation__pb2.AllocationServiceExplainRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_allocation__pb2.AllocationServiceExplainResponse.FromString,
+                _registered_method=True)
+        self.Simulate = channel.unary_unary(
+                '/bespeak.v1.AllocationService/Simulate',
+                request_serializer=bespeak_dot_v1_dot_allocation__pb2.SimulateRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_allocation__pb2.SimulateResponse.FromString,
+                _registered_method=True)
+        self.PutNetwork = channel.unary_unary(
+                '/bespeak.v1.AllocationService/PutNetwork',
+                request_serializer=bespeak_dot_v1_dot_allocation__pb2.PutNetworkRequest.SerializeToString,
+                response_deserializer=bespeak_dot_v1_dot_allocation__pb2.PutNetworkResponse.FromString,
+                _registered_method=True)
 
 
 class AllocationServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Allocate(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Plans one order or a batch of orders; with `hold`, reserves the plan as well, each order in one step.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitOrders(self, request_iterator, context):
+        """Orders in, plans out: orders that come within a stated delay of each other are planned together.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reoptimise(self, request, context):
+        """Plans open holds anew, and moves those that are better served otherwise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Why an order is served from there: its cost in parts, what the scarce stock is worth, what binds, and the next best.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Simulate(self, request, context):
+        """What a plan would be if something were different. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutNetwork(self, request, context):
+        """Keeps a network under a name, so that requests need not carry it.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -57,6 +118,31 @@ def add_AllocationServiceServicer_to_server(servicer, server):
                     servicer.Allocate,
                     request_deserializer=bespeak_dot_v1_dot_allocation__pb2.AllocateRequest.FromString,
                     response_serializer=bespeak_dot_v1_dot_allocation__pb2.AllocateResponse.SerializeToString,
+            ),
+            'SubmitOrders': grpc.stream_stream_rpc_method_handler(
+                    servicer.SubmitOrders,
+                    request_deserializer=bespeak_dot_v1_dot_allocation__pb2.SubmitOrdersRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_allocation__pb2.SubmitOrdersResponse.SerializeToString,
+            ),
+            'Reoptimise': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reoptimise,
+                    request_deserializer=bespeak_dot_v1_dot_allocation__pb2.ReoptimiseRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_allocation__pb2.ReoptimiseResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=bespeak_dot_v1_dot_allocation__pb2.AllocationServiceExplainRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_allocation__pb2.AllocationServiceExplainResponse.SerializeToString,
+            ),
+            'Simulate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Simulate,
+                    request_deserializer=bespeak_dot_v1_dot_allocation__pb2.SimulateRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_allocation__pb2.SimulateResponse.SerializeToString,
+            ),
+            'PutNetwork': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutNetwork,
+                    request_deserializer=bespeak_dot_v1_dot_allocation__pb2.PutNetworkRequest.FromString,
+                    response_serializer=bespeak_dot_v1_dot_allocation__pb2.PutNetworkResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -86,6 +172,141 @@ class AllocationService:
             '/bespeak.v1.AllocationService/Allocate',
             bespeak_dot_v1_dot_allocation__pb2.AllocateRequest.SerializeToString,
             bespeak_dot_v1_dot_allocation__pb2.AllocateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitOrders(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/bespeak.v1.AllocationService/SubmitOrders',
+            bespeak_dot_v1_dot_allocation__pb2.SubmitOrdersRequest.SerializeToString,
+            bespeak_dot_v1_dot_allocation__pb2.SubmitOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reoptimise(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.AllocationService/Reoptimise',
+            bespeak_dot_v1_dot_allocation__pb2.ReoptimiseRequest.SerializeToString,
+            bespeak_dot_v1_dot_allocation__pb2.ReoptimiseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.AllocationService/Explain',
+            bespeak_dot_v1_dot_allocation__pb2.AllocationServiceExplainRequest.SerializeToString,
+            bespeak_dot_v1_dot_allocation__pb2.AllocationServiceExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Simulate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.AllocationService/Simulate',
+            bespeak_dot_v1_dot_allocation__pb2.SimulateRequest.SerializeToString,
+            bespeak_dot_v1_dot_allocation__pb2.SimulateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutNetwork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bespeak.v1.AllocationService/PutNetwork',
+            bespeak_dot_v1_dot_allocation__pb2.PutNetworkRequest.SerializeToString,
+            bespeak_dot_v1_dot_allocation__pb2.PutNetworkResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -102,6 +102,8 @@ class _SourcingPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Sourci
     """The location that can ship the line earliest; ties go to the order given."""
     SOURCING_POLICY_FEWEST_PACKAGES: _SourcingPolicy.ValueType  # 3
     """As few locations as possible for the whole order; ties go to the order given."""
+    SOURCING_POLICY_SCARCITY: _SourcingPolicy.ValueType  # 4
+    """The locations whose stock the last published plan prices lowest first; ties go to the order given."""
 
 class SourcingPolicy(_SourcingPolicy, metaclass=_SourcingPolicyEnumTypeWrapper): ...
 
@@ -113,6 +115,8 @@ SOURCING_POLICY_EARLIEST: SourcingPolicy.ValueType  # 2
 """The location that can ship the line earliest; ties go to the order given."""
 SOURCING_POLICY_FEWEST_PACKAGES: SourcingPolicy.ValueType  # 3
 """As few locations as possible for the whole order; ties go to the order given."""
+SOURCING_POLICY_SCARCITY: SourcingPolicy.ValueType  # 4
+"""The locations whose stock the last published plan prices lowest first; ties go to the order given."""
 Global___SourcingPolicy: _TypeAlias = SourcingPolicy  # noqa: Y015
 
 class _Refusal:

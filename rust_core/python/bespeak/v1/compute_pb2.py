@@ -22,63 +22,64 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from bespeak.v1 import allocation_pb2 as bespeak_dot_v1_dot_allocation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x62\x65speak/v1/compute.proto\x12\nbespeak.v1\"~\n\rComputeOrigin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12)\n\x06source\x18\x03 \x01(\x0e\x32\x19.bespeak.v1.ComputeSource\x12\x0f\n\x07replica\x18\x04 \x01(\t\x12\x12\n\nelapsed_us\x18\x05 \x01(\x04\"\x83\x01\n\x1d\x43omputeServiceForecastRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\x0c\x12\x0e\n\x06\x66uture\x18\x03 \x01(\x0c\x12\x0f\n\x07horizon\x18\x04 \x01(\r\x12\x11\n\tquantiles\x18\x05 \x03(\x01\x12\x0e\n\x06totals\x18\x06 \x03(\r\"\xc4\x01\n\x1e\x43omputeServiceForecastResponse\x12\x10\n\x08\x66orecast\x18\x01 \x01(\x0c\x12\x0e\n\x06series\x18\x02 \x01(\r\x12)\n\x06origin\x18\x03 \x01(\x0b\x32\x19.bespeak.v1.ComputeOrigin\x12\x0e\n\x06totals\x18\x04 \x01(\x0c\x12\x1a\n\x12totals_approximate\x18\x05 \x01(\x08\x12)\n\x06shares\x18\x06 \x03(\x0b\x32\x19.bespeak.v1.ForecastShare\"\\\n\rForecastShare\x12)\n\x06origin\x18\x01 \x01(\x0b\x32\x19.bespeak.v1.ComputeOrigin\x12\x0e\n\x06series\x18\x02 \x01(\r\x12\x10\n\x08item_ids\x18\x03 \x03(\t\"\x95\x01\n\x1d\x43omputeServiceAllocateRequest\x12\x0e\n\x06solver\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x01(\x0c\x12\x0f\n\x07options\x18\x03 \x01(\x0c\x12\r\n\x05stock\x18\x04 \x01(\x0c\x12\x11\n\tbudget_ms\x18\x05 \x01(\r\x12\x10\n\x08packages\x18\x06 \x01(\x0c\x12\x10\n\x08\x63\x61pacity\x18\x07 \x01(\x0c\"\xb5\x01\n\x1e\x43omputeServiceAllocateResponse\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x17\n\x0fobjective_minor\x18\x02 \x01(\x03\x12\x13\n\x0b\x62ound_minor\x18\x03 \x01(\x03\x12\x14\n\x0cunits_served\x18\x04 \x01(\x03\x12\x16\n\x0eunits_unfilled\x18\x05 \x01(\x03\x12)\n\x06origin\x18\x06 \x01(\x0b\x32\x19.bespeak.v1.ComputeOrigin\"\x1d\n\x1b\x43omputeServiceStatusRequest\"\xe3\x01\n\x1c\x43omputeServiceStatusResponse\x12)\n\x06source\x18\x01 \x01(\x0e\x32\x19.bespeak.v1.ComputeSource\x12\r\n\x05ready\x18\x02 \x01(\x08\x12(\n\x06models\x18\x03 \x03(\x0b\x32\x18.bespeak.v1.ComputeModel\x12)\n\x07solvers\x18\x04 \x03(\x0b\x32\x18.bespeak.v1.ComputeModel\x12\x17\n\x0f\x63\x61lls_in_flight\x18\x05 \x01(\r\x12\x1b\n\x13\x63\x61lls_in_flight_max\x18\x06 \x01(\r\"A\n\x0c\x43omputeModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08\"\xbc\x01\n\x07Rollout\x12\r\n\x05route\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\t\x12\x11\n\tcandidate\x18\x03 \x01(\t\x12\'\n\x05stage\x18\x04 \x01(\x0e\x32\x18.bespeak.v1.RolloutStage\x12\r\n\x05share\x18\x05 \x01(\x01\x12\x10\n\x08\x61\x62ort_if\x18\x06 \x01(\t\x12\x0c\n\x04said\x18\x07 \x01(\t\x12\'\n\x05score\x18\x08 \x01(\x0b\x32\x18.bespeak.v1.RolloutScore\"\xb3\x02\n\x0cRolloutScore\x12\x0f\n\x07\x61nswers\x18\x01 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x02 \x01(\x04\x12\x13\n\x06p50_ms\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06p99_ms\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x13\n\x0b\x64\x61ys_scored\x18\x05 \x01(\x04\x12\x10\n\x03wql\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x17\n\nwql_active\x18\x07 \x01(\x01H\x03\x88\x01\x01\x12\x16\n\twql_ratio\x18\x08 \x01(\x01H\x04\x88\x01\x01\x12\x11\n\tpositions\x18\t \x01(\x04\x12\x1d\n\x10promises_changed\x18\n \x01(\x01H\x05\x88\x01\x01\x42\t\n\x07_p50_msB\t\n\x07_p99_msB\x06\n\x04_wqlB\r\n\x0b_wql_activeB\x0c\n\n_wql_ratioB\x13\n\x11_promises_changed\"\x97\x01\n\x1b\x43omputeServiceDeployRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0e\n\x06shadow\x18\x03 \x01(\x01\x12\x0e\n\x06\x63\x61nary\x18\x04 \x01(\x01\x12\x10\n\x08\x61\x62ort_if\x18\x05 \x01(\t\x12\x15\n\rservice_level\x18\x06 \x01(\x01\x12\x11\n\tlead_days\x18\x07 \x01(\r\"D\n\x1c\x43omputeServiceDeployResponse\x12$\n\x07rollout\x18\x01 \x01(\x0b\x32\x13.bespeak.v1.Rollout\"<\n\x1c\x43omputeServicePromoteRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\"E\n\x1d\x43omputeServicePromoteResponse\x12$\n\x07rollout\x18\x01 \x01(\x0b\x32\x13.bespeak.v1.Rollout\"=\n\x1d\x43omputeServiceRollbackRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\"F\n\x1e\x43omputeServiceRollbackResponse\x12$\n\x07rollout\x18\x01 \x01(\x0b\x32\x13.bespeak.v1.Rollout\",\n\x1b\x43omputeServiceRetireRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\x1e\n\x1c\x43omputeServiceRetireResponse\"\x1f\n\x1d\x43omputeServiceRolloutsRequest\"p\n\x1e\x43omputeServiceRolloutsResponse\x12%\n\x08rollouts\x18\x01 \x03(\x0b\x32\x13.bespeak.v1.Rollout\x12\'\n\x06loaded\x18\x02 \x03(\x0b\x32\x17.bespeak.v1.LoadedModel\"P\n\x0bLoadedModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08replicas\x18\x03 \x01(\r\x12\x10\n\x08prepared\x18\x04 \x01(\t*~\n\rComputeSource\x12\x1e\n\x1a\x43OMPUTE_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43OMPUTE_SOURCE_LOCAL\x10\x01\x12\x16\n\x12\x43OMPUTE_SOURCE_RAY\x10\x02\x12\x1b\n\x17\x43OMPUTE_SOURCE_FALLBACK\x10\x03*\x94\x01\n\x0cRolloutStage\x12\x1d\n\x19ROLLOUT_STAGE_UNSPECIFIED\x10\x00\x12\x16\n\x12ROLLOUT_STAGE_NONE\x10\x01\x12\x18\n\x14ROLLOUT_STAGE_SHADOW\x10\x02\x12\x18\n\x14ROLLOUT_STAGE_CANARY\x10\x03\x12\x19\n\x15ROLLOUT_STAGE_ABORTED\x10\x04\x32\x93\x06\n\x0e\x43omputeService\x12\x61\n\x08\x46orecast\x12).bespeak.v1.ComputeServiceForecastRequest\x1a*.bespeak.v1.ComputeServiceForecastResponse\x12\x61\n\x08\x41llocate\x12).bespeak.v1.ComputeServiceAllocateRequest\x1a*.bespeak.v1.ComputeServiceAllocateResponse\x12[\n\x06Status\x12\'.bespeak.v1.ComputeServiceStatusRequest\x1a(.bespeak.v1.ComputeServiceStatusResponse\x12[\n\x06\x44\x65ploy\x12\'.bespeak.v1.ComputeServiceDeployRequest\x1a(.bespeak.v1.ComputeServiceDeployResponse\x12^\n\x07Promote\x12(.bespeak.v1.ComputeServicePromoteRequest\x1a).bespeak.v1.ComputeServicePromoteResponse\x12\x61\n\x08Rollback\x12).bespeak.v1.ComputeServiceRollbackRequest\x1a*.bespeak.v1.ComputeServiceRollbackResponse\x12[\n\x06Retire\x12\'.bespeak.v1.ComputeServiceRetireRequest\x1a(.bespeak.v1.ComputeServiceRetireResponse\x12\x61\n\x08Rollouts\x12).bespeak.v1.ComputeServiceRolloutsRequest\x1a*.bespeak.v1.ComputeServiceRolloutsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x62\x65speak/v1/compute.proto\x12\nbespeak.v1\x1a\x1b\x62\x65speak/v1/allocation.proto\"~\n\rComputeOrigin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12)\n\x06source\x18\x03 \x01(\x0e\x32\x19.bespeak.v1.ComputeSource\x12\x0f\n\x07replica\x18\x04 \x01(\t\x12\x12\n\nelapsed_us\x18\x05 \x01(\x04\"\x83\x01\n\x1d\x43omputeServiceForecastRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontext\x18\x02 \x01(\x0c\x12\x0e\n\x06\x66uture\x18\x03 \x01(\x0c\x12\x0f\n\x07horizon\x18\x04 \x01(\r\x12\x11\n\tquantiles\x18\x05 \x03(\x01\x12\x0e\n\x06totals\x18\x06 \x03(\r\"\xc4\x01\n\x1e\x43omputeServiceForecastResponse\x12\x10\n\x08\x66orecast\x18\x01 \x01(\x0c\x12\x0e\n\x06series\x18\x02 \x01(\r\x12)\n\x06origin\x18\x03 \x01(\x0b\x32\x19.bespeak.v1.ComputeOrigin\x12\x0e\n\x06totals\x18\x04 \x01(\x0c\x12\x1a\n\x12totals_approximate\x18\x05 \x01(\x08\x12)\n\x06shares\x18\x06 \x03(\x0b\x32\x19.bespeak.v1.ForecastShare\"\\\n\rForecastShare\x12)\n\x06origin\x18\x01 \x01(\x0b\x32\x19.bespeak.v1.ComputeOrigin\x12\x0e\n\x06series\x18\x02 \x01(\r\x12\x10\n\x08item_ids\x18\x03 \x03(\t\"\xff\x01\n\x1d\x43omputeServiceAllocateRequest\x12\x0e\n\x06solver\x18\x01 \x01(\t\x12\x0e\n\x06orders\x18\x02 \x01(\x0c\x12\x0f\n\x07options\x18\x03 \x01(\x0c\x12\r\n\x05stock\x18\x04 \x01(\x0c\x12\x11\n\tbudget_ms\x18\x05 \x01(\r\x12\x10\n\x08packages\x18\x06 \x01(\x0c\x12$\n\x07network\x18\x07 \x01(\x0b\x32\x13.bespeak.v1.Network\x12,\n\x08shortage\x18\x08 \x01(\x0e\x32\x1a.bespeak.v1.ShortagePolicy\x12%\n\x06\x66loors\x18\t \x03(\x0b\x32\x15.bespeak.v1.TierFloor\"\xc5\x01\n\x1e\x43omputeServiceAllocateResponse\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x17\n\x0fobjective_minor\x18\x02 \x01(\x03\x12\x13\n\x0b\x62ound_minor\x18\x03 \x01(\x03\x12\x14\n\x0cunits_served\x18\x04 \x01(\x03\x12\x16\n\x0eunits_unfilled\x18\x05 \x01(\x03\x12)\n\x06origin\x18\x06 \x01(\x0b\x32\x19.bespeak.v1.ComputeOrigin\x12\x0e\n\x06prices\x18\x07 \x01(\x0c\"\x1d\n\x1b\x43omputeServiceStatusRequest\"\xe3\x01\n\x1c\x43omputeServiceStatusResponse\x12)\n\x06source\x18\x01 \x01(\x0e\x32\x19.bespeak.v1.ComputeSource\x12\r\n\x05ready\x18\x02 \x01(\x08\x12(\n\x06models\x18\x03 \x03(\x0b\x32\x18.bespeak.v1.ComputeModel\x12)\n\x07solvers\x18\x04 \x03(\x0b\x32\x18.bespeak.v1.ComputeModel\x12\x17\n\x0f\x63\x61lls_in_flight\x18\x05 \x01(\r\x12\x1b\n\x13\x63\x61lls_in_flight_max\x18\x06 \x01(\r\"A\n\x0c\x43omputeModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08\"\xbc\x01\n\x07Rollout\x12\r\n\x05route\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\t\x12\x11\n\tcandidate\x18\x03 \x01(\t\x12\'\n\x05stage\x18\x04 \x01(\x0e\x32\x18.bespeak.v1.RolloutStage\x12\r\n\x05share\x18\x05 \x01(\x01\x12\x10\n\x08\x61\x62ort_if\x18\x06 \x01(\t\x12\x0c\n\x04said\x18\x07 \x01(\t\x12\'\n\x05score\x18\x08 \x01(\x0b\x32\x18.bespeak.v1.RolloutScore\"\xb3\x02\n\x0cRolloutScore\x12\x0f\n\x07\x61nswers\x18\x01 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x02 \x01(\x04\x12\x13\n\x06p50_ms\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06p99_ms\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x13\n\x0b\x64\x61ys_scored\x18\x05 \x01(\x04\x12\x10\n\x03wql\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x17\n\nwql_active\x18\x07 \x01(\x01H\x03\x88\x01\x01\x12\x16\n\twql_ratio\x18\x08 \x01(\x01H\x04\x88\x01\x01\x12\x11\n\tpositions\x18\t \x01(\x04\x12\x1d\n\x10promises_changed\x18\n \x01(\x01H\x05\x88\x01\x01\x42\t\n\x07_p50_msB\t\n\x07_p99_msB\x06\n\x04_wqlB\r\n\x0b_wql_activeB\x0c\n\n_wql_ratioB\x13\n\x11_promises_changed\"\x97\x01\n\x1b\x43omputeServiceDeployRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\x12\x0e\n\x06shadow\x18\x03 \x01(\x01\x12\x0e\n\x06\x63\x61nary\x18\x04 \x01(\x01\x12\x10\n\x08\x61\x62ort_if\x18\x05 \x01(\t\x12\x15\n\rservice_level\x18\x06 \x01(\x01\x12\x11\n\tlead_days\x18\x07 \x01(\r\"D\n\x1c\x43omputeServiceDeployResponse\x12$\n\x07rollout\x18\x01 \x01(\x0b\x32\x13.bespeak.v1.Rollout\"<\n\x1c\x43omputeServicePromoteRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\"E\n\x1d\x43omputeServicePromoteResponse\x12$\n\x07rollout\x18\x01 \x01(\x0b\x32\x13.bespeak.v1.Rollout\"=\n\x1d\x43omputeServiceRollbackRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61lias\x18\x02 \x01(\t\"F\n\x1e\x43omputeServiceRollbackResponse\x12$\n\x07rollout\x18\x01 \x01(\x0b\x32\x13.bespeak.v1.Rollout\",\n\x1b\x43omputeServiceRetireRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\x1e\n\x1c\x43omputeServiceRetireResponse\"\x1f\n\x1d\x43omputeServiceRolloutsRequest\"p\n\x1e\x43omputeServiceRolloutsResponse\x12%\n\x08rollouts\x18\x01 \x03(\x0b\x32\x13.bespeak.v1.Rollout\x12\'\n\x06loaded\x18\x02 \x03(\x0b\x32\x17.bespeak.v1.LoadedModel\"P\n\x0bLoadedModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08replicas\x18\x03 \x01(\r\x12\x10\n\x08prepared\x18\x04 \x01(\t*~\n\rComputeSource\x12\x1e\n\x1a\x43OMPUTE_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43OMPUTE_SOURCE_LOCAL\x10\x01\x12\x16\n\x12\x43OMPUTE_SOURCE_RAY\x10\x02\x12\x1b\n\x17\x43OMPUTE_SOURCE_FALLBACK\x10\x03*\x94\x01\n\x0cRolloutStage\x12\x1d\n\x19ROLLOUT_STAGE_UNSPECIFIED\x10\x00\x12\x16\n\x12ROLLOUT_STAGE_NONE\x10\x01\x12\x18\n\x14ROLLOUT_STAGE_SHADOW\x10\x02\x12\x18\n\x14ROLLOUT_STAGE_CANARY\x10\x03\x12\x19\n\x15ROLLOUT_STAGE_ABORTED\x10\x04\x32\x93\x06\n\x0e\x43omputeService\x12\x61\n\x08\x46orecast\x12).bespeak.v1.ComputeServiceForecastRequest\x1a*.bespeak.v1.ComputeServiceForecastResponse\x12\x61\n\x08\x41llocate\x12).bespeak.v1.ComputeServiceAllocateRequest\x1a*.bespeak.v1.ComputeServiceAllocateResponse\x12[\n\x06Status\x12\'.bespeak.v1.ComputeServiceStatusRequest\x1a(.bespeak.v1.ComputeServiceStatusResponse\x12[\n\x06\x44\x65ploy\x12\'.bespeak.v1.ComputeServiceDeployRequest\x1a(.bespeak.v1.ComputeServiceDeployResponse\x12^\n\x07Promote\x12(.bespeak.v1.ComputeServicePromoteRequest\x1a).bespeak.v1.ComputeServicePromoteResponse\x12\x61\n\x08Rollback\x12).bespeak.v1.ComputeServiceRollbackRequest\x1a*.bespeak.v1.ComputeServiceRollbackResponse\x12[\n\x06Retire\x12\'.bespeak.v1.ComputeServiceRetireRequest\x1a(.bespeak.v1.ComputeServiceRetireResponse\x12\x61\n\x08Rollouts\x12).bespeak.v1.ComputeServiceRolloutsRequest\x1a*.bespeak.v1.ComputeServiceRolloutsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bespeak.v1.compute_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMPUTESOURCE']._serialized_start=2559
-  _globals['_COMPUTESOURCE']._serialized_end=2685
-  _globals['_ROLLOUTSTAGE']._serialized_start=2688
-  _globals['_ROLLOUTSTAGE']._serialized_end=2836
-  _globals['_COMPUTEORIGIN']._serialized_start=40
-  _globals['_COMPUTEORIGIN']._serialized_end=166
-  _globals['_COMPUTESERVICEFORECASTREQUEST']._serialized_start=169
-  _globals['_COMPUTESERVICEFORECASTREQUEST']._serialized_end=300
-  _globals['_COMPUTESERVICEFORECASTRESPONSE']._serialized_start=303
-  _globals['_COMPUTESERVICEFORECASTRESPONSE']._serialized_end=499
-  _globals['_FORECASTSHARE']._serialized_start=501
-  _globals['_FORECASTSHARE']._serialized_end=593
-  _globals['_COMPUTESERVICEALLOCATEREQUEST']._serialized_start=596
-  _globals['_COMPUTESERVICEALLOCATEREQUEST']._serialized_end=745
-  _globals['_COMPUTESERVICEALLOCATERESPONSE']._serialized_start=748
-  _globals['_COMPUTESERVICEALLOCATERESPONSE']._serialized_end=929
-  _globals['_COMPUTESERVICESTATUSREQUEST']._serialized_start=931
-  _globals['_COMPUTESERVICESTATUSREQUEST']._serialized_end=960
-  _globals['_COMPUTESERVICESTATUSRESPONSE']._serialized_start=963
-  _globals['_COMPUTESERVICESTATUSRESPONSE']._serialized_end=1190
-  _globals['_COMPUTEMODEL']._serialized_start=1192
-  _globals['_COMPUTEMODEL']._serialized_end=1257
-  _globals['_ROLLOUT']._serialized_start=1260
-  _globals['_ROLLOUT']._serialized_end=1448
-  _globals['_ROLLOUTSCORE']._serialized_start=1451
-  _globals['_ROLLOUTSCORE']._serialized_end=1758
-  _globals['_COMPUTESERVICEDEPLOYREQUEST']._serialized_start=1761
-  _globals['_COMPUTESERVICEDEPLOYREQUEST']._serialized_end=1912
-  _globals['_COMPUTESERVICEDEPLOYRESPONSE']._serialized_start=1914
-  _globals['_COMPUTESERVICEDEPLOYRESPONSE']._serialized_end=1982
-  _globals['_COMPUTESERVICEPROMOTEREQUEST']._serialized_start=1984
-  _globals['_COMPUTESERVICEPROMOTEREQUEST']._serialized_end=2044
-  _globals['_COMPUTESERVICEPROMOTERESPONSE']._serialized_start=2046
-  _globals['_COMPUTESERVICEPROMOTERESPONSE']._serialized_end=2115
-  _globals['_COMPUTESERVICEROLLBACKREQUEST']._serialized_start=2117
-  _globals['_COMPUTESERVICEROLLBACKREQUEST']._serialized_end=2178
-  _globals['_COMPUTESERVICEROLLBACKRESPONSE']._serialized_start=2180
-  _globals['_COMPUTESERVICEROLLBACKRESPONSE']._serialized_end=2250
-  _globals['_COMPUTESERVICERETIREREQUEST']._serialized_start=2252
-  _globals['_COMPUTESERVICERETIREREQUEST']._serialized_end=2296
-  _globals['_COMPUTESERVICERETIRERESPONSE']._serialized_start=2298
-  _globals['_COMPUTESERVICERETIRERESPONSE']._serialized_end=2328
-  _globals['_COMPUTESERVICEROLLOUTSREQUEST']._serialized_start=2330
-  _globals['_COMPUTESERVICEROLLOUTSREQUEST']._serialized_end=2361
-  _globals['_COMPUTESERVICEROLLOUTSRESPONSE']._serialized_start=2363
-  _globals['_COMPUTESERVICEROLLOUTSRESPONSE']._serialized_end=2475
-  _globals['_LOADEDMODEL']._serialized_start=2477
-  _globals['_LOADEDMODEL']._serialized_end=2557
-  _globals['_COMPUTESERVICE']._serialized_start=2839
-  _globals['_COMPUTESERVICE']._serialized_end=3626
+  _globals['_COMPUTESOURCE']._serialized_start=2710
+  _globals['_COMPUTESOURCE']._serialized_end=2836
+  _globals['_ROLLOUTSTAGE']._serialized_start=2839
+  _globals['_ROLLOUTSTAGE']._serialized_end=2987
+  _globals['_COMPUTEORIGIN']._serialized_start=69
+  _globals['_COMPUTEORIGIN']._serialized_end=195
+  _globals['_COMPUTESERVICEFORECASTREQUEST']._serialized_start=198
+  _globals['_COMPUTESERVICEFORECASTREQUEST']._serialized_end=329
+  _globals['_COMPUTESERVICEFORECASTRESPONSE']._serialized_start=332
+  _globals['_COMPUTESERVICEFORECASTRESPONSE']._serialized_end=528
+  _globals['_FORECASTSHARE']._serialized_start=530
+  _globals['_FORECASTSHARE']._serialized_end=622
+  _globals['_COMPUTESERVICEALLOCATEREQUEST']._serialized_start=625
+  _globals['_COMPUTESERVICEALLOCATEREQUEST']._serialized_end=880
+  _globals['_COMPUTESERVICEALLOCATERESPONSE']._serialized_start=883
+  _globals['_COMPUTESERVICEALLOCATERESPONSE']._serialized_end=1080
+  _globals['_COMPUTESERVICESTATUSREQUEST']._serialized_start=1082
+  _globals['_COMPUTESERVICESTATUSREQUEST']._serialized_end=1111
+  _globals['_COMPUTESERVICESTATUSRESPONSE']._serialized_start=1114
+  _globals['_COMPUTESERVICESTATUSRESPONSE']._serialized_end=1341
+  _globals['_COMPUTEMODEL']._serialized_start=1343
+  _globals['_COMPUTEMODEL']._serialized_end=1408
+  _globals['_ROLLOUT']._serialized_start=1411
+  _globals['_ROLLOUT']._serialized_end=1599
+  _globals['_ROLLOUTSCORE']._serialized_start=1602
+  _globals['_ROLLOUTSCORE']._serialized_end=1909
+  _globals['_COMPUTESERVICEDEPLOYREQUEST']._serialized_start=1912
+  _globals['_COMPUTESERVICEDEPLOYREQUEST']._serialized_end=2063
+  _globals['_COMPUTESERVICEDEPLOYRESPONSE']._serialized_start=2065
+  _globals['_COMPUTESERVICEDEPLOYRESPONSE']._serialized_end=2133
+  _globals['_COMPUTESERVICEPROMOTEREQUEST']._serialized_start=2135
+  _globals['_COMPUTESERVICEPROMOTEREQUEST']._serialized_end=2195
+  _globals['_COMPUTESERVICEPROMOTERESPONSE']._serialized_start=2197
+  _globals['_COMPUTESERVICEPROMOTERESPONSE']._serialized_end=2266
+  _globals['_COMPUTESERVICEROLLBACKREQUEST']._serialized_start=2268
+  _globals['_COMPUTESERVICEROLLBACKREQUEST']._serialized_end=2329
+  _globals['_COMPUTESERVICEROLLBACKRESPONSE']._serialized_start=2331
+  _globals['_COMPUTESERVICEROLLBACKRESPONSE']._serialized_end=2401
+  _globals['_COMPUTESERVICERETIREREQUEST']._serialized_start=2403
+  _globals['_COMPUTESERVICERETIREREQUEST']._serialized_end=2447
+  _globals['_COMPUTESERVICERETIRERESPONSE']._serialized_start=2449
+  _globals['_COMPUTESERVICERETIRERESPONSE']._serialized_end=2479
+  _globals['_COMPUTESERVICEROLLOUTSREQUEST']._serialized_start=2481
+  _globals['_COMPUTESERVICEROLLOUTSREQUEST']._serialized_end=2512
+  _globals['_COMPUTESERVICEROLLOUTSRESPONSE']._serialized_start=2514
+  _globals['_COMPUTESERVICEROLLOUTSRESPONSE']._serialized_end=2626
+  _globals['_LOADEDMODEL']._serialized_start=2628
+  _globals['_LOADEDMODEL']._serialized_end=2708
+  _globals['_COMPUTESERVICE']._serialized_start=2990
+  _globals['_COMPUTESERVICE']._serialized_end=3777
 # @@protoc_insertion_point(module_scope)

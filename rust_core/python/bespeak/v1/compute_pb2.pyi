@@ -15,6 +15,7 @@ limit), DEADLINE_EXCEEDED (the answer would come too late; work not yet
 begun is not begun), UNAVAILABLE (compute is starting or stopping).
 """
 
+from bespeak.v1 import allocation_pb2 as _allocation_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -259,55 +260,49 @@ Global___ForecastShare: _TypeAlias = ForecastShare  # noqa: Y015
 
 @_typing.final
 class ComputeServiceAllocateRequest(_message.Message):
+    """Tables as in AllocationService.Allocate; see docs/reference/allocation.md. The server has filled in the stock."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     SOLVER_FIELD_NUMBER: _builtins.int
-    LINES_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     STOCK_FIELD_NUMBER: _builtins.int
     BUDGET_MS_FIELD_NUMBER: _builtins.int
     PACKAGES_FIELD_NUMBER: _builtins.int
-    CAPACITY_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    SHORTAGE_FIELD_NUMBER: _builtins.int
+    FLOORS_FIELD_NUMBER: _builtins.int
     solver: _builtins.str
-    """Solver name; empty means the worker's default."""
-    lines: _builtins.bytes
-    """Arrow IPC stream: order_id (string), line (int32), item (string),
-    qty (int64, units), unfilled_penalty_minor (int64, for each unit not
-    served). Solvers that plan whole orders know more columns: class,
-    ship_complete, unfilled_minor here, service and line_minor of options, and
-    class of stock.
-    """
+    """Solver name; empty lets the worker choose."""
+    orders: _builtins.bytes
+    """Arrow IPC streams; empty where there are none."""
     options: _builtins.bytes
-    """Arrow IPC stream: order_id, line, location (string), cost_minor (int64,
-    for each unit served from there).
-    """
     stock: _builtins.bytes
-    """Arrow IPC stream: item, location, available (int64, units)."""
     budget_ms: _builtins.int
     """Time the solver may take; 0 means the solver's own default."""
     packages: _builtins.bytes
-    """Arrow IPC stream: order_id, location, service (string, optional),
-    package_minor (int64): cost of one package of the order from there. Only
-    for solvers that know packages; empty for none.
-    """
-    capacity: _builtins.bytes
-    """Arrow IPC stream: location, units (int64): what may leave the place. Only
-    for solvers that know it; empty for no limit.
-    """
+    shortage: _allocation_pb2.ShortagePolicy.ValueType
+    @_builtins.property
+    def network(self) -> _allocation_pb2.Network: ...
+    @_builtins.property
+    def floors(self) -> _containers.RepeatedCompositeFieldContainer[_allocation_pb2.TierFloor]: ...
     def __init__(
         self,
         *,
         solver: _builtins.str = ...,
-        lines: _builtins.bytes = ...,
+        orders: _builtins.bytes = ...,
         options: _builtins.bytes = ...,
         stock: _builtins.bytes = ...,
         budget_ms: _builtins.int = ...,
         packages: _builtins.bytes = ...,
-        capacity: _builtins.bytes = ...,
+        network: _allocation_pb2.Network | None = ...,
+        shortage: _allocation_pb2.ShortagePolicy.ValueType = ...,
+        floors: _abc.Iterable[_allocation_pb2.TierFloor] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["network", b"network"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_ms", b"budget_ms", "capacity", b"capacity", "lines", b"lines", "options", b"options", "packages", b"packages", "solver", b"solver", "stock", b"stock"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_ms", b"budget_ms", "floors", b"floors", "network", b"network", "options", b"options", "orders", b"orders", "packages", b"packages", "shortage", b"shortage", "solver", b"solver", "stock", b"stock"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -323,19 +318,19 @@ class ComputeServiceAllocateResponse(_message.Message):
     UNITS_SERVED_FIELD_NUMBER: _builtins.int
     UNITS_UNFILLED_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
     plan: _builtins.bytes
-    """Arrow IPC stream: order_id, line, location, qty (int64, units, above 0),
-    and service (string) from a solver that knows services.
+    """Arrow IPC stream: order_id, line, location, service, quantity (int64, units, above 0).
     What a line wants and no row serves is unfilled.
     """
     objective_minor: _builtins.int
-    """Cost of the plan: served units times cost plus unfilled units times
-    penalty.
-    """
+    """Cost of the plan, unfilled lines included."""
     bound_minor: _builtins.int
     """No plan costs less than this."""
     units_served: _builtins.int
     units_unfilled: _builtins.int
+    prices: _builtins.bytes
+    """Arrow IPC stream: item, location, class, price_minor (double, above 0)."""
     @_builtins.property
     def origin(self) -> Global___ComputeOrigin: ...
     def __init__(
@@ -347,10 +342,11 @@ class ComputeServiceAllocateResponse(_message.Message):
         units_served: _builtins.int = ...,
         units_unfilled: _builtins.int = ...,
         origin: Global___ComputeOrigin | None = ...,
+        prices: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound_minor", b"bound_minor", "objective_minor", b"objective_minor", "origin", b"origin", "plan", b"plan", "units_served", b"units_served", "units_unfilled", b"units_unfilled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound_minor", b"bound_minor", "objective_minor", b"objective_minor", "origin", b"origin", "plan", b"plan", "prices", b"prices", "units_served", b"units_served", "units_unfilled", b"units_unfilled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
