@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+GAP_BUCKETS = (0.0, 0.0001, 0.0005, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 SERIES_BUCKETS = (1, 8, 32, 128, 512, 2048, 8192, 32768)
 
 
@@ -64,6 +65,26 @@ class WorkerMetrics:
             "bespeak_compute_allocated_units",
             "Units that plans served or left unfilled.",
             ["solver", "outcome"],
+            registry=self.registry,
+        )
+        self.gap = Histogram(
+            "bespeak_compute_plan_gap_ratio",
+            "(cost - bound) / cost of plans, by solver.",
+            ["solver"],
+            buckets=GAP_BUCKETS,
+            registry=self.registry,
+        )
+        self.first_plan = Histogram(
+            "bespeak_compute_plan_first_seconds",
+            "Time until a solve had a feasible plan, by solver.",
+            ["solver"],
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        self.plan_fallbacks = Counter(
+            "bespeak_compute_plan_fallbacks",
+            "Plans that another solver made than the one asked for.",
+            ["asked", "solver"],
             registry=self.registry,
         )
         self.ready = Gauge("bespeak_compute_ready", "1 once every model and solver answers.", registry=self.registry)

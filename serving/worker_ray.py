@@ -19,6 +19,7 @@ import structlog
 from bespeak.v1 import compute_pb2 as pb
 from models import InputError
 from serving.deployments.jobs import (
+    ALLOCATE_TABLES,
     AllocateAnswer,
     AllocateJob,
     ForecastAnswer,
@@ -205,9 +206,7 @@ class RayBackend:
         """See `Backend.allocate`."""
         if self._allocations is None:
             raise RuntimeError("allocate called before start")
-        answer: AllocateAnswer | Refusal = await self._call(
-            self._allocations.allocate, job, ("lines", "options", "stock", "packages", "capacity")
-        )
+        answer: AllocateAnswer | Refusal = await self._call(self._allocations.allocate, job, ALLOCATE_TABLES)
         return answer
 
     async def _call(self, method: Any, job: Any, tables: tuple[str, ...]) -> Any:

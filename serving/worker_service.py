@@ -13,7 +13,8 @@ import pyarrow as pa
 import structlog
 
 from bespeak.v1 import compute_pb2 as pb
-from serving.deployments.jobs import AllocateJob, ForecastJob, Offered, Refusal, RefusalKind
+from serving.deployments.allocate_request import allocate_job
+from serving.deployments.jobs import AllocateAnswer, ForecastJob, Offered, Refusal, RefusalKind
 from serving.rollout.control import Controller
 from serving.rollout.service import RolloutHandlers
 from serving.rollout.traffic import Routed
@@ -108,22 +109,9 @@ class ComputeService(RolloutHandlers):
     ) -> pb.ComputeServiceAllocateResponse:
         """Answers from the backend's solvers."""
         started = time.monotonic()
-        job = AllocateJob(
-            request.solver,
-            request.lines,
-            request.options,
-            request.stock,
-            request.packages,
-            request.capacity,
-            request.budget_ms or None,
-            patience(context),
-        )
-        answer = await self._guarded("Allocate", context, started, lambda: self._backend.allocate(job))
-        source = pb.ComputeSource.Name(self._backend.source)
-        self._metrics.queued.labels("Allocate").observe(answer.queued_s)
-        self._metrics.computed.labels("Allocate", answer.solver, answer.version, source).observe(answer.computed_s)
-        self._metrics.units.labels(answer.solver, "served").inc(answer.units_served)
-        self._metrics.units.labels(answer.solver, "unfilled").inc(answer.units_unfilled)
+        waits = patience(context)
+        answer = await self._guarded("Allocate", context, started, lambda: self._plan(request, waits))
+        self._measure_plan(request.solver, answer)
         return pb.ComputeServiceAllocateResponse(
             plan=as_bytes(answer.table),
             objective_minor=answer.objective_minor,
@@ -131,7 +119,29 @@ class ComputeService(RolloutHandlers):
             units_served=answer.units_served,
             units_unfilled=answer.units_unfilled,
             origin=self._origin(answer.solver, answer.version, answer.replica, started),
+            prices=as_bytes(answer.prices),
         )
+
+    async def _plan(
+        self, request: pb.ComputeServiceAllocateRequest, patience_s: float | None
+    ) -> AllocateAnswer | Refusal:
+        job = allocate_job(request, patience_s)
+        return job if isinstance(job, Refusal) else await self._backend.allocate(job)
+
+    def _measure_plan(self, asked: str, answer: AllocateAnswer) -> None:
+        source = pb.ComputeSource.Name(self._backend.source)
+        metrics, solver = self._metrics, answer.solver
+        metrics.queued.labels("Allocate").observe(answer.queued_s)
+        metrics.computed.labels("Allocate", solver, answer.version, source).observe(answer.computed_s)
+        metrics.units.labels(solver, "served").inc(answer.units_served)
+        metrics.units.labels(solver, "unfilled").inc(answer.units_unfilled)
+        if answer.objective_minor > 0:
+            gap = (answer.objective_minor - answer.bound_minor) / answer.objective_minor
+            metrics.gap.labels(solver).observe(gap)
+        if answer.first_s is not None:
+            metrics.first_plan.labels(solver).observe(answer.first_s)
+        if answer.fell_back:
+            metrics.plan_fallbacks.labels(asked, solver).inc()
 
     async def Status(  # noqa: N802 - named by the proto
         self,

@@ -1,250 +1,266 @@
-"""Column generation behind the `Allocator` protocol."""
+"""Column generation behind the `Allocator` protocol: plans near the optimum, with a bound near them.
+
+The master chooses one plan an order within the limits (Dantzig and Wolfe 1960). Its relaxation prices what is scarce;
+the exact planner of the core finds each order's best plan at those prices, smoothed towards the best prices so far
+(Wentges 1997); when none improves, the relaxation is solved, and its value is the bound, certified in whole numbers.
+Plans come from two sides, on two threads: the core's search, from the prices and leaning to the plans that the
+relaxation chose in part, and integer programs that plan some orders anew among the plans nearly best at the prices.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from threading import Lock
 
 import numpy as np
 import ortools
 import pyarrow as pa
 
-from serving.allocation import columns
-from serving.allocation.batch import CELLS_MAX, COST_MAX, LINES_MAX, NEVER, Batch, Solution
-from serving.allocation.protocol import PLAN_SCHEMA, Plan
-from serving.allocation.tables import (
-    LINE_MAX,
-    LINE_MIN,
-    QTY_MAX,
-    ProblemError,
-    check_rows,
-    find,
-    flags_or,
-    index,
-    integers,
-    integers_or,
-    pair,
-    refuse_repeats,
-    text,
-    text_or,
-)
+from bespeak.allocation import Found, Problem
+from serving.allocation.master import Columns, Master, Relaxation, choose, numbers
+from serving.allocation.neighbourhoods import Neighbourhoods
+from serving.allocation.protocol import Cancellation, Plan, Terms, within
+from serving.allocation.search import Search
+from serving.allocation.solving import CORE_VERSION, Clock, OnProblem, plan_of
 
-CLASSES_MAX = 8
-DEFAULT_BUDGET_S = 5.0
-SCHEMA = PLAN_SCHEMA.append(pa.field("service", pa.string()))
+#: Shares of the budget until which there is searched first, columns are made, and searched beside that.
+FIRST_SHARE, COLUMNS_SHARE, BESIDE_SHARE = 0.06, 0.50, 0.85
+#: Share that a search gets which leans to the relaxation.
+LEANING_SHARE = 0.10
+ROUNDS_MAX = 1_000
+#: Weight of the best prices so far in those of the next pricing.
+SMOOTHING = 0.8
+#: A plan must beat its order's price by this share of it to be new.
+IMPROVEMENT = 1e-6
+#: A gap that is as good as none.
+GAP_SMALL = 1e-6
+#: Plans that integer programs choose from: of all orders, and of each at least and at most.
+CHOICES_MAX, CHOICES_EACH = 100_000, (8, 40)
+#: Of one integer program.
+COLUMNS_MAX = 2_500
+#: An integer program is not worth beginning for less, and gets no more.
+INTEGER_S_MIN, INTEGER_S_MAX = 0.02, 1.0
+#: Above and below this, the next one plans fewer orders or more.
+INTEGER_S_SLOW, INTEGER_S_FAST = 0.5, 0.15
+#: Its solver gets this share of its time: building it and its presolve take some.
+INTEGER_SHARE = 0.8
 
 
-class ColumnGeneration:
-    """Whole lines, shared packages, nested limits, capacity: see `serving.allocation.batch`.
+class ColumnGeneration(OnProblem):
+    """Every limit of the problem. Shortage policies other than cost are the search's, and it then says so.
 
-    Lines are never split. Orders have at most 8 lines. Without a budget it
-    takes up to 5 seconds; the bound says what is left to gain.
+    Without a budget it takes up to 5 seconds.
     """
 
     name = "column-generation"
-    version = f"1+ortools-{ortools.__version__}"
+    version = f"{CORE_VERSION}+ortools-{ortools.__version__}"
+    default_budget_ms = 5_000
 
-    def allocate(
-        self,
-        lines: pa.Table,
-        options: pa.Table,
-        stock: pa.Table,
-        budget_ms: int | None = None,
-        packages: pa.Table | None = None,
-        capacity: pa.Table | None = None,
-    ) -> Plan:
-        """See `Allocator.allocate`."""
-        named = batch_from_tables(lines, options, stock, packages, capacity)
-        budget = DEFAULT_BUDGET_S if budget_ms is None else budget_ms / 1000.0
-        return plan_of(named, columns.solve(named.batch, budget))
+    def solve(self, problem: Problem, terms: Terms, clock: Clock, cancellation: Cancellation) -> Plan:
+        """See `OnProblem.solve`."""
+        if not terms.by_cost:
+            return Search().solve(problem, terms, clock, cancellation)
+        run = Run(problem, clock, cancellation)
+        run.solve()
+        return plan_of(problem, run.choice, run.bound, pa.array(run.prices), self.name, tuple(run.trace))
 
 
 @dataclass(frozen=True)
-class Named:
-    """A batch and the names of what its arrays index."""
+class Programs:
+    """What integer programs are made of."""
 
-    batch: Batch
-    #: Of each line, in the batch's order.
-    order_id: pa.StringArray
-    line: np.ndarray
-    #: Of each option.
-    location: pa.StringArray
-    service: pa.StringArray
+    #: Plans that are nearly best, by order.
+    near: Columns
+    #: What each loses against its order's price, (columns,).
+    loss: np.ndarray
+    #: First one of each order, and the end, (orders + 1,).
+    start: np.ndarray
+    around: Neighbourhoods
 
-
-def batch_from_tables(
-    lines: pa.Table,
-    options: pa.Table,
-    stock: pa.Table,
-    packages: pa.Table | None,
-    capacity: pa.Table | None,
-) -> Named:
-    """Checks and indexes the tables.
-
-    Raises:
-        ProblemError: see `Allocator.allocate`.
-    """
-    given = ((lines, "lines"), (options, "options"), (stock, "stock"), (packages, "packages"), (capacity, "capacity"))
-    for table, what in given:
-        if table is not None:
-            check_rows(table, what)
-    ids = text(lines, "order_id", "lines")
-    orders = ids.unique()
-    sorting = np.lexsort((integers(lines, "line", "lines", LINE_MIN, LINE_MAX), index(ids, orders)))
-    lines = lines.take(pa.array(sorting))
-    ids, number = text(lines, "order_id", "lines"), integers(lines, "line", "lines", LINE_MIN, LINE_MAX)
-    order = index(ids, orders)
-    key = pair(order, number)
-    refuse_repeats(
-        key, lambda row: f"lines has order {ids[row].as_py()!r} line {number[row]} twice: add up its quantity"
-    )
-    size = np.bincount(order, minlength=len(orders))
-    if len(size) and size.max() > LINES_MAX:
-        most = orders[int(size.argmax())].as_py()
-        raise ProblemError(
-            f"order {most!r} has {size.max()} lines: column-generation plans at most {LINES_MAX}, so split it or name min-cost-flow"
-        )
-    qty = integers(lines, "qty", "lines", 1, QTY_MAX)
-    unfilled = qty * integers_or(lines, "unfilled_penalty_minor", "lines", 0, COST_MAX) + integers_or(
-        lines, "unfilled_minor", "lines", 0, COST_MAX
-    )
-    complete = np.zeros(len(orders), np.int64)
-    np.maximum.at(complete, order, flags_or(lines, "ship_complete", "lines"))
-    kinds = integers_or(lines, "class", "lines", 0, CLASSES_MAX - 1)
-    kind = np.zeros(len(orders), np.int64)
-    np.maximum.at(kind, order, kinds)
-    if (kinds != kind[order]).any():
-        row = int(np.flatnonzero(kinds != kind[order])[0])
-        raise ProblemError(f"order {ids[row].as_py()!r} has lines of several classes: give all its lines the same")
-
-    place, service = text(options, "location", "options"), text_or(options, "service", "options", "")
-    places, services = place.unique(), service.unique()
-    code = index(place, places) * max(len(services), 1) + index(service, services)
-    known = np.unique(code)
-    option = np.searchsorted(known, code)
-    if len(qty) * max(len(known), 1) > CELLS_MAX:
-        raise ProblemError(f"{len(qty)} lines with {len(known)} options are too many at once: split the batch")
-    option_order, option_line = (
-        text(options, "order_id", "options"),
-        integers(options, "line", "options", LINE_MIN, LINE_MAX),
-    )
-    at = find(pair(index(option_order, orders), option_line), key)
-    if (at < 0).any():
-        row = int(np.flatnonzero(at < 0)[0])
-        raise ProblemError(
-            f"options has order {option_order[row].as_py()!r} line {option_line[row]} that lines has not: add the line or leave out the option"
-        )
-    refuse_repeats(
-        pair(at, option),
-        lambda row: (
-            f"options has order {option_order[row].as_py()!r} line {option_line[row]} at {place[row].as_py()!r} twice: keep the cheaper"
-        ),
-    )
-    each = integers_or(options, "cost_minor", "options", 0, COST_MAX)
-    line_cost = qty[at] * each + integers_or(options, "line_minor", "options", 0, COST_MAX)
-    cost = np.full((len(qty), len(known)), NEVER, np.int64)
-    cost[at, option] = line_cost
-    package = _packages(packages, orders, places, services, known)
-    _check_costs(unfilled, line_cost, package)
-
-    item_names = text(lines, "item", "lines")
-    items = item_names.unique()
-    limit = _limits(stock, items, places, int(qty.sum()))
-    batch = Batch(
-        np.concatenate([[0], np.cumsum(size)]).astype(np.int64),
-        index(item_names, items),
-        qty,
-        unfilled,
-        # A class above all limits counts against the same ones as the highest that has any.
-        np.minimum(kind, len(limit) - 1),
-        complete,
-        cost,
-        package,
-        known // max(len(services), 1),
-        limit,
-        _capacity(capacity, places, int(qty.sum())),
-    )
-    taken = pa.array(known // max(len(services), 1)), pa.array(known % max(len(services), 1))
-    return Named(batch, ids, number, places.take(taken[0]), services.take(taken[1]))
+    def of(self, orders: np.ndarray) -> Columns:
+        """Plans of some orders that lose least."""
+        own = ranges(self.start[orders], self.start[orders + 1])
+        if len(own) > COLUMNS_MAX:
+            own = np.sort(own[np.argpartition(self.loss[own], COLUMNS_MAX)[:COLUMNS_MAX]])
+        return self.near.take(own)
 
 
-def _check_costs(unfilled: np.ndarray, line_cost: np.ndarray, package: np.ndarray) -> None:
-    """Refuses products of quantity and cost that are out of range."""
-    for values, what in ((unfilled, "leaving a line unfilled"), (line_cost, "serving a line"), (package, "a package")):
-        if values.size and values.max() > COST_MAX:
-            raise ProblemError(f"{what} costs {values.max()} minor units: costs may be at most {COST_MAX}")
+class Run:
+    """One solve: what is known so far."""
+
+    def __init__(self, problem: Problem, clock: Clock, cancellation: Cancellation):
+        self._problem = problem
+        self._clock = clock
+        self._cancellation = cancellation
+        self._lock = Lock()
+        self._limit = numbers(problem.limits().column("limit"))
+        self._order = numbers(problem.lines.column("order"))
+        self._orders = int(self._order.max(initial=-1)) + 1
+        #: The best plan, int32 (lines,), and its cost.
+        self.choice: pa.Int32Array = pa.array(np.full(len(self._order), -1, np.int32))
+        self.cost: int | None = None
+        self.bound = -(2**62)
+        #: Those with the best bound, (limits,).
+        self.prices = np.zeros(len(self._limit))
+        self.trace: list[tuple[float, int]] = []
+
+    def solve(self) -> None:
+        """Spends the budget, or less where nothing is left to gain."""
+        self._search(self._clock.left_of(FIRST_SHARE))
+        if self._done() or len(self._order) == 0:
+            return
+        with ThreadPoolExecutor(1, "allocate-search") as pool:
+            beside = pool.submit(self._search, self._clock.left_of(BESIDE_SHARE))
+            relaxed = self._columns()
+            if relaxed is not None:
+                self._search(min(self._clock.left_of(BESIDE_SHARE), LEANING_SHARE * self._clock.budget_s), relaxed)
+                programs = self._programs(*relaxed)
+                self._integer(programs, BESIDE_SHARE)
+            if self._done():
+                self._problem.cancel()
+            beside.result()
+        if relaxed is not None:
+            self._integer(programs, 1.0)
+        elif not self._done():
+            self._search(self._clock.left_s)
+
+    def _done(self) -> bool:
+        gained = self.cost is not None and self.cost - self.bound <= GAP_SMALL * self.cost
+        return gained or self._cancellation.cancelled or self._clock.left_s == 0.0
+
+    def _search(self, seconds: float, leaning: tuple[Master, Relaxation] | None = None) -> None:
+        """Searches from the best plan and prices so far, leaning to a relaxation's plans."""
+        begun = self._clock.spent_s
+        if self.cost is None:
+            found = self._problem.search(1e3 * seconds)
+        elif self._done():
+            return
+        else:
+            bias = None
+            if leaning is not None:
+                columns, weight = leaning[0].columns, leaning[1].weight
+                chosen = np.flatnonzero(weight > 1e-6)
+                bias = columns.take(chosen).batch(weight[chosen])
+            found = self._problem.search(
+                1e3 * seconds, prices=pa.array(self.prices), bias=bias, start=self.choice, seed=len(self.trace)
+            )
+        self._learn(found, begun)
+
+    def _learn(self, found: Found, begun: float) -> None:
+        with self._lock:
+            if found.bound > self.bound:
+                self.bound, self.prices = found.bound, np.asarray(found.prices)
+            before = self.cost
+            if before is None or found.cost < before:
+                self.cost, self.choice = found.cost, found.choice
+                better = [(begun + at, cost) for at, cost in found.trace if before is None or cost < before]
+                self.trace.extend(better)
+
+    def _columns(self) -> tuple[Master, Relaxation] | None:
+        """Makes columns until the relaxation is solved or the time for it is spent; None without any relaxation."""
+        master = Master(self._orders, self._limit)
+        self._cancellation.on_cancel(master.interrupter.interrupt)
+        everyone = pa.array(np.arange(self._orders, dtype=np.int32))
+        nothing = pa.array(np.full(len(self._order), -1, np.int32))
+        for choice in (nothing, self.choice):
+            master.add(Columns.of(self._problem.columns(everyone, choice)))
+        any_price = np.full(self._orders, np.inf)
+        master.add(self._priced(self.prices, any_price))
+        last = None
+        for _ in range(ROUNDS_MAX):
+            relaxation = master.relax(self._clock.left_of(COLUMNS_SHARE))
+            if relaxation is None:
+                break
+            last = relaxation
+            if relaxation.value - self.bound <= GAP_SMALL * max(1.0, relaxation.value):
+                break
+            if self._clock.left_of(COLUMNS_SHARE) == 0.0 or self._cancellation.cancelled:
+                break
+            if self._improve(master, relaxation) == 0:
+                break
+        return None if last is None else (master, last)
+
+    def _improve(self, master: Master, relaxation: Relaxation) -> int:
+        """Adds plans that the relaxation would choose; returns how many."""
+        least = IMPROVEMENT * np.maximum(1.0, np.abs(relaxation.order_price))
+        smooth = SMOOTHING * self.prices + (1.0 - SMOOTHING) * relaxation.prices
+        columns = self._priced(smooth, np.full(self._orders, np.inf))
+        gain = relaxation.order_price[columns.order] - columns.value_at(relaxation.prices)
+        new = master.add(columns.take(np.flatnonzero(gain > least[columns.order])))
+        if self._clock.left_of(COLUMNS_SHARE) > 0.0:
+            new += master.add(self._priced(relaxation.prices, relaxation.order_price - least))
+        return new
+
+    def _priced(self, prices: np.ndarray, below: np.ndarray) -> Columns:
+        """Best plans at prices; they may prove a better bound."""
+        columns, values = self._problem.priced(pa.array(prices), pa.array(below))
+        about = np.asarray(values).sum() - prices @ self._limit
+        if about > self.bound + GAP_SMALL * abs(self.bound):
+            proven = self._problem.bound(pa.array(prices))
+            with self._lock:
+                if proven > self.bound:
+                    self.bound, self.prices = proven, prices
+        return Columns.of(columns)
+
+    def _programs(self, master: Master, relaxation: Relaxation) -> Programs:
+        """Plans that are nearly best at the relaxation's prices, and which orders to plan anew together."""
+        each = int(np.clip(CHOICES_MAX // max(1, self._orders), *CHOICES_EACH))
+        slack = float(self.cost or 0) - self.bound
+        near = Columns.of(self._problem.near(pa.array(relaxation.prices), slack, each, CHOICES_MAX))
+        loss = near.value_at(relaxation.prices) - relaxation.order_price[near.order]
+        start = np.searchsorted(near.order, np.arange(self._orders + 1))
+        return Programs(near, loss, start, Neighbourhoods(master.columns, relaxation, self._orders))
+
+    def _integer(self, programs: Programs, share: float) -> None:
+        """Plans some orders anew at a time, exactly among those plans, until a share of the budget is spent."""
+        around = programs.around
+        everyone = pa.array(np.arange(self._orders, dtype=np.int32))
+        while not self._done() and self._clock.left_of(share) >= INTEGER_S_MIN:
+            best = Columns.of(self._problem.columns(everyone, self.choice))
+            free = around.draw(best)
+            columns = Columns.joined([best.take(free), programs.of(free)])
+            begun, before = self._clock.spent_s, self.cost
+            chosen = self._choose(best, free, columns, share)
+            took = self._clock.spent_s - begun
+            if chosen is not None:
+                self._take(best, free, columns.take(chosen))
+            if chosen is None or took > INTEGER_S_SLOW:
+                around.shrink()
+            elif took < INTEGER_S_FAST and before == self.cost:
+                around.grow()
+
+    def _choose(self, best: Columns, free: np.ndarray, columns: Columns, share: float) -> np.ndarray | None:
+        """One column for each of the free orders, within what the others leave."""
+        others = np.ones(self._orders, bool)
+        others[free] = False
+        taken = others[best.order[best.column_of_use]]
+        used = np.bincount(best.row[taken], best.units[taken], len(self._limit))
+        left = self._limit - used.astype(np.int64)
+        renumbered = replace(columns, order=np.searchsorted(free, columns.order))
+        left_s = self._clock.left_of(share)
+        seconds = max(min(left_s, INTEGER_S_MAX), INTEGER_SHARE * left_s if len(free) == self._orders else 0.0)
+        # The first columns are those of the plan as it is.
+        work = partial(choose, renumbered, len(free), left, np.arange(len(free)), INTEGER_SHARE * seconds)
+        return within(min(left_s, 2 * seconds), self._cancellation, work)
+
+    def _take(self, best: Columns, free: np.ndarray, chosen: Columns) -> None:
+        """Takes plans of the free orders where they are better."""
+        own = chosen.take(np.argsort(chosen.order))
+        choice = best.choice.copy()
+        choice[ranges(best.choice_start[free], best.choice_start[free + 1])] = own.choice
+        cost = int(best.cost.sum() - best.cost[free].sum() + own.cost.sum())
+        found = pa.array(choice, pa.int32())
+        if self._problem.check(found) is None:
+            with self._lock:
+                if self.cost is None or cost < self.cost:
+                    self.choice, self.cost = found, cost
+                    self.trace.append((self._clock.spent_s, cost))
 
 
-def _packages(
-    packages: pa.Table | None,
-    orders: pa.StringArray,
-    places: pa.StringArray,
-    services: pa.StringArray,
-    known: np.ndarray,
-) -> np.ndarray:
-    """Cost of each order's package from each option; 0 where none is given."""
-    out = np.zeros((len(orders), len(known)), np.int64)
-    if packages is None or packages.num_rows == 0:
-        return out
-    order = index(text(packages, "order_id", "packages"), orders)
-    place = index(text(packages, "location", "packages"), places)
-    service = index(text_or(packages, "service", "packages", ""), services)
-    code = place * max(len(services), 1) + service
-    cost = integers(packages, "package_minor", "packages", 0, COST_MAX)
-    option = find(code, known)
-    used = np.flatnonzero((order >= 0) & (place >= 0) & (service >= 0) & (option >= 0))
-    names = text(packages, "order_id", "packages"), text(packages, "location", "packages")
-    refuse_repeats(
-        pair(order[used], option[used]),
-        lambda row: (
-            f"packages has order {names[0][int(used[row])].as_py()!r} at {names[1][int(used[row])].as_py()!r} twice: keep one"
-        ),
-    )
-    out[order[used], option[used]] = cost[used]
-    return out
-
-
-def _limits(stock: pa.Table, items: pa.StringArray, places: pa.StringArray, enough: int) -> np.ndarray:
-    """Limits as (classes, items, places): nothing where stock has no row, no more limit where a class has none."""
-    item, place = text(stock, "item", "stock"), text(stock, "location", "stock")
-    level = integers_or(stock, "class", "stock", 0, CLASSES_MAX - 1)
-    units = integers(stock, "available", "stock", 0, QTY_MAX)
-    refuse_repeats(
-        pair(index(item, item.unique()) * CLASSES_MAX + level, index(place, place.unique())),
-        lambda row: f"stock has item {item[row].as_py()!r} at {place[row].as_py()!r} twice: send one row with the sum",
-    )
-    out = np.full((int(level.max(initial=0)) + 1, len(items), len(places)), enough, np.int64)
-    out[0] = 0
-    rows, columns_ = index(item, items), index(place, places)
-    used = (rows >= 0) & (columns_ >= 0)
-    out[level[used], rows[used], columns_[used]] = units[used]
-    return out
-
-
-def _capacity(capacity: pa.Table | None, places: pa.StringArray, enough: int) -> np.ndarray:
-    """Units that may leave each place; no limit where none is given."""
-    out = np.full(len(places), enough, np.int64)
-    if capacity is not None and capacity.num_rows:
-        name = text(capacity, "location", "capacity")
-        refuse_repeats(index(name, name.unique()), lambda row: f"capacity has {name[row].as_py()!r} twice: keep one")
-        place = index(name, places)
-        out[place[place >= 0]] = integers(capacity, "units", "capacity", 0, QTY_MAX)[place >= 0]
-    return out
-
-
-def plan_of(named: Named, solution: Solution) -> Plan:
-    """The plan table of a solution."""
-    used = np.flatnonzero(solution.option >= 0)
-    option = pa.array(solution.option[used])
-    qty = named.batch.qty
-    table = pa.Table.from_arrays(
-        [
-            named.order_id.take(pa.array(used)),
-            pa.array(named.line[used], pa.int32()),
-            named.location.take(option),
-            pa.array(qty[used], pa.int64()),
-            named.service.take(option),
-        ],
-        schema=SCHEMA,
-    ).sort_by([("order_id", "ascending"), ("line", "ascending"), ("location", "ascending")])
-    served = int(qty[used].sum())
-    return Plan(table, solution.cost, solution.bound, served, int(qty.sum()) - served)
+def ranges(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """All numbers from each start up to its end."""
+    size = end - start
+    ends = np.cumsum(size)
+    return np.asarray(np.arange(int(size.sum())) - np.repeat(ends - size - start, size))

@@ -1,112 +1,141 @@
-"""Exact plans for lines that do not share packages, as a minimum-cost flow.
+"""Exact plans of unit lines that share no packages, as a minimum-cost flow.
 
-Units flow from each line to the stock rows that may serve it and on to a sink,
-or straight to the sink at the penalty. Costs are integers, so the optimum is
-exact and the bound equals the objective. Every order line is planned by itself:
-a fixed cost of a package that two lines could share is not part of this
-problem, so with such costs the plan is optimal a line, not an order.
+Units flow from each line over the limits that they count against to a sink, or straight to it at the cost of leaving
+the line unfilled. Costs are integers, so the optimum is exact and the bound equals the objective. Lines that may be
+split are planned by `serving.allocation.split`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import ortools
 import pyarrow as pa
 from ortools.graph.python import min_cost_flow
 
-from serving.allocation.problem import Problem, problem_from_tables
-from serving.allocation.protocol import PLAN_SCHEMA, Plan
-from serving.allocation.tables import ProblemError
+from bespeak.allocation import Problem
+from serving.allocation.master import numbers
+from serving.allocation.protocol import Cancellation, Plan, ProblemError, Terms
+from serving.allocation.solving import CORE_VERSION, Clock, OnProblem, plan_of
+from serving.allocation.split import split_lines, splits
+
+#: Offers of lines that are solved in a second, about.
+OFFERS_MAX = 500_000
 
 
-class MinCostFlow:
+class MinCostFlow(OnProblem):
     """OR-Tools' SimpleMinCostFlow behind the `Allocator` protocol.
 
-    It cannot be stopped half-way, so `budget_ms` is not used: ten thousand
-    lines with ten options each take well under a second.
+    For batches of orders of one line of one unit; and, where `options` say costs by the unit and nothing but stock
+    limits them, for any lines, which it may then split over locations. It cannot be stopped half-way, so that the
+    budget is not used.
     """
 
     name = "min-cost-flow"
-    version = f"1+ortools-{ortools.__version__}"
+    version = f"{CORE_VERSION}+ortools-{ortools.__version__}"
+    default_budget_ms = 1_000
 
     def allocate(
         self,
-        lines: pa.Table,
-        options: pa.Table,
-        stock: pa.Table,
-        budget_ms: int | None = None,  # noqa: ARG002 - part of the protocol
-        packages: pa.Table | None = None,
-        capacity: pa.Table | None = None,
+        tables: Mapping[str, pa.Table | None],
+        terms: Terms = Terms(),  # noqa: B008 - frozen
+        cancellation: Cancellation | None = None,
     ) -> Plan:
-        """See `Allocator.allocate`; a line may be split over locations."""
-        refuse_what_it_ignores(lines, options, stock, packages, capacity)
-        problem = problem_from_tables(lines, options, stock)
-        flow = solve(problem)
-        return plan_from_flow(problem, flow)
+        """See `Allocator.allocate`."""
+        if terms.by_cost and splits(tables):
+            return split_lines(tables, self.name)
+        return super().allocate(tables, terms, cancellation)
 
-
-def refuse_what_it_ignores(
-    lines: pa.Table, options: pa.Table, stock: pa.Table, packages: pa.Table | None, capacity: pa.Table | None
-) -> None:
-    """Refuses questions of which the plan would answer a part only.
-
-    Raises:
-        ProblemError: a table or a column is given that this solver knows nothing of.
-    """
-    for given, what in ((packages, "packages"), (capacity, "capacity")):
-        if given is not None:
+    def solve(self, problem: Problem, terms: Terms, clock: Clock, cancellation: Cancellation) -> Plan:  # noqa: ARG002 - see the class
+        """See `OnProblem.solve`."""
+        flow = flow_of(problem) if terms.by_cost else None
+        if flow is None:
             raise ProblemError(
-                f"{MinCostFlow.name} plans line by line and knows no {what}: name the solver column-generation"
+                f"{self.name} plans orders of one line of one unit by cost, or lines that may be split, by options with "
+                "costs of units and stock alone: name the solver column-generation or search"
             )
-    more = {"unfilled_minor", "class", "ship_complete", "service", "line_minor"}
-    for table, what in ((lines, "lines"), (options, "options"), (stock, "stock")):
-        if found := sorted(more & set(table.column_names)):
-            raise ProblemError(
-                f"{MinCostFlow.name} knows no column {found[0]!r} of {what}: name the solver column-generation, or leave it out"
-            )
+        choice = pa.array(flow.solve(), pa.int32())
+        cost = problem.costs(choice)["total_minor"]
+        nothing = pa.array(np.zeros(problem.limits().num_rows))
+        return plan_of(problem, choice, cost, nothing, self.name, ((clock.spent_s, cost),))
 
 
-def solve(problem: Problem) -> np.ndarray:
-    """Units on each option of an optimal plan, int64, shape (options,)."""
-    lines, stocks = len(problem.qty), len(problem.available)
-    if lines == 0:
-        return np.zeros(len(problem.option_line), np.int64)
-    sink = lines + stocks
-    line_node = np.arange(lines)
-    stock_node = lines + np.arange(stocks)
-    tails = np.concatenate([problem.option_line, stock_node, line_node])
-    heads = np.concatenate([lines + problem.option_stock, np.full(stocks + lines, sink)])
-    capacity = np.concatenate([problem.qty[problem.option_line], problem.available, problem.qty])
-    cost = np.concatenate([problem.option_cost, np.zeros(stocks, np.int64), problem.penalty])
-    network = min_cost_flow.SimpleMinCostFlow()
-    arcs = network.add_arcs_with_capacity_and_unit_cost(
-        tails.astype(np.int32), heads.astype(np.int32), capacity.astype(np.int64), cost.astype(np.int64)
+@dataclass(frozen=True)
+class Flow:
+    """Lines of one unit, what may serve each, and limits as nodes."""
+
+    unfilled: np.ndarray
+    #: Line, option, cost and first node of each offer; the node behind the limits is the sink.
+    line: np.ndarray
+    option: np.ndarray
+    cost: np.ndarray
+    node: np.ndarray
+    #: Units through each limit, and the node behind it.
+    limit: np.ndarray
+    behind: np.ndarray
+
+    @property
+    def offers(self) -> int:
+        """How many."""
+        return len(self.line)
+
+    def solve(self) -> np.ndarray:
+        """Option of each line in an optimal plan, -1 where it is unfilled."""
+        lines, limits = len(self.unfilled), len(self.limit)
+        chosen = np.full(lines, -1)
+        if lines == 0:
+            return chosen
+        sink = lines + limits
+        tails = np.concatenate([self.line, lines + np.arange(limits), np.arange(lines)])
+        heads = np.concatenate([lines + self.node, lines + self.behind, np.full(lines, sink)])
+        most = np.concatenate([np.ones(self.offers), np.minimum(self.limit, lines), np.ones(lines)])
+        cost = np.concatenate([self.cost, np.zeros(limits), self.unfilled])
+        network = min_cost_flow.SimpleMinCostFlow()
+        arcs = network.add_arcs_with_capacity_and_unit_cost(
+            tails.astype(np.int32), heads.astype(np.int32), most.astype(np.int64), cost.astype(np.int64)
+        )
+        supplies = np.append(np.ones(lines, np.int64), -lines)
+        network.set_nodes_supplies(np.append(np.arange(lines), sink).astype(np.int32), supplies)
+        status = network.solve()
+        if status != network.OPTIMAL:
+            # Each line reaches the sink unfilled, so only sizes can go wrong.
+            raise ProblemError(f"the flow solver answered {status.name}: lower the largest costs")
+        used = np.asarray(network.flows(arcs[: self.offers]), np.int64) > 0
+        chosen[self.line[used]] = self.option[used]
+        return chosen
+
+
+def flow_of(problem: Problem) -> Flow | None:
+    """The batch as a flow; None where it is none, as lines of more units, or of one order, hang together."""
+    lines = problem.lines
+    order, quantity = numbers(lines.column("order")), numbers(lines.column("quantity"))
+    if (quantity != 1).any() or (np.diff(order) == 0).any():
+        return None
+    offers, limits = problem.single_offers(), problem.limits()
+    row, window = numbers(offers.column("row")), numbers(offers.column("window"))
+    item, location = numbers(limits.column("item")), numbers(limits.column("location"))
+    count = len(item)
+    # Limits of a cell follow each other: those of a class, then those of the classes below.
+    same = np.append(False, (item[1:] == item[:-1]) & (location[1:] == location[:-1]) & (item[1:] >= 0))
+    first = np.maximum.accumulate(np.where(same, 0, np.arange(count))) if count else np.empty(0, np.int64)
+    behind = np.where(same, np.arange(count) - 1, count)
+    has = row >= 0
+    window_of = np.full(count, -2)
+    np.maximum.at(window_of, first[row[has]], window[has])
+    # Stock that leaves in several windows is no tree.
+    if (window[has] != window_of[first[row[has]]]).any():
+        return None
+    ends = np.flatnonzero(window_of >= 0)
+    behind[ends] = window_of[ends]
+    node = np.where(has, row, np.where(window >= 0, window, count))
+    return Flow(
+        numbers(lines.column("unfilled_minor")),
+        numbers(offers.column("line")),
+        numbers(offers.column("option")),
+        numbers(offers.column("cost")),
+        node,
+        numbers(limits.column("limit")),
+        behind,
     )
-    network.set_nodes_supplies(
-        np.append(line_node, sink).astype(np.int32), np.append(problem.qty, -problem.qty.sum()).astype(np.int64)
-    )
-    status = network.solve()
-    if status != network.OPTIMAL:
-        # Each line reaches the sink at its penalty, so only sizes can go wrong.
-        raise ProblemError(f"the flow solver answered {status.name}: lower the largest quantities or costs")
-    return np.asarray(network.flows(arcs[: len(problem.option_line)]), np.int64)
-
-
-def plan_from_flow(problem: Problem, flow: np.ndarray) -> Plan:
-    """The plan table and its cost, counted from the flow and not by the solver."""
-    used = np.flatnonzero(flow > 0)
-    row = problem.option_line[used]
-    table = pa.Table.from_arrays(
-        [
-            problem.order_id.take(pa.array(row)),
-            pa.array(problem.line[row], pa.int32()),
-            problem.option_location.take(pa.array(used)),
-            pa.array(flow[used], pa.int64()),
-        ],
-        schema=PLAN_SCHEMA,
-    ).sort_by([("order_id", "ascending"), ("line", "ascending"), ("location", "ascending")])
-    served = np.zeros(len(problem.qty), np.int64)
-    np.add.at(served, problem.option_line, flow)
-    unfilled = problem.qty - served
-    objective = int((flow * problem.option_cost).sum() + (unfilled * problem.penalty).sum())
-    return Plan(table, objective, objective, int(served.sum()), int(unfilled.sum()))

@@ -8,14 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from serving.allocation.protocol import ProblemError
+
 ROWS_MAX = 5_000_000
-QTY_MAX = 1_000_000_000
-MONEY_MAX = 1_000_000_000_000
+QUANTITY_MAX = 1_000_000_000
+MONEY_MAX = 2**34
 LINE_MIN, LINE_MAX = -(2**31), 2**31 - 1
-
-
-class ProblemError(ValueError):
-    """A table is wrong; the message says which value and what to do."""
 
 
 def check_rows(table: pa.Table, what: str) -> None:
@@ -43,13 +41,6 @@ def text(table: pa.Table, name: str, what: str) -> pa.StringArray:
     return pa.concat_arrays(found.cast(pa.string()).chunks) if found.num_chunks else pa.array([], pa.string())
 
 
-def text_or(table: pa.Table, name: str, what: str, default: str) -> pa.StringArray:
-    """A column of strings that may be absent."""
-    if name in table.column_names:
-        return text(table, name, what)
-    return pa.array([default] * table.num_rows, pa.string())
-
-
 def integers(table: pa.Table, name: str, what: str, low: int, high: int) -> np.ndarray:
     """A column of whole numbers within bounds, int64."""
     found = column(table, name, what)
@@ -61,23 +52,6 @@ def integers(table: pa.Table, name: str, what: str, low: int, high: int) -> np.n
     if smallest < low or largest > high:
         wrong = smallest if smallest < low else largest
         raise ProblemError(f"column {name!r} of {what} holds {wrong}: values must be from {low} to {high}")
-    return np.asarray(found.cast(pa.int64()).to_numpy(), np.int64)
-
-
-def integers_or(table: pa.Table, name: str, what: str, low: int, high: int, default: int = 0) -> np.ndarray:
-    """A column of whole numbers that may be absent."""
-    if name in table.column_names:
-        return integers(table, name, what, low, high)
-    return np.full(table.num_rows, default, np.int64)
-
-
-def flags_or(table: pa.Table, name: str, what: str) -> np.ndarray:
-    """A column of booleans that may be absent, int64; false where it is."""
-    if name not in table.column_names:
-        return np.zeros(table.num_rows, np.int64)
-    found = column(table, name, what)
-    if not pa.types.is_boolean(found.type):
-        raise ProblemError(f"column {name!r} of {what} is {found.type}: make it a boolean")
     return np.asarray(found.cast(pa.int64()).to_numpy(), np.int64)
 
 

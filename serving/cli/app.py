@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from bespeak import BespeakError
-from serving.cli import bench, checks, configuration, demo, doctor, imports, journal, processes, refresh
+from serving.cli import bench, checks, configuration, demo, doctor, imports, journal, processes, rebalance, refresh
 from serving.cli.output import Failure, errors
 from serving.config import ConfigError
 from serving.worker_config import WorkerConfigError
@@ -48,6 +48,7 @@ app.command("worker")(processes.worker)
 app.command("check")(checks.check)
 app.command("reserve")(checks.reserve)
 app.command("refresh")(refresh.refresh)
+app.command("rebalance")(rebalance.rebalance)
 app.add_typer(imports.app, name="import")
 app.add_typer(journal.app, name="journal")
 app.command("demo", context_settings=_HANDED_ON)(demo.demo)

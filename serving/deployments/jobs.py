@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from bespeak.allocation import Policy
+
 
 class RefusalKind(enum.Enum):
     """Why a job was not done."""
@@ -78,18 +80,41 @@ class ForecastAnswer:
 
 @dataclass(frozen=True)
 class AllocateJob:
-    """Tables are IPC streams; see `serving.allocation.protocol`."""
+    """Tables are IPC streams, empty where there are none; see docs/reference/allocation.md."""
 
+    #: Empty lets the unit choose.
     solver: str
-    lines: bytes | pa.Buffer
+    orders: bytes | pa.Buffer
     options: bytes | pa.Buffer
-    stock: bytes | pa.Buffer
-    #: Empty for none.
     packages: bytes | pa.Buffer
+    locations: bytes | pa.Buffer
+    rates: bytes | pa.Buffer
+    exclusions: bytes | pa.Buffer
+    stock: bytes | pa.Buffer
+    protection: bytes | pa.Buffer
     capacity: bytes | pa.Buffer
+    #: See `serving.allocation.Terms`.
+    tier_confidence: tuple[float, ...]
+    policy: Policy
+    floors: tuple[tuple[int, int], ...]
     #: None for the solver's own default.
     budget_ms: int | None
+    #: Seconds that the caller still waits; None for ever.
     patience_s: float | None
+
+
+#: Fields of an `AllocateJob` that are tables.
+ALLOCATE_TABLES = (
+    "orders",
+    "options",
+    "packages",
+    "locations",
+    "rates",
+    "exclusions",
+    "stock",
+    "protection",
+    "capacity",
+)
 
 
 @dataclass(frozen=True)
@@ -101,11 +126,17 @@ class AllocateAnswer:
     bound_minor: int
     units_served: int
     units_unfilled: int
+    prices: pa.Buffer
+    #: Who made it, which need not be who was asked.
     solver: str
     version: str
     replica: str
     queued_s: float
     computed_s: float
+    #: Until there was a feasible plan; None where the solver does not say.
+    first_s: float | None
+    #: The solver that was asked for could not, and `solver` answered instead.
+    fell_back: bool
 
 
 @dataclass(frozen=True)

@@ -1,126 +1,137 @@
-"""Column generation from tables: hand-checked plans and what it refuses."""
+"""The parts of column generation: columns, the relaxation, and choices of columns."""
 
+import threading
+import time
+
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from serving.allocation import Allocator, ColumnGeneration, MinCostFlow, ProblemError
-from tests.serving.test_allocation import lines, options, rows_of, stock
+from bespeak.allocation import Problem
+from loadtests.allocation.instances import Shape, make
+from serving.allocation import Cancellation
+from serving.allocation.column_generation import Run, ranges
+from serving.allocation.master import Columns, Master, choose, spread
+from serving.allocation.neighbourhoods import Neighbourhoods
+from serving.allocation.protocol import within
+from serving.allocation.solving import Clock
 
 
-def packages(*rows):
-    """Rows of (order, location, cost)."""
-    return pa.table({n: [row[i] for row in rows] for i, n in enumerate(["order_id", "location", "package_minor"])})
+@pytest.fixture(scope="module")
+def problem():
+    return Problem(make(Shape(40, 8), 3).named())
 
 
-def capacity(*rows):
-    """Rows of (location, units)."""
-    return pa.table({"location": [row[0] for row in rows], "units": [row[1] for row in rows]})
+def limits_of(problem):
+    return problem.limits()["limit"].to_numpy()
 
 
-def solved(*tables, **more):
-    made = ColumnGeneration().allocate(*tables, budget_ms=3000, **more)
-    return [row[:4] for row in rows_of(made)], made.objective_minor, made.bound_minor
+def everyone(problem):
+    orders = int(problem.lines["order"].to_numpy().max()) + 1
+    return pa.array(np.arange(orders, dtype=np.int32))
 
 
-TWO_LINES = lines(("a", 1, "milk", 1, 900), ("a", 2, "eggs", 2, 900))
-TWO_PLACES = options(("a", 1, "ams", 10), ("a", 2, "ams", 40), ("a", 1, "rtm", 30), ("a", 2, "rtm", 10))
-PLENTY = stock(*((item, place, 9) for item in ("milk", "eggs") for place in ("ams", "rtm")))
+def test_columns_cost_what_their_plans_do(problem):
+    found = problem.search(50)
+    columns = Columns.of(problem.columns(everyone(problem), found.choice))
+    assert columns.cost.sum() == found.cost == problem.costs(found.choice)["total_minor"]
+    used = np.bincount(columns.row, columns.units, len(limits_of(problem)))
+    assert (used <= limits_of(problem)).all()
+    assert np.array_equal(columns.choice, found.choice.to_numpy())
 
 
-def test_lines_share_a_package_when_that_is_cheaper():
-    fee = packages(("a", "ams", 100), ("a", "rtm", 100))
-    # Both from rtm: 30 + 2 x 10 + 100. Each from its cheaper place: 10 + 20 + 200.
-    assert solved(TWO_LINES, TWO_PLACES, PLENTY, packages=fee) == ([("a", 1, "rtm", 1), ("a", 2, "rtm", 2)], 150, 150)
+def test_columns_are_taken_and_joined_as_rows_are(problem):
+    found = problem.search(20)
+    columns = Columns.of(problem.columns(everyone(problem), found.choice))
+    some = np.array([3, 0, 7])
+    taken = columns.take(some)
+    for at, own in enumerate(some):
+        for start, values in (("start", "row"), ("start", "units"), ("choice_start", "choice")):
+            one = getattr(columns, values)[getattr(columns, start)[own] : getattr(columns, start)[own + 1]]
+            other = getattr(taken, values)[getattr(taken, start)[at] : getattr(taken, start)[at + 1]]
+            assert np.array_equal(one, other)
+    joined = Columns.joined([taken, columns.take(np.array([1]))])
+    assert joined.order.tolist() == [3, 0, 7, 1]
+    assert np.array_equal(joined.take(np.arange(3)).row, taken.row)
 
 
-def test_without_packages_each_line_takes_its_cheaper_place():
-    assert solved(TWO_LINES, TWO_PLACES, PLENTY) == ([("a", 1, "ams", 1), ("a", 2, "rtm", 2)], 30, 30)
+def test_ragged_positions():
+    positions, start = spread(np.array([0, 2, 2, 5]), np.array([2, 0, 1]))
+    assert positions.tolist() == [2, 3, 4, 0, 1]
+    assert start.tolist() == [0, 3, 5, 5]
+    assert ranges(np.array([4, 1, 9]), np.array([6, 1, 10])).tolist() == [4, 5, 9]
 
 
-def test_capacity_binds():
-    # rtm may send one unit: the eggs do not fit, the milk would not gain.
-    plan, cost, _ = solved(TWO_LINES, TWO_PLACES, PLENTY, capacity=capacity(("rtm", 1)))
-    assert (plan, cost) == ([("a", 1, "ams", 1), ("a", 2, "ams", 2)], 90)
+def test_known_plans_are_not_added_twice(problem):
+    found = problem.search(20)
+    columns = Columns.of(problem.columns(everyone(problem), found.choice))
+    master = Master(len(columns), limits_of(problem))
+    assert master.add(columns) == len(columns)
+    assert master.add(columns) == 0
+    assert len(master) == len(columns)
 
 
-def test_protected_stock_is_kept_from_the_lower_class():
-    both = lines(("a", 1, "milk", 1, 900), ("b", 1, "milk", 1, 500)).append_column("class", pa.array([0, 1]))
-    offered = options(("a", 1, "ams", 10), ("b", 1, "ams", 10))
-    shelf = stock(("milk", "ams", 5), ("milk", "ams", 0)).append_column("class", pa.array([0, 1]))
-    assert solved(both, offered, shelf) == ([("a", 1, "ams", 1)], 510, 510)
+def test_the_relaxation_bounds_the_optimum_and_prices_prove_it(problem):
+    run = Run(problem, Clock(20.0), Cancellation())
+    run._search(0.1)
+    master, relaxation = run._columns()
+    assert run.bound <= relaxation.value + 1
+    assert relaxation.value <= run.cost + 1e-6
+    # Solved to the end, the value is the bound, which the core proves in whole numbers.
+    assert run.bound == pytest.approx(relaxation.value, rel=1e-5)
+    assert problem.bound(pa.array(run.prices)) == run.bound
+    # Weights are a plan in parts: they sum to 1 for each order, and keep the limits.
+    columns = master.columns
+    assert np.allclose(np.bincount(columns.order, relaxation.weight), 1.0, atol=1e-6)
+    used = np.bincount(columns.row, columns.units * relaxation.weight[columns.column_of_use], len(run.prices))
+    assert (used <= limits_of(problem) + 1e-6).all()
 
 
-def test_ship_complete_is_all_or_nothing():
-    whole = TWO_LINES.append_column("ship_complete", pa.array([True, True]))
-    no_eggs = stock(("milk", "ams", 9))
-    assert solved(whole, TWO_PLACES, no_eggs) == ([], 2700, 2700)
-    assert solved(TWO_LINES, TWO_PLACES, no_eggs)[1] == 10 + 1800
+def test_plans_near_the_best_are_near_it(problem):
+    prices = problem.search(50).prices
+    values, _ = problem.best_plans(prices)
+    near = Columns.of(problem.near(prices, 150.0, 5, 10_000))
+    worth = near.value_at(prices.to_numpy())
+    assert (np.bincount(near.order) <= 5).all()
+    assert (worth < values.to_numpy()[near.order] + 150.0 + 1e-6).all()
+    best = np.full(len(values), np.inf)
+    np.minimum.at(best, near.order, worth)
+    assert np.allclose(best, values.to_numpy())
+    assert len(Columns.of(problem.near(prices, 150.0, 5, 17))) == 17
 
 
-def test_services_are_told_apart():
-    service = pa.array(["slow", "fast", "slow", "fast"])
-    offered = options(("a", 1, "ams", 10), ("a", 1, "ams", 5), ("a", 2, "ams", 1), ("a", 2, "ams", 50)).append_column(
-        "service", service
-    )
-    made = ColumnGeneration().allocate(TWO_LINES, offered, PLENTY, budget_ms=3000)
-    assert made.table["service"].to_pylist() == ["fast", "slow"]
-    assert made.objective_minor == 5 + 2 * 1
+def test_a_choice_of_columns_is_the_cheapest_that_fits():
+    # Two orders want the one unit; order 0 saves 5 by having it, order 1 saves 9.
+    columns = Columns(
+        np.array([0, 1, 0, 1]), np.array([20, 30, 15, 21]), np.array([-1, -1, 0, 0]), np.arange(5),
+        np.array([0, 0]), np.array([1.0, 1.0]), np.array([0, 0, 0, 1, 2]),
+    )  # fmt: skip
+    chosen = choose(columns, 2, np.array([1]), np.array([0, 1]), 5.0)
+    assert sorted(chosen.tolist()) == [0, 3]
 
 
-def test_costs_of_whole_lines_are_added_to_those_of_units():
-    wanted = TWO_LINES.append_column("unfilled_minor", pa.array([7, 0]))
-    offered = TWO_PLACES.append_column("line_minor", pa.array([1000, 1, 1000, 2]))
-    # Milk costs at least 1010 against 907 unfilled; eggs cost 2 x 10 + 2 from rtm.
-    assert solved(wanted, offered, PLENTY) == ([("a", 2, "rtm", 2)], 907 + 22, 907 + 22)
+def test_neighbourhoods_hold_what_the_relaxation_left_open(problem):
+    run = Run(problem, Clock(20.0), Cancellation())
+    run._search(0.05)
+    master, relaxation = run._columns()
+    best = Columns.of(problem.columns(everyone(problem), run.choice))
+    around = Neighbourhoods(master.columns, relaxation, len(best))
+    whole = set(master.columns.order[relaxation.weight > 0.99].tolist())
+    first = around.draw(best)
+    assert set(range(len(best))) - whole <= set(first.tolist()) or len(first) == around.size
+    assert np.array_equal(first, np.unique(first))
+    around.grow()
+    assert len(around.draw(best)) == min(len(best), around.size)
 
 
-def test_single_lines_cost_what_the_flow_solver_finds():
-    wanted = lines(*((f"o{i}", 1, f"i{i % 3}", 1, 300 + 7 * i) for i in range(30)))
-    offered = options(
-        *(
-            (f"o{i}", 1, place, 11 * ((i * k) % 17) + k)
-            for i in range(30)
-            for k, place in enumerate(("ams", "rtm", "utr"), 1)
-        )
-    )
-    shelf = stock(*((f"i{k}", place, 2) for k in range(3) for place in ("ams", "rtm", "utr")))
-    flow = MinCostFlow().allocate(wanted, offered, shelf)
-    assert solved(wanted, offered, shelf)[1:] == (flow.objective_minor, flow.bound_minor)
-    assert isinstance(ColumnGeneration(), Allocator)
-
-
-REFUSED = {
-    "too many lines": ({"lines": lines(*(("a", n, "milk", 1, 9) for n in range(9)))}, "has 9 lines"),
-    "an unknown line": ({"options": options(("z", 1, "ams", 1))}, "order 'z' line 1 that lines has not"),
-    "an option twice": ({"options": options(("a", 1, "ams", 1), ("a", 1, "ams", 2))}, "at 'ams' twice"),
-    "stock twice": ({"stock": stock(("milk", "ams", 1), ("milk", "ams", 2))}, "item 'milk' at 'ams' twice"),
-    "a package twice": ({"packages": packages(("a", "ams", 1), ("a", "ams", 2))}, "order 'a' at 'ams' twice"),
-    "capacity twice": ({"capacity": capacity(("ams", 1), ("ams", 2))}, "'ams' twice"),
-    "a cost out of range": ({"options": options(("a", 1, "ams", 2**40))}, f"holds {2**40}"),
-    "a flag that is none": ({"lines": TWO_LINES.append_column("ship_complete", pa.array([1, 0]))}, "make it a boolean"),
-    "two classes in an order": (
-        {"lines": TWO_LINES.append_column("class", pa.array([0, 1]))},
-        "lines of several classes",
-    ),
-}
-
-
-@pytest.mark.parametrize(("change", "message"), REFUSED.values(), ids=REFUSED)
-def test_wrong_tables_are_refused(change, message):
-    tables = {"lines": TWO_LINES, "options": TWO_PLACES, "stock": PLENTY, **change}
-    with pytest.raises(ProblemError, match=message):
-        ColumnGeneration().allocate(**tables)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"packages": packages(("a", "ams", 1))}, "knows no packages"),
-        ({"capacity": capacity(("ams", 1))}, "knows no capacity"),
-        ({"lines": TWO_LINES.append_column("class", pa.array([0, 0]))}, "knows no column 'class' of lines"),
-    ],
-)
-def test_the_flow_solver_refuses_what_it_would_ignore(change, message):
-    tables = {"lines": TWO_LINES, "options": TWO_PLACES, "stock": PLENTY, **change}
-    with pytest.raises(ProblemError, match=message):
-        MinCostFlow().allocate(**tables)
+def test_work_that_cannot_be_stopped_is_left_behind():
+    never, told = threading.Event(), Cancellation()
+    started = time.monotonic()
+    assert within(0.05, Cancellation(), never.wait) is None
+    threading.Timer(0.05, told.cancel).start()
+    assert within(60.0, told, never.wait) is None
+    assert time.monotonic() - started < 30
+    never.set()
+    assert within(60.0, Cancellation(), lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        within(60.0, Cancellation(), lambda: 1 // 0)

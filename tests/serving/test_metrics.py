@@ -4,10 +4,21 @@ import re
 import urllib.request
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from bespeak import Client, Item, Location, NotFound, ReserveLine
+from bespeak import (
+    AllocationLine,
+    AllocationOrder,
+    AllocationTerms,
+    Client,
+    Item,
+    Location,
+    Network,
+    NotFound,
+    ReserveLine,
+)
 from tests.serving.cli_process import process
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/reference/metrics.md"
@@ -32,6 +43,9 @@ def page(tmp_path_factory):
                 client.reserve([ReserveLine("tea", "ams1", quantity)], confirm=quantity == 7)
             with pytest.raises(NotFound):
                 client.check("coffee", "ams1")
+            lines = tuple(AllocationLine(n, item, 1, 90) for n, item in enumerate(("tea", "tea", "coffee")))
+            rates = pa.table({"location": ["ams1"], "zone": ["x"], "package_minor": [100]})
+            client.allocate(AllocationOrder("a", lines, zone="x"), AllocationTerms(network=Network(rates)))
             stats = client.stats()
         with urllib.request.urlopen(f"http://{told['metrics']}/metrics", timeout=30) as answer:
             text = answer.read().decode()
@@ -70,6 +84,16 @@ def value(families, name, suffix="", **labels):
         ("replay_lag_records", "", {}, 0),
         ("serving", "", {}, 1),
         ("clock_suspect", "", {}, 0),
+        ("plans", "_total", {"solver": "search", "outcome": "planned"}, 1),
+        ("plans", "_total", {"solver": "search", "outcome": "fallback"}, 0),
+        ("plans", "_total", {"solver": "column-generation", "outcome": "planned"}, 0),
+        ("plan_seconds", "_count", {}, 1),
+        ("plan_gap_ratio", "_count", {}, 1),
+        ("plan_orders", "_total", {}, 1),
+        ("plan_lines", "_total", {}, 3),
+        ("plan_lines_filled", "_total", {}, 2),
+        ("plan_packages", "_total", {}, 1),
+        ("plan_holds", "_total", {}, 0),
     ],
 )
 def test_what_happened_is_counted(page, name, suffix, labels, expected):
@@ -103,8 +127,9 @@ def test_buckets_rise_to_the_count(page, name):
 
 def test_the_documentation_names_what_is_there(page):
     families, _ = page
-    known = set(re.findall(r"`([a-z_]+)`", DOCUMENT.read_text()))
+    of_the_server = DOCUMENT.read_text().partition("\n## The worker\n")[0]
+    known = set(re.findall(r"`([a-z_]+)`", of_the_server))
     assert set(families) - known == set(), "not documented"
-    tables = re.findall(r"^\| (`[^|]+`) \|", DOCUMENT.read_text(), re.MULTILINE)
+    tables = re.findall(r"^\| (`[^|]+`) \|", of_the_server, re.MULTILINE)
     documented = {name for row in tables for name in re.findall(r"`([a-z_]+)`", row)}
     assert documented - set(families) == set(), "documented and not there"

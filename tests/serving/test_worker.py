@@ -60,10 +60,10 @@ def test_a_refused_plan_says_why(local):
     lines, options, stock = batch_of_orders(3)
     assert refusal(local.allocate, lines, options, stock, solver="dice") == (
         "NOT_FOUND",
-        "no solver 'dice' here, only ['column-generation', 'min-cost-flow']: name one of them",
+        "no solver 'dice' here, only ['auto', 'column-generation', 'min-cost-flow', 'search']: name one of them",
     )
     code, details = refusal(local.allocate, lines, options, stock.drop_columns(["available"]))
-    assert (code, "stock has no column 'available'" in details) == ("INVALID_ARGUMENT", True)
+    assert (code, "column available of stock is absent" in details) == ("INVALID_ARGUMENT", True)
 
 
 def test_offsets_that_lie_are_refused(local):
@@ -103,13 +103,16 @@ def test_more_calls_than_the_limit_are_refused_at_once(local):
 def test_metrics_count_the_answers(local):
     before = scrape(local)
     local.forecast(history(5), 7)
-    local.allocate(*batch_of_orders(4))
+    plan = local.allocate(*batch_of_orders(4)).origin.name
     after = scrape(local)
     labels = '{name="climatology",source="COMPUTE_SOURCE_LOCAL",version="1"}'
     series = f"bespeak_compute_forecast_series_total{labels}"
     assert after[series] - before.get(series, 0) == 5
     calls = 'bespeak_compute_call_seconds_count{code="OK",method="Allocate"}'
     assert after[calls] - before.get(calls, 0) == 1
+    for metric in ("plan_gap_ratio", "plan_first_seconds"):
+        count = f'bespeak_compute_{metric}_count{{solver="{plan}"}}'
+        assert after[count] - before.get(count, 0) == 1
     assert after["bespeak_compute_ready"] == 1
     assert after["bespeak_compute_calls_in_flight"] == 0
 

@@ -58,13 +58,13 @@ class Worker:
         )
         return self.compute.Forecast(request, timeout=timeout)
 
-    def allocate(self, lines, options, stock, *, packages=None, capacity=None, timeout=60, **fields):
+    def allocate(self, orders, options, stock, *, packages=None, timeout=60, network=None, **fields):
         request = pb.ComputeServiceAllocateRequest(
-            lines=as_ipc(lines),
+            orders=as_ipc(orders),
             options=as_ipc(options),
             stock=as_ipc(stock),
             packages=as_ipc(packages),
-            capacity=as_ipc(capacity),
+            network={name: as_ipc(table) for name, table in (network or {}).items()},
             **fields,
         )
         return self.compute.Allocate(request, timeout=timeout)
@@ -134,7 +134,7 @@ def batch_of_orders(count=50, seed=2):
             "order_id": order,
             "line": np.ones(count, np.int32),
             "item": [f"i{k}" for k in items],
-            "qty": rng.integers(1, 5, count),
+            "quantity": rng.integers(1, 5, count),
             "unfilled_penalty_minor": rng.integers(1000, 9000, count),
         }
     )
@@ -167,7 +167,7 @@ def orders_with_packages(count=40, seed=4):
             "order_id": order,
             "line": number,
             "item": [f"i{k}" for k in rng.integers(0, 6, 2 * count)],
-            "qty": rng.integers(1, 4, 2 * count),
+            "quantity": rng.integers(1, 4, 2 * count),
             "unfilled_penalty_minor": rng.integers(1000, 4000, 2 * count),
         }
     )
@@ -194,4 +194,4 @@ def orders_with_packages(count=40, seed=4):
         }
     )
     capacity = pa.table({"location": ["ams"], "units": [25]})
-    return {"lines": lines, "options": options, "stock": stock, "packages": packages, "capacity": capacity}
+    return {"orders": lines, "options": options, "stock": stock, "packages": packages, "capacity": capacity}
