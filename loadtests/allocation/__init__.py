@@ -1,0 +1,1 @@
+"""Allocation measured: batches, independent costs, baselines, and the suite of the targets."""
