@@ -17,10 +17,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from loadtests.allocation.targets import ROWS as ALLOCATION_ROWS
+from loadtests.machine import available_bytes
 from loadtests.parts import AT_MOST, ENGINE, PROGRAMS, ROWS, Row
+from loadtests.slo import cli as slo
 
 REPO = Path(__file__).resolve().parents[1]
-PARTS = ("engine", "python", "recovery", "forecasts", "forecast-speed", "instructions", "grpc")
+PARTS = ("engine", "python", "recovery", "forecasts", "forecast-speed", "instructions", "allocation", "grpc")
 COUNTS = REPO / "rust_core/engine/benches/instructions.sh"
 BOUND_PASSED = 1
 """The status of COUNTS when a count is over its bound: a target that was missed, not a failure."""
@@ -75,16 +78,6 @@ class Report:
 
 def _shown(number: float) -> str:
     return f"{number:,.0f}" if number >= 1_000 else f"{number:,.2f}"
-
-
-def available_bytes() -> int:
-    """Memory that a new program can have: what the machine has left, or the limit of this group of processes."""
-    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    left = int(fields["MemAvailable"].split()[0]) * 1024
-    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
-    if limit.is_file() and limit.read_text().strip().isdigit():
-        left = min(left, int(limit.read_text()) - int(used.read_text()))
-    return left
 
 
 def judged(row: Row, lines: list[Line]) -> Line:
@@ -181,7 +174,22 @@ def instructions(binary: Path) -> Iterator[Line]:
 
 def over_grpc(options: list[str]) -> Iterator[Line]:
     """Yields the load generator's lines as they come. Its own table goes to standard error."""
-    command: list[str | Path] = [REPO / "loadtests/run", *options]
+    yield from streamed([REPO / "loadtests/run", *options])
+
+
+def allocations(options: argparse.Namespace) -> Iterator[Line]:
+    """Yields the lines of the allocation suite as they come."""
+    named = [name for name in options.rows if name in ALLOCATION_ROWS]
+    chosen = [*(["--quick"] if options.quick else []), *([f"--rows={','.join(named)}"] if named else [])]
+    yield from streamed([sys.executable, "-m", "loadtests.allocation", "targets", *chosen])
+
+
+def streamed(command: list[str | Path]) -> Iterator[Line]:
+    """Yields the lines of a program as they come.
+
+    Raises:
+        PartFailed: it left with another status than 0.
+    """
     with subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -192,12 +200,17 @@ def over_grpc(options: list[str]) -> Iterator[Line]:
             process.terminate()
             raise
     if process.returncode:
-        raise PartFailed(f"loadtests/run left with status {process.returncode}")
+        raise PartFailed(f"{' '.join(map(str, command))} left with status {process.returncode}")
 
 
 def parsed(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The options, and those that are for the load generator."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="make bench",
+        description=__doc__,
+        epilog="With --slo FILE or --search METHOD objectives are proven instead: add --help for the options of that.",
+        allow_abbrev=False,
+    )
     parser.add_argument("--only", metavar="PART,…", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--rows", metavar="ROW,…", help="only these rows, of any part")
     parser.add_argument("--quick", action="store_true", help="under two minutes: it shows that all works, no more")
@@ -213,6 +226,7 @@ def parsed(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     if options.rows:
         # The load generator knows its own rows, and says so when there is none of a name.
         part_of = {row.name: row.part for row in ROWS} | {"instructions": "instructions"}
+        part_of |= dict.fromkeys(ALLOCATION_ROWS, "allocation")
         wanted = {part_of.get(name, "grpc") for name in options.rows}
         options.only = [part for part in options.only if part in wanted]
         if not options.only:
@@ -232,15 +246,19 @@ def works(options: argparse.Namespace, others: list[str]) -> Iterator[tuple[str,
         yield row.name, measure(row, programs, options)
     if counted:
         yield "instructions", instructions(programs / ENGINE)
+    if "allocation" in options.only:
+        yield "allocation", allocations(options)
     if "grpc" in options.only:
-        known = {"instructions", *(row.name for row in ROWS)}
+        known = {"instructions", *ALLOCATION_ROWS, *(row.name for row in ROWS)}
         named = [name for name in options.rows if name not in known]
         chosen = [f"--rows={','.join(named)}"] if named else []
         yield "grpc", over_grpc([*(["--quick"] if options.quick else []), *chosen, *others])
 
 
 def main() -> int:
-    """Returns 0 when all that was to be measured was, whether or not the targets were met."""
+    """Returns 0 when all that was to be measured was, whether or not the targets were met; with --slo when they were."""
+    if slo.wanted(sys.argv[1:]):
+        return slo.main(sys.argv[1:])
     options, others = parsed(sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     report = Report(options.out)

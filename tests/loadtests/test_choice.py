@@ -6,6 +6,7 @@ import dataclasses
 import pytest
 
 from loadtests import measure
+from loadtests.machine import available_bytes
 from loadtests.parts import ROWS
 
 
@@ -44,4 +45,4 @@ def test_a_row_without_memory_is_skipped_and_says_what_it_needs(tmp_path):
 
 
 def test_the_memory_that_is_left_is_known():
-    assert measure.available_bytes() > 0
+    assert available_bytes() > 0

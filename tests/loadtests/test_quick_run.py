@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 WITHOUT_PEERS = {
     *("check-100k", "batch-1m", "reserve-confirm", "memory-1m"),
     *("python-engine-check", "python-check-table", "python-reserve-table", "recovery"),
     *("forecast-push", "forecast-p99", "check-cpu", "reserve-batch"),
+    *("allocation-tiny-20", "allocation-small-50", "allocation-overrun", "allocation-rules"),
+    *("allocation-order-5", "allocation-order-200", "allocation-grpc", "allocation-grpc-promises"),
 }
 OURS = {
     "bespeak-flight",

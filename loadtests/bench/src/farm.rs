@@ -164,8 +164,9 @@ impl Farm {
             let left = match &running.kind {
                 Kind::Grpc(_) if server == Server::Echo => continue,
                 Kind::Grpc(bespeak) => {
-                    load::reconcile(bespeak.port).await?;
-                    load::stocks(bespeak.port, skus).await?
+                    let mut channel = Channel::connect(bespeak.port).await?;
+                    load::reconcile(&mut channel).await?;
+                    load::stocks(&mut channel, skus).await?
                 }
                 Kind::Redis(redis) => {
                     RedisConnection::connect(redis.port, 0)

@@ -3,15 +3,20 @@
 
 use std::future::poll_fn;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::SendRequest;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// gRPC puts a flag and a length before each message.
 pub const PREFIX: usize = 5;
+/// What is said when a server closes a stream without a status.
+pub const STREAM_ENDED: &str = "the server ended the stream";
 const WINDOW: u32 = 16 << 20;
 const FRAME_MAX: u32 = 1 << 20;
 
@@ -20,7 +25,23 @@ const FRAME_MAX: u32 = 1 << 20;
 pub struct Channel {
     sender: SendRequest<Bytes>,
     port: u16,
+    scheme: &'static str,
 }
+
+/// The server answered a call with a status other than OK.
+#[derive(Debug)]
+pub struct CallError {
+    pub code: tonic::Code,
+    pub message: String,
+}
+
+impl std::fmt::Display for CallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for CallError {}
 
 /// One method, with its headers built before.
 #[derive(Clone)]
@@ -36,10 +57,23 @@ impl Channel {
     /// # Errors
     /// Nobody listens there, or the peer speaks no HTTP/2.
     pub async fn connect(port: u16) -> Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port))
-            .await
-            .with_context(|| format!("gRPC server on port {port}"))?;
-        stream.set_nodelay(true)?;
+        Self::over(socket(port).await?, port, "http").await
+    }
+
+    /// The same within TLS.
+    ///
+    /// # Errors
+    /// Also when the server's certificate is not one that the connector trusts.
+    pub async fn connect_tls(port: u16, tls: &TlsConnector) -> Result<Self> {
+        let name = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
+        let stream = tls.connect(name, socket(port).await?).await?;
+        Self::over(stream, port, "https").await
+    }
+
+    async fn over<T>(stream: T, port: u16, scheme: &'static str) -> Result<Self>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (sender, connection) = h2::client::Builder::new()
             .initial_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
@@ -50,13 +84,17 @@ impl Channel {
             // Its end shows as an error of the next call.
             let _ = connection.await;
         });
-        Ok(Self { sender, port })
+        Ok(Self {
+            sender,
+            port,
+            scheme,
+        })
     }
 
     /// # Errors
     /// The path is no path.
     pub fn method(&self, path: &str) -> Result<Method> {
-        let request = Request::post(format!("http://127.0.0.1:{}{path}", self.port))
+        let request = Request::post(format!("{}://127.0.0.1:{}{path}", self.scheme, self.port))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .body(())?;
@@ -116,6 +154,14 @@ impl Channel {
     }
 }
 
+async fn socket(port: u16) -> Result<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", port))
+        .await
+        .with_context(|| format!("gRPC server on port {port}"))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
 impl Stream {
     /// # Errors
     /// The server ended the stream.
@@ -126,10 +172,7 @@ impl Stream {
     /// # Errors
     /// The stream ended, with or without an error of its own.
     pub async fn receive(&mut self) -> Result<Bytes> {
-        self.receive
-            .next()
-            .await?
-            .context("the server ended the stream")
+        self.receive.next().await?.context(STREAM_ENDED)
     }
 }
 
@@ -241,7 +284,8 @@ fn status(headers: &HeaderMap) -> Result<()> {
             let code = code
                 .parse::<i32>()
                 .map_err(|_| anyhow!("grpc-status {code}"))?;
-            bail!("{:?}: {message}", tonic::Code::from_i32(code))
+            let code = tonic::Code::from_i32(code);
+            Err(CallError { code, message }.into())
         }
     }
 }

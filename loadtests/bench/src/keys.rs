@@ -8,7 +8,9 @@ use crate::rng::Rng;
 /// Draws prepared for one round; clients walk it from different starting points.
 const RING_LEN: usize = 1 << 20;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
     /// Every SKU alike.

@@ -46,8 +46,20 @@ const LAG_FLOOR_US: f64 = 50.0;
 /// # Errors
 /// The generator itself ran late by more than a tenth of what it would report.
 pub fn refuse_lag(lag: &Histogram<u32>, measured: &Histogram<u32>) -> Result<(), String> {
+    refuse_lag_of(lag, measured, LAG_SHARE_MAX)
+}
+
+/// The same with another share than a tenth.
+///
+/// # Errors
+/// As for [`refuse_lag`].
+pub fn refuse_lag_of(
+    lag: &Histogram<u32>,
+    measured: &Histogram<u32>,
+    share_max: f64,
+) -> Result<(), String> {
     let (late, found) = (Latency::from(lag).p99_us, Latency::from(measured).p99_us);
-    let limit = (found * LAG_SHARE_MAX).max(LAG_FLOOR_US);
+    let limit = (found * share_max).max(LAG_FLOOR_US);
     if late <= limit {
         return Ok(());
     }

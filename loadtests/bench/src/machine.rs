@@ -58,17 +58,51 @@ impl Machine {
 /// # Errors
 /// The core does not exist or may not be used.
 pub fn pin_to(core: usize) -> io::Result<()> {
-    // SAFETY: an all-zero cpu_set_t is valid, CPU_SET checks the bound, the call reads the set only.
-    let status = unsafe {
+    pin_to_set(&set_of(&[core]))
+}
+
+/// Cores as the system takes them. One beyond its bound is left out.
+pub fn set_of(cores: &[usize]) -> libc::cpu_set_t {
+    // SAFETY: an all-zero cpu_set_t is valid, and CPU_SET checks the bound.
+    unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(core, &mut set);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)
-    };
+        for &core in cores {
+            libc::CPU_SET(core, &mut set);
+        }
+        set
+    }
+}
+
+/// As [`pin_to`], to any of several cores. Takes no memory, so that it may run between fork and exec.
+///
+/// # Errors
+/// None of the cores exists or may be used.
+pub fn pin_to_set(set: &libc::cpu_set_t) -> io::Result<()> {
+    // SAFETY: the call reads the set only.
+    let status = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), set) };
     if status == 0 {
         Ok(())
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Resident bytes of a process and the processes under it.
+///
+/// # Errors
+/// The process has ended.
+pub fn tree_resident_bytes(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))
+        .with_context(|| format!("memory of process {pid}"))?;
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or(0);
+    let below = children(pid)
+        .into_iter()
+        .map(|child| tree_resident_bytes(child).unwrap_or(0));
+    Ok(kib * 1024 + below.sum::<u64>())
 }
 
 /// CPU nanoseconds, user and system, that a process has used, ended threads included.

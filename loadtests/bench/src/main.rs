@@ -17,10 +17,12 @@ mod rng;
 mod round;
 mod rows;
 mod run;
+mod scenario;
 mod schedule;
 mod system;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -47,7 +49,15 @@ enum Command {
     Echo {
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
+        /// PEM file: serve within TLS
+        #[arg(long, requires = "key")]
+        certificate: Option<PathBuf>,
+        /// PEM file of its key
+        #[arg(long, requires = "certificate")]
+        key: Option<PathBuf>,
     },
+    /// Load a server in open loop: steps as JSON lines on standard input, a result line for each
+    Steps(scenario::Options),
 }
 
 fn main() -> ExitCode {
@@ -64,13 +74,23 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match arguments.command {
-            Command::Echo { listen } => bespeak::echo::serve(listen).await,
+            Command::Echo {
+                listen,
+                certificate,
+                key,
+            } => bespeak::echo::serve(listen, certificate.zip(key)).await,
+            Command::Steps(options) => tokio::select! {
+                result = scenario::run(options) => result,
+                () = interrupted() => Err(anyhow::anyhow!("interrupted: servers stopped, data removed")),
+            },
             Command::Run(options) => tokio::select! {
                 result = run::run(options) => result,
                 () = interrupted() => Err(anyhow::anyhow!("interrupted: servers stopped, data removed")),
             },
         }
     });
+    // A thread that waits for a line of standard input would be waited for.
+    runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -16,7 +16,7 @@ const STOP_MAX: Duration = Duration::from_secs(20);
 
 /// How a server is started and stopped.
 pub struct Setup {
-    core: usize,
+    cores: Vec<usize>,
     log: PathBuf,
     /// User and group, when not the tool's own.
     user: Option<(u32, u32)>,
@@ -27,11 +27,17 @@ impl Setup {
     /// The server's output goes to a file beside its data.
     pub fn new(core: usize, data: &Path) -> Self {
         Self {
-            core,
+            cores: vec![core],
             log: data.with_extension("log"),
             user: None,
             stop_signal: libc::SIGTERM,
         }
+    }
+
+    /// Several cores in place of the one.
+    pub fn cores(mut self, cores: &[usize]) -> Self {
+        self.cores = cores.to_vec();
+        self
     }
 
     pub fn user(mut self, user: Option<(u32, u32)>) -> Self {
@@ -67,11 +73,11 @@ impl Process {
         if let Some((uid, gid)) = setup.user {
             command.uid(uid).gid(gid);
         }
-        let (core, stop_signal) = (setup.core, setup.stop_signal);
+        let (cores, stop_signal) = (machine::set_of(&setup.cores), setup.stop_signal);
         // SAFETY: only async-signal-safe system calls between fork and exec.
         unsafe {
             command.pre_exec(move || {
-                machine::pin_to(core)?;
+                machine::pin_to_set(&cores)?;
                 if libc::prctl(libc::PR_SET_PDEATHSIG, stop_signal) != 0 {
                     return Err(std::io::Error::last_os_error());
                 }

@@ -11,7 +11,7 @@ use prost::Message;
 
 use super::wire::Requests;
 use crate::connection::{Connection, Settle};
-use crate::grpc::{Channel, Method, Stream};
+use crate::grpc::{CallError, Channel, Method, Stream};
 use crate::ids::Ids;
 
 pub struct UnaryClient {
@@ -99,9 +99,11 @@ impl SessionClient {
         self.stream.send(request)?;
         let answer = SessionResponse::decode(self.stream.receive().await?)?;
         match answer.response.context("the session answered nothing")? {
-            session_response::Response::Error(error) => {
-                bail!("{} ({}): {}", error.code, error.status, error.message)
+            session_response::Response::Error(error) => Err(CallError {
+                code: tonic::Code::from_i32(error.status),
+                message: format!("{}: {}", error.code, error.message),
             }
+            .into()),
             response => Ok(response),
         }
     }

@@ -2,12 +2,14 @@
 //! No engine, no journal, no limits, no metrics; the messages are as long as real ones.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use anyhow::Result;
 use bespeak_proto::v1::promise_service_server::{PromiseService, PromiseServiceServer};
 use bespeak_proto::v1::*;
 use tokio_stream::{Stream, StreamExt};
+use tonic::transport::{Identity, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::LOCATION;
@@ -19,12 +21,17 @@ const REVISION: u64 = 3_000_000;
 /// Serves until the process is told to stop. Prints the address first, for port 0.
 ///
 /// # Errors
-/// The address is taken.
-pub async fn serve(listen: SocketAddr) -> Result<()> {
+/// The address is taken, or the files of the certificate and its key cannot be used.
+pub async fn serve(listen: SocketAddr, tls: Option<(PathBuf, PathBuf)>) -> Result<()> {
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("listening on {}", listener.local_addr()?);
     let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-    tonic::transport::Server::builder()
+    let mut server = tonic::transport::Server::builder();
+    if let Some((certificate, key)) = tls {
+        let identity = Identity::from_pem(std::fs::read(certificate)?, std::fs::read(key)?);
+        server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
+    }
+    server
         .add_service(PromiseServiceServer::new(Echo))
         .serve_with_incoming_shutdown(incoming, async {
             let _ = tokio::signal::ctrl_c().await;

@@ -13,7 +13,8 @@ use super::wire::{context, item};
 use crate::grpc::Channel;
 use crate::ids::Ids;
 
-const RECEIPTS: i64 = 4;
+/// Receipts a position, where nothing else is asked.
+pub const RECEIPTS: u32 = 4;
 const COMMITMENTS: i64 = 8;
 const RECEIPT_UNITS: u64 = 20;
 const COMMITMENT_UNITS: u64 = 10;
@@ -34,8 +35,15 @@ const PROMISE: &str = "/bespeak.v1.PromiseService";
 /// # Errors
 /// The server refuses anything of it.
 pub async fn load(port: u16, stocks: Arc<[u64]>) -> Result<()> {
-    until_serving(port).await?;
-    let mut channel = Channel::connect(port).await?;
+    load_over(Channel::connect(port).await?, stocks, RECEIPTS).await
+}
+
+/// The same over a connection, with so many receipts a position.
+///
+/// # Errors
+/// As for [`load`].
+pub async fn load_over(mut channel: Channel, stocks: Arc<[u64]>, receipts: u32) -> Result<()> {
+    until_serving(&mut channel).await?;
     let mut ids = Ids::new(u64::MAX);
     let location = Location {
         location: LOCATION.to_owned(),
@@ -58,6 +66,7 @@ pub async fn load(port: u16, stocks: Arc<[u64]>) -> Result<()> {
             channel: channel.clone(),
             ids: Ids::new(salt),
             now_ms,
+            receipts,
         };
         let (stocks, next_block) = (stocks.clone(), next_block.clone());
         tasks.push(tokio::spawn(async move {
@@ -82,6 +91,7 @@ struct Loader {
     channel: Channel,
     ids: Ids,
     now_ms: i64,
+    receipts: u32,
 }
 
 impl Loader {
@@ -143,13 +153,19 @@ impl Loader {
             .call(&format!("{SUPPLY}/SetOnHand"), &request)
             .await?;
         done(response.result)?;
-        for receipt in 0..RECEIPTS {
+        for receipt in 0..i64::from(self.receipts) {
             let request = ScheduleReceiptRequest {
                 context: next(&mut self.ids),
                 receipt_id: format!("po-{sku}-{receipt}"),
                 item: item(sku),
                 location: LOCATION.to_owned(),
-                quantity: RECEIPT_UNITS,
+                // With another number of receipts the first covers all commitments, so that only the stock of today
+                // limits today there too.
+                quantity: if receipt == 0 && self.receipts != RECEIPTS {
+                    COMMITMENTS as u64 * COMMITMENT_UNITS
+                } else {
+                    RECEIPT_UNITS
+                },
                 kind: ReceiptKind::PurchaseOrder.into(),
                 due: Some(schedule_receipt_request::Due::DueTimeMs(
                     self.now_ms + (2 + 2 * receipt) * DAY_MS,
@@ -170,8 +186,7 @@ impl Loader {
 ///
 /// # Errors
 /// The server refuses the check.
-pub async fn stocks(port: u16, skus: u32) -> Result<Vec<i64>> {
-    let mut channel = Channel::connect(port).await?;
+pub async fn stocks(channel: &mut Channel, skus: u32) -> Result<Vec<i64>> {
     let mut left = Vec::with_capacity(skus as usize);
     for first in (0..skus).step_by(CHECK_LINES as usize) {
         let line = |sku| CheckLine {
@@ -199,8 +214,7 @@ pub async fn stocks(port: u16, skus: u32) -> Result<Vec<i64>> {
 ///
 /// # Errors
 /// A position does not add up, or units were oversold.
-pub async fn reconcile(port: u16) -> Result<ReconcileResponse> {
-    let mut channel = Channel::connect(port).await?;
+pub async fn reconcile(channel: &mut Channel) -> Result<ReconcileResponse> {
     let response: ReconcileResponse = channel
         .call("/bespeak.v1.AdminService/Reconcile", &ReconcileRequest {})
         .await?;
@@ -215,10 +229,9 @@ pub async fn reconcile(port: u16) -> Result<ReconcileResponse> {
 }
 
 /// The port is open before recovery ends.
-async fn until_serving(port: u16) -> Result<()> {
+async fn until_serving(channel: &mut Channel) -> Result<()> {
     let deadline = Instant::now() + SERVING_MAX;
     loop {
-        let mut channel = Channel::connect(port).await?;
         let stats: Result<GetStatsResponse> = channel
             .call(
                 "/bespeak.v1.AdminService/GetStats",

@@ -18,6 +18,19 @@ impl BespeakServer {
     /// # Errors
     /// The command is empty, or no server comes up.
     pub async fn start(command: &str, dir: &Path, core: usize) -> Result<Self> {
+        Self::start_with(command, dir, &[core], &[]).await
+    }
+
+    /// The same on several cores, with more in its environment. A server that keeps nothing needs no `{dir}`.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub async fn start_with(
+        command: &str,
+        dir: &Path,
+        cores: &[usize],
+        environment: &[(&str, String)],
+    ) -> Result<Self> {
         let port = free_port()?;
         let data = dir.join("bespeak");
         let words: Vec<String> = command
@@ -28,13 +41,16 @@ impl BespeakServer {
             })
             .collect();
         ensure!(
-            command.contains("{port}") && command.contains("{dir}"),
+            command.contains("{port}")
+                && (command.contains("{dir}") || command.contains("--memory")),
             "--server-command must say where {{port}} and {{dir}} go, it is: {command}"
         );
         let (program, arguments) = words.split_first().context("--server-command is empty")?;
         let mut command = Command::new(program);
         command.args(arguments);
-        let process = Process::start("bespeak", command, &Setup::new(core, &data))?;
+        command.envs(environment.iter().map(|(name, value)| (*name, value)));
+        let setup = Setup::new(0, &data).cores(cores);
+        let process = Process::start("bespeak", command, &setup)?;
         until_connects(&process, port).await?;
         Ok(Self { process, port })
     }
@@ -44,10 +60,27 @@ impl BespeakServer {
     /// # Errors
     /// It does not come up.
     pub async fn start_echo(dir: &Path, core: usize) -> Result<Self> {
+        Self::start_echo_with(dir, &[core], None).await
+    }
+
+    /// The same on several cores, within TLS where files of a certificate and its key are given.
+    ///
+    /// # Errors
+    /// As for [`Self::start_echo`].
+    pub async fn start_echo_with(
+        dir: &Path,
+        cores: &[usize],
+        tls: Option<(&Path, &Path)>,
+    ) -> Result<Self> {
         let port = free_port()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["echo", "--listen", &format!("127.0.0.1:{port}")]);
-        let process = Process::start("echo", command, &Setup::new(core, &dir.join("echo")))?;
+        if let Some((certificate, key)) = tls {
+            command.arg("--certificate").arg(certificate);
+            command.arg("--key").arg(key);
+        }
+        let setup = Setup::new(0, &dir.join("echo")).cores(cores);
+        let process = Process::start("echo", command, &setup)?;
         until_connects(&process, port).await?;
         Ok(Self { process, port })
     }

@@ -39,8 +39,14 @@ struct Template {
 
 impl Requests {
     pub fn new(session: bool) -> Self {
+        Self::holding(session, HOLD_MS)
+    }
+
+    /// Reserves hold for so many milliseconds.
+    pub fn holding(session: bool, hold_ms: i64) -> Self {
         let reserve = |id: &str, sku, quantity| {
-            let request = reserve_request(id, sku, quantity);
+            let mut request = reserve_request(id, sku, quantity);
+            request.expires_in_ms = hold_ms;
             if session {
                 wrap(session_request::Request::Reserve(request))
             } else {
@@ -89,11 +95,16 @@ impl Requests {
         self.by_reservation(3, id, reservation)
     }
 
+    /// Fulfils all that is open.
+    pub fn fulfil(&self, id: &[u8; ID_LEN], reservation: u64) -> Bytes {
+        self.by_reservation(4, id, reservation)
+    }
+
     pub fn release(&self, id: &[u8; ID_LEN], reservation: u64) -> Bytes {
         self.by_reservation(5, id, reservation)
     }
 
-    /// Confirm and release have the same two fields; `field` is theirs in a session request.
+    /// Confirm, fulfil and release have the same two fields; `field` is theirs in a session request.
     fn by_reservation(&self, field: u8, id: &[u8; ID_LEN], reservation: u64) -> Bytes {
         let len = 2 + 2 + ID_LEN + 1 + varint_len(reservation);
         let wrapper = if self.session { 2 } else { 0 };
@@ -128,7 +139,8 @@ impl Template {
     }
 }
 
-fn wrap(request: session_request::Request) -> Bytes {
+/// A request as a message of a session stream.
+pub fn wrap(request: session_request::Request) -> Bytes {
     frame(&SessionRequest {
         request: Some(request),
     })
@@ -186,7 +198,7 @@ fn put_varint(out: &mut BytesMut, value: u64) {
 
 #[cfg(test)]
 mod tests {
-    use bespeak_proto::v1::{ConfirmRequest, ReleaseRequest};
+    use bespeak_proto::v1::{ConfirmRequest, FulfilRequest, ReleaseRequest};
 
     use super::*;
 
@@ -228,6 +240,14 @@ mod tests {
                 reservation_id,
                 lines: Vec::new(),
             };
+            let fulfil = FulfilRequest {
+                context: context(&id()),
+                reservation_id,
+                ..Default::default()
+            };
+            assert_eq!(bare.fulfil(ID, reservation_id), frame(&fulfil));
+            let wrapped = wrap(session_request::Request::Fulfil(fulfil));
+            assert_eq!(session.fulfil(ID, reservation_id), wrapped);
             assert_eq!(bare.release(ID, reservation_id), frame(&release));
             let wrapped = wrap(session_request::Request::Release(release));
             assert_eq!(session.release(ID, reservation_id), wrapped);

@@ -1,0 +1,277 @@
+//! One worker's line to a server: the operations of a step, one at a time.
+
+use anyhow::{Context, Result, bail, ensure};
+use bespeak_proto::v1::*;
+use bytes::Bytes;
+use prost::Message;
+
+use super::holds::{HOLD_MS, Units};
+use super::spec::{Target, Transport};
+use crate::bespeak::LOCATION;
+use crate::bespeak::flight::FlightClient;
+use crate::bespeak::wire::{self, Requests};
+use crate::connection::Connection;
+use crate::grpc::{CallError, Channel, Method, Stream, frame};
+use crate::ids::Ids;
+
+const SERVICE: &str = "/bespeak.v1.PromiseService";
+
+/// What became of a reserve.
+pub enum Reserved {
+    Held(u64),
+    /// There was not that much.
+    Refused,
+}
+
+/// What became of a step of an open reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    Done,
+    /// Its time had run out before, and its stock was no longer free.
+    Expired,
+}
+
+pub struct Client {
+    channel: Channel,
+    stream: Option<Stream>,
+    flight: Option<FlightClient>,
+    echo: bool,
+    ids: Ids,
+    requests: Requests,
+    methods: [Method; 5],
+    adjust: Method,
+}
+
+const CHECK: usize = 0;
+const RESERVE: usize = 1;
+const CONFIRM: usize = 2;
+const FULFIL: usize = 3;
+const RELEASE: usize = 4;
+
+impl Client {
+    /// # Errors
+    /// The connection is lost.
+    pub async fn open(
+        mut channel: Channel,
+        transport: Transport,
+        target: Target,
+        salt: u64,
+    ) -> Result<Self> {
+        let method = |name: &str| channel.method(&format!("{SERVICE}/{name}"));
+        let methods = [
+            method("Check")?,
+            method("Reserve")?,
+            method("Confirm")?,
+            method("Fulfil")?,
+            method("Release")?,
+        ];
+        let adjust = channel.method("/bespeak.v1.SupplyService/AdjustOnHand")?;
+        let session = transport == Transport::Session;
+        let stream = if session {
+            let method = method("Session")?;
+            Some(channel.stream(&method).await?)
+        } else {
+            None
+        };
+        let flight = if transport == Transport::Flight {
+            Some(FlightClient::open(&mut channel, salt).await?)
+        } else {
+            None
+        };
+        Ok(Self {
+            stream,
+            flight,
+            echo: target == Target::Echo,
+            ids: Ids::new(salt),
+            requests: Requests::holding(session, HOLD_MS),
+            methods,
+            adjust,
+            channel,
+        })
+    }
+
+    /// # Errors
+    /// As for all of them: [`CallError`] is an answer of the server, anything else is no answer.
+    pub async fn check(&mut self, skus: &[u32]) -> Result<()> {
+        let message = match skus {
+            [sku] => self.requests.check(*sku),
+            skus => {
+                let line = |&sku: &u32| CheckLine {
+                    item: wire::item(sku),
+                    location: LOCATION.to_owned(),
+                    quantity: 1,
+                    ..Default::default()
+                };
+                let request = CheckRequest {
+                    lines: skus.iter().map(line).collect(),
+                    ..Default::default()
+                };
+                self.framed(request, session_request::Request::Check)
+            }
+        };
+        let answer = self.ask(CHECK, message).await?;
+        let answer: CheckResponse = match answer {
+            Answer::Call(bytes) => CheckResponse::decode(bytes)?,
+            Answer::Session(session_response::Response::Check(answer)) => answer,
+            Answer::Session(other) => bail!("the session answered a check with {other:?}"),
+        };
+        ensure!(
+            self.echo || answer.results.len() == skus.len(),
+            "{} of {} lines were answered",
+            answer.results.len(),
+            skus.len()
+        );
+        Ok(())
+    }
+
+    pub async fn reserve(&mut self, units: &[(u32, u8)]) -> Result<Reserved> {
+        let id = self.ids.next_text();
+        let message = match units {
+            [(sku, quantity)] => self.requests.reserve(&id, *sku, *quantity),
+            units => {
+                let line = |&(sku, quantity): &(u32, u8)| ReserveLine {
+                    item: wire::item(sku),
+                    location: LOCATION.to_owned(),
+                    quantity: u64::from(quantity),
+                    ..Default::default()
+                };
+                let request = ReserveRequest {
+                    context: wire::context(std::str::from_utf8(&id)?),
+                    lines: units.iter().map(line).collect(),
+                    expires_in_ms: HOLD_MS,
+                    ..Default::default()
+                };
+                self.framed(request, session_request::Request::Reserve)
+            }
+        };
+        let answer: ReserveResponse = match self.ask(RESERVE, message).await? {
+            Answer::Call(bytes) => ReserveResponse::decode(bytes)?,
+            Answer::Session(session_response::Response::Reserve(answer)) => answer,
+            Answer::Session(other) => bail!("the session answered a reserve with {other:?}"),
+        };
+        if answer.outcome() == Outcome::Full {
+            ensure!(
+                answer.reservation_id != 0,
+                "a full answer without a reservation id"
+            );
+            return Ok(Reserved::Held(answer.reservation_id));
+        }
+        let known = |line: &LineResult| {
+            matches!(
+                line.refusal(),
+                Refusal::InsufficientStock | Refusal::OtherLine
+            )
+        };
+        ensure!(
+            answer.lines.iter().all(known),
+            "a reserve was refused for something else than stock: {answer:?}"
+        );
+        Ok(Reserved::Refused)
+    }
+
+    pub async fn confirm(&mut self, hold: u64) -> Result<Finished> {
+        let message = self.requests.confirm(&self.ids.next_text(), hold);
+        let refusal = match self.ask(CONFIRM, message).await? {
+            Answer::Call(bytes) => ConfirmResponse::decode(bytes)?.refusal,
+            Answer::Session(session_response::Response::Confirm(answer)) => answer.refusal,
+            Answer::Session(other) => bail!("the session answered a confirm with {other:?}"),
+        };
+        finished(refusal, hold)
+    }
+
+    pub async fn release(&mut self, hold: u64) -> Result<Finished> {
+        let message = self.requests.release(&self.ids.next_text(), hold);
+        let refusal = match self.ask(RELEASE, message).await? {
+            Answer::Call(bytes) => ReleaseResponse::decode(bytes)?.refusal,
+            Answer::Session(session_response::Response::Release(answer)) => answer.refusal,
+            Answer::Session(other) => bail!("the session answered a release with {other:?}"),
+        };
+        finished(refusal, hold)
+    }
+
+    /// The echo server knows no fulfilment: it is asked to confirm, which is as long.
+    pub async fn fulfil(&mut self, reservation: u64) -> Result<Finished> {
+        if self.echo {
+            return self.confirm(reservation).await;
+        }
+        let message = self.requests.fulfil(&self.ids.next_text(), reservation);
+        let refusal = match self.ask(FULFIL, message).await? {
+            Answer::Call(bytes) => FulfilResponse::decode(bytes)?.refusal,
+            Answer::Session(session_response::Response::Fulfil(answer)) => answer.refusal,
+            Answer::Session(other) => bail!("the session answered a fulfilment with {other:?}"),
+        };
+        finished(refusal, reservation)
+    }
+
+    /// Stock that was found. The echo server knows no supply: it is asked to check.
+    pub async fn found(&mut self, sku: u32, quantity: u8) -> Result<()> {
+        if self.echo {
+            return self.check(&[sku]).await;
+        }
+        let request = AdjustOnHandRequest {
+            context: wire::context(std::str::from_utf8(&self.ids.next_text())?),
+            item: wire::item(sku),
+            location: LOCATION.to_owned(),
+            status: StockStatus::Unrestricted.into(),
+            delta: i64::from(quantity),
+            reason: AdjustReason::Found.into(),
+            ..Default::default()
+        };
+        let answer = self.channel.unary(&self.adjust, frame(&request)).await?;
+        let result = AdjustOnHandResponse::decode(answer)?.result;
+        match result.map(|result| result.refusal()) {
+            Some(Refusal::Unspecified) => Ok(()),
+            other => bail!("found stock was refused: {other:?}"),
+        }
+    }
+
+    /// Each row by itself; tells which were held.
+    pub async fn batch(&mut self, units: &Units) -> Result<Vec<bool>> {
+        let flight = self
+            .flight
+            .as_mut()
+            .context("a batch was asked of a client without a Flight stream")?;
+        flight.reserve_batch(units).await
+    }
+
+    fn framed<M: Message>(
+        &self,
+        request: M,
+        of_session: impl FnOnce(M) -> session_request::Request,
+    ) -> Bytes {
+        match self.stream {
+            None => frame(&request),
+            Some(_) => wire::wrap(of_session(request)),
+        }
+    }
+
+    async fn ask(&mut self, method: usize, message: Bytes) -> Result<Answer> {
+        let Some(stream) = &mut self.stream else {
+            let answer = self.channel.unary(&self.methods[method], message).await?;
+            return Ok(Answer::Call(answer));
+        };
+        stream.send(message)?;
+        let answer = SessionResponse::decode(stream.receive().await?)?;
+        match answer.response.context("the session answered nothing")? {
+            session_response::Response::Error(error) => Err(CallError {
+                code: tonic::Code::from_i32(error.status),
+                message: format!("{}: {}", error.code, error.message),
+            }
+            .into()),
+            response => Ok(Answer::Session(response)),
+        }
+    }
+}
+
+enum Answer {
+    Call(Bytes),
+    Session(session_response::Response),
+}
+
+fn finished(refusal: i32, reservation: u64) -> Result<Finished> {
+    match Refusal::try_from(refusal) {
+        Ok(Refusal::Unspecified) => Ok(Finished::Done),
+        Ok(Refusal::Expired | Refusal::WrongState) => Ok(Finished::Expired),
+        other => bail!("reservation {reservation} was not finished: {other:?}"),
+    }
+}

@@ -1,0 +1,291 @@
+"""Reads slo.toml: what is run, and what must hold of it. What cannot be proven is refused before anything is run."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+MIXES = {
+    "browse": {"check": 80, "reserve": 10, "finish": 8, "supply": 2},
+    "checkout": {"check": 20, "reserve": 40, "finish": 35, "supply": 5},
+    "ingest": {"check": 10, "reserve": 5, "finish": 5, "supply": 80},
+    "flash-sale": {"check": 20, "reserve": 40, "finish": 35, "supply": 5},
+    "bulk": {"reserve": 1},
+}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "flash-sale": {"keys": "one-hot"},
+    "bulk": {"transport": "flight", "connections": 2, "streams": 1},
+}
+"""What comes with a mix of that name, unless the scenario says otherwise."""
+
+WHOLE = ("errors", "achieved", "growth")
+"""What is asked of a whole scenario, beside the bounds of its methods: shares."""
+METHODS = ("check", "reserve", "finish", "supply")
+QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
+CALLS_ABOVE = 3
+"""Calls that must be expected above a quantile: of fewer it tells nothing."""
+
+
+class WrongSlo(ValueError):
+    """Something in slo.toml is missing, unknown or cannot be proven; the message says where."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One bound: of a method of a scenario, or of the whole scenario ("all").
+
+    Attributes:
+        metric: p50_us, p99_us, p999_us, the same ending in _echo, errors, achieved, or growth of the server's memory.
+        bound: microseconds, times the echo's, or a share.
+        line: where it stands in the file; 0 for one that nobody wrote.
+    """
+
+    method: str
+    metric: str
+    bound: float
+    line: int = 0
+
+    @property
+    def at_least(self) -> bool:
+        """Whether the bound is the least that there must be."""
+        return self.metric == "achieved"
+
+    @property
+    def against_echo(self) -> bool:
+        """Whether the bound is a ratio to the bare server."""
+        return self.metric.endswith("_echo")
+
+    def holds(self, value: float) -> bool:
+        """Whether a measured value is on the right side of the bound."""
+        return value >= self.bound if self.at_least else value <= self.bound
+
+
+@dataclass(frozen=True)
+class Server:
+    """What the server is started with and filled with."""
+
+    positions: int = 100_000
+    receipts: int = 4
+    durability: str = "group"
+    tls: bool = False
+    cores: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Generator:
+    """How each scenario is run."""
+
+    rounds: int = 3
+    warmup_s: float = 2.0
+    measure_s: float = 10.0
+    drain_s: float = 5.0
+    lag_share: float = 0.1
+    core: int | None = None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One load and what must hold under it."""
+
+    name: str
+    rate: float
+    mix: Mapping[str, int]
+    objectives: tuple[Objective, ...] = ()
+    keys: str = "uniform"
+    transport: str = "unary"
+    arrivals: str = "poisson"
+    connections: int = 16
+    streams: int = 16
+    lines: int = 1
+    rate_to: float | None = None
+    measure_s: float | None = None
+    pause: Mapping[str, float] | None = None
+
+    def share(self, method: str) -> float:
+        """Share of the calls that are of a method."""
+        return 1.0 if method == "all" else self.mix.get(method, 0) / sum(self.mix.values())
+
+
+@dataclass(frozen=True)
+class Slo:
+    """All of a file."""
+
+    path: Path
+    server: Server
+    generator: Generator
+    scenarios: tuple[Scenario, ...]
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def measure_s(self, scenario: Scenario) -> float:
+        """Measured seconds of one round of a scenario."""
+        return scenario.measure_s or self.generator.measure_s
+
+    def step(self, scenario: Scenario, seed: int, *, echo: bool = False) -> dict[str, Any]:
+        """One round of a scenario, as the load generator reads it."""
+        given = {
+            "name": scenario.name,
+            "target": "echo" if echo else "server",
+            "transport": scenario.transport,
+            "mix": dict(scenario.mix),
+            "keys": scenario.keys,
+            "arrivals": scenario.arrivals,
+            "rate": scenario.rate,
+            "rate_to": scenario.rate_to,
+            "connections": scenario.connections,
+            "streams": scenario.streams,
+            "lines": scenario.lines,
+            "warmup_s": self.generator.warmup_s,
+            "measure_s": self.measure_s(scenario),
+            "drain_s": self.generator.drain_s,
+            "lag_share_max": self.generator.lag_share,
+            "seed": seed,
+            "pause": None if echo else scenario.pause,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def read(path: Path) -> Slo:
+    """Returns what a file asks for.
+
+    Raises:
+        WrongSlo: it is not there, is no TOML, or asks for what cannot be proven.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        given = tomllib.loads(text)
+    except (OSError, tomllib.TOMLDecodeError) as wrong:
+        raise WrongSlo(f"{path}: {wrong}") from wrong
+    places = _places(text)
+    try:
+        server = given.pop("server", {})
+        server["cores"] = tuple(server.get("cores", ()))
+        made = Slo(
+            path=path,
+            server=_made(Server, server, "server"),
+            generator=_made(Generator, given.pop("generator", {}), "generator"),
+            scenarios=tuple(_scenario(one, index, places) for index, one in enumerate(given.pop("scenario", ()))),
+        )
+        if given:
+            raise WrongSlo(f"unknown {', '.join(given)}: there are server, generator and scenario")
+        _check(made)
+    except WrongSlo as wrong:
+        raise WrongSlo(f"{path}: {wrong}") from None
+    return made
+
+
+def _made(kind: Any, given: dict[str, Any], where: str) -> Any:
+    known = [one.name for one in fields(kind)]
+    if unknown := set(given) - set(known):
+        raise WrongSlo(f"{where}: unknown {', '.join(sorted(unknown))}: there are {', '.join(known)}")
+    for one in fields(kind):
+        if one.name in given and isinstance(one.default, int | float) and not isinstance(one.default, bool):
+            value = given[one.name]
+            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+                raise WrongSlo(f"{where}: {one.name} is {value!r}: give a number above 0")
+    return kind(**given)
+
+
+def _scenario(given: dict[str, Any], index: int, places: dict[tuple[int, int, str], int]) -> Scenario:
+    name = given.get("name")
+    if not isinstance(name, str) or not name:
+        raise WrongSlo(f"scenario {index + 1} has no name")
+    bounds = given.pop("objective", [])
+    mix = given.get("mix")
+    if isinstance(mix, str):
+        if mix not in MIXES:
+            raise WrongSlo(f"scenario {name}: there is no mix {mix}: choose from {', '.join(MIXES)}, or give a table")
+        given = {**DEFAULTS.get(mix, {}), **given, "mix": MIXES[mix]}
+    elif not isinstance(mix, dict) or set(mix) - set(METHODS) or not sum(mix.values()):
+        raise WrongSlo(f"scenario {name}: mix is {mix!r}: give a name or weights of {', '.join(METHODS)}")
+    objectives = [
+        Objective("all", metric, given.pop(metric), places.get((index, -1, metric), 0))
+        for metric in WHOLE
+        if metric in given
+    ]
+    for number, one in enumerate(bounds):
+        method = one.pop("method", "all")
+        if method not in ("all", *METHODS):
+            raise WrongSlo(f"scenario {name}: there is no method {method}: choose from all, {', '.join(METHODS)}")
+        objectives += [
+            Objective(method, metric, bound, places.get((index, number, metric), 0)) for metric, bound in one.items()
+        ]
+    made: Scenario = _made(Scenario, {"rate": 0, **given, "objectives": tuple(objectives)}, f"scenario {name}")
+    if not made.rate > 0:
+        raise WrongSlo(f"scenario {name}: rate is {made.rate}: give operations a second")
+    return made
+
+
+def _check(slo: Slo) -> None:
+    if not slo.scenarios:
+        raise WrongSlo("there is no [[scenario]]")
+    if slo.server.durability not in {"group", "memory"}:
+        raise WrongSlo(f"server: durability is {slo.server.durability!r}: give group or memory")
+    names = [scenario.name for scenario in slo.scenarios]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise WrongSlo(f"two scenarios are called {', '.join(twice)}")
+    for scenario in slo.scenarios:
+        for objective in scenario.objectives:
+            _check_objective(slo, scenario, objective)
+
+
+def _check_objective(slo: Slo, scenario: Scenario, objective: Objective) -> None:
+    where = f"line {objective.line}, scenario {scenario.name}"
+    name, _, unit = objective.metric.partition("_")
+    if objective.metric not in WHOLE and (name not in QUANTILES or unit not in {"us", "echo"}):
+        known = [f"{quantile}_{unit}" for unit in ("us", "echo") for quantile in QUANTILES]
+        raise WrongSlo(f"{where}: there is no {objective.metric}: choose from {', '.join(known)}, errors")
+    if isinstance(objective.bound, bool) or not isinstance(objective.bound, int | float) or objective.bound < 0:
+        raise WrongSlo(f"{where}: {objective.metric} is {objective.bound!r}: give a number")
+    if objective.metric in WHOLE and objective.bound > 1:
+        raise WrongSlo(f"{where}: {objective.metric} is {objective.bound}: it is a share, give at most 1")
+    if not scenario.share(objective.method):
+        raise WrongSlo(f"{where}: its mix has no {objective.method}")
+    if objective.against_echo and scenario.transport == "flight":
+        raise WrongSlo(f"{where}: the echo server knows no Flight: give a bound in microseconds")
+    if needed := calls_needed(objective):
+        expected = scenario.rate * slo.measure_s(scenario) * scenario.share(objective.method)
+        if expected < needed:
+            raise WrongSlo(
+                f"{where}: {name} of {objective.method} needs {needed:,} calls a round, {expected:,.0f} are expected: "
+                "raise measure_s or rate"
+            )
+
+
+def calls_needed(objective: Objective) -> int:
+    """Calls of its method that a round must have for an objective to be told."""
+    quantile = QUANTILES.get(objective.metric.partition("_")[0])
+    return 0 if quantile is None else round(CALLS_ABOVE / (1 - quantile))
+
+
+def seconds_needed(scenario: Scenario) -> float:
+    """Measured seconds that a round needs at the scenario's rate, for each of its quantiles to be told."""
+    return max(
+        (calls_needed(one) / (scenario.rate * scenario.share(one.method)) for one in scenario.objectives), default=0.0
+    )
+
+
+HEAD = re.compile(r"^\s*\[\[?\s*([\w.]+)\s*\]?\]")
+KEY = re.compile(r"^\s*(\w+)\s*=")
+
+
+def _places(text: str) -> dict[tuple[int, int, str], int]:
+    """Line numbers of the keys of scenarios: by scenario, objective (-1 outside) and key."""
+    found: dict[tuple[int, int, str], int] = {}
+    table, scenario, objective = "", -1, -1
+    for number, line in enumerate(text.splitlines(), 1):
+        if head := HEAD.match(line):
+            table = head[1]
+            if table == "scenario":
+                scenario, objective = scenario + 1, -1
+            elif table == "scenario.objective":
+                objective += 1
+        elif (key := KEY.match(line)) and table.startswith("scenario"):
+            found[scenario, objective if table == "scenario.objective" else -1, key[1]] = number
+    return found
+
+
+def with_server(slo: Slo, **changed: Any) -> Slo:
+    """The same with other settings of the server."""
+    return replace(slo, server=replace(slo.server, **changed))

@@ -1,0 +1,115 @@
+"""slo.toml: what it may say, and what is refused because it could not be proven."""
+
+from dataclasses import replace
+
+import pytest
+
+from loadtests.slo.file import MIXES, WrongSlo, read, seconds_needed
+from loadtests.slo.varying import variants
+from tests.conftest import REPO
+
+TEXT = """
+[server]
+positions = 100
+[generator]
+measure_s = 10
+[[scenario]]
+name = "shop"
+mix = "browse"
+rate = 500
+errors = 0.001
+[[scenario.objective]]
+method = "check"
+p99_us = 2000
+"""
+
+
+def slo(tmp_path, text):
+    path = tmp_path / "slo.toml"
+    path.write_text(text)
+    return read(path)
+
+
+def test_the_documented_file_can_be_read_and_shows_every_default():
+    found = read(REPO / "loadtests/slo.toml")
+    assert [scenario.name for scenario in found.scenarios][:5] == list(MIXES)
+    lines = (REPO / "loadtests/slo.toml").read_text().splitlines()
+    for scenario in found.scenarios:
+        for objective in scenario.objectives:
+            assert lines[objective.line - 1].startswith(f"{objective.metric} = ")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ('mix = "browse"', 'mix = "brows"', "there is no mix brows: choose from browse, checkout"),
+        ('mix = "browse"', "mix = {chek = 1}", "mix is {'chek': 1}"),
+        ("rate = 500", "", "rate is 0"),
+        ("rate = 500", "rate = -1", "rate is -1"),
+        ("p99_us = 2000", "p95_us = 2000", "line 13, scenario shop: there is no p95_us: choose from p50_us"),
+        ("p99_us = 2000", 'p99_us = "2 ms"', "line 13, scenario shop: p99_us is '2 ms': give a number"),
+        ("p99_us = 2000", "errors = 2", "line 13, scenario shop: errors is 2: it is a share"),
+        ('method = "check"', 'method = "chekc"', "there is no method chekc"),
+        ("rate = 500", "rate = 30", "p99 of check needs 300 calls a round, 240 are expected: raise measure_s or rate"),
+        ("p99_us = 2000", "p999_us = 2000\n[[scenario.objective]]\nmethod = 'supply'\np99_us = 1", "line 16"),
+        ("positions = 100", "position = 100", "server: unknown position"),
+        ("positions = 100", 'durability = "disk"', "durability is 'disk'"),
+        ("measure_s = 10", "measure_s = 0", "measure_s is 0"),
+        ('name = "shop"', "", "scenario 1 has no name"),
+        ("rate = 500", "rate = 500\ntransport = 'unary'\nburst = 3", "scenario shop: unknown burst"),
+    ],
+)
+def test_what_cannot_be_proven_is_refused(right, wrong, told, tmp_path):
+    assert right in TEXT
+    with pytest.raises(WrongSlo) as refused:
+        slo(tmp_path, TEXT.replace(right, wrong))
+    assert told in str(refused.value)
+    assert "slo.toml" in str(refused.value)
+
+
+def test_a_slow_search_measures_until_there_are_calls_enough(tmp_path):
+    (shop,) = slo(tmp_path, TEXT).scenarios
+    # 80 % of 500 calls a second are checks, and a p99 needs 300 of them.
+    assert seconds_needed(shop) == pytest.approx(300 / 400)
+    assert seconds_needed(replace(shop, rate=1)) == pytest.approx(375)
+    assert seconds_needed(replace(shop, objectives=shop.objectives[:1])) == 0, "a share of errors can always be told"
+
+
+def test_flight_knows_no_echo(tmp_path):
+    text = TEXT.replace('"browse"', '"bulk"').replace('method = "check"', "").replace("p99_us = 2000", "p99_echo = 3")
+    with pytest.raises(WrongSlo, match="the echo server knows no Flight"):
+        slo(tmp_path, text)
+
+
+def test_a_step_is_what_the_generator_reads(tmp_path):
+    found = slo(tmp_path, TEXT + '[[scenario]]\nname = "tables"\nmix = "bulk"\nrate = 9\nlines = 8000\n')
+    shop, tables = found.scenarios
+    step = found.step(shop, 7)
+    assert (step["rate"], step["seed"], step["target"], step["measure_s"]) == (500, 7, "server", 10)
+    assert step["mix"] == {"check": 80, "reserve": 10, "finish": 8, "supply": 2}
+    assert found.step(shop, 7, echo=True)["target"] == "echo"
+    assert (tables.transport, tables.connections, tables.lines) == ("flight", 2, 8000)
+
+
+def test_searches_change_one_setting_at_a_time(tmp_path):
+    found = slo(tmp_path, TEXT)
+    made = list(variants(found, found.scenarios[0], ["positions=100k,1M", "lines=3", "durability=memory", "tls=true"]))
+    assert [(one.name, one.value) for one in made] == [
+        ("", ""),
+        ("positions", "100k"),
+        ("positions", "1M"),
+        ("lines", "3"),
+        ("durability", "memory"),
+        ("tls", "true"),
+    ]
+    assert made[2].slo.server.positions == 1_000_000
+    assert made[2].needs_bytes == 10 * made[1].needs_bytes
+    assert (made[3].scenario.lines, made[3].slo.server.positions) == (3, 100)
+    assert (made[4].slo.server.durability, made[5].slo.server.tls) == ("memory", True)
+
+
+@pytest.mark.parametrize("wrong", ["positions", "colour=1", "lines=many", "lines=0", "tls=yes", "durability=disk"])
+def test_settings_that_there_are_not_are_named(wrong, tmp_path):
+    found = slo(tmp_path, TEXT)
+    with pytest.raises(WrongSlo, match="--vary "):
+        list(variants(found, found.scenarios[0], [wrong]))
