@@ -38,7 +38,7 @@ up: $(VENV)/.compute native-release ## Start server and worker on this machine
 test: venv ## Run the Rust and Python tests (ARGS go to pytest)
 	cargo test $(CARGO_CI)
 	$(MAKE) native-ci
-	$(PY) -m pytest $(ARGS)
+	.ci/tests $(ARGS)
 
 lint: venv native-ci ## Check formatting, types, layering, protocol and stubs
 	.ci/lint
@@ -60,7 +60,7 @@ ci: ## Everything CI runs: lint, all tests, short crash, simulation and fuzz run
 	$(MAKE) lint
 	cargo test $(CARGO_CI)
 	.ci/proofs short
-	$(PY) -m pytest $(ARGS)
+	.ci/tests $(ARGS)
 
 fuzz: $(VENV)/.dev ## Long fuzzing of everything that decodes foreign bytes
 	.ci/proofs long fuzz

@@ -7,14 +7,17 @@ import pytest
 import typer
 
 from loadtests import measure
+from loadtests.slo import cli as slo
 from serving.cli.app import app
 from serving.demo.__main__ import main as demo
 from tests.conftest import REPO
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PAGES = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "loadtests/README.md")]
+PAGES = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "loadtests/README.md", "ops/README.md")]
 PAGES += sorted((REPO / "docs").rglob("*.md"))
 OURS = ("python", "-m", "serving")
+OF_THE_SYSTEM = {"curl", "df", "promtool"}
+"""What runbooks look with; the files and options that they are given are not looked at."""
 WRONG = typer.BadParameter.__base__
 """What is raised of a line that cannot be read: typer does not name it."""
 
@@ -43,6 +46,10 @@ def parse(command, name, arguments):
     return context
 
 
+def bench(arguments):
+    return slo.parsed(arguments) if slo.wanted(arguments) else measure.parsed(arguments)
+
+
 def as_command(main):
     made = typer.Typer(add_completion=False)
     made.command()(main)
@@ -54,11 +61,13 @@ def test_it_can_be_typed(page, line):
     if tuple(line[:3]) == OURS:
         context = parse(typer.main.get_command(app), "serving", line[3:])
         if context.command.name == "bench" and "--help" not in line:
-            measure.parsed(line[4:])
+            bench(line[4:])
         if context.command.name == "demo":
             parse(as_command(demo), "demo", line[4:])
     elif tuple(line[:3]) == ("python", "-m", "serving.demo"):
         parse(as_command(demo), "demo", line[3:])
+    elif tuple(line[:3]) == ("python", "-m", "ops"):
+        assert line[3:] in ([], ["--check"])
     elif line[0] == "make":
         makefile = (REPO / "Makefile").read_text(encoding="utf-8")
         targets = re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)
@@ -67,9 +76,10 @@ def test_it_can_be_typed(page, line):
             name, given, value = word.partition("=")
             assert name in (settings if given else targets), word
             if name == "ARGS" and "bench" in line:
-                measure.parsed(shlex.split(value))
+                bench(shlex.split(value))
     else:
-        assert (REPO / line[0]).exists(), "a program of the tree, or one of the above"
+        known = line[0] in OF_THE_SYSTEM or (REPO / line[0]).exists()
+        assert known, "a program of the tree, or one of the above"
 
 
 @pytest.mark.parametrize("wrong", ["chek tea ams1", "check tea ams1 --stairs", "journal mend", "check tea"])
