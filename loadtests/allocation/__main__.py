@@ -29,9 +29,7 @@ PNG_SIZE = "1000,3000"
 def main() -> int:
     """Returns 0 when every plan was feasible and every bound one, whether or not the targets were met."""
     options = _parsed()
-    # Solvers print as well, in C: what goes to standard output is kept for lines.
-    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    lines = for_lines_alone()
     kept: list[Line] = []
     out = options.out.open("w", encoding="utf-8") if options.out else None
     try:
@@ -50,6 +48,13 @@ def main() -> int:
     failures = [line["why"] for line in kept if line["kind"] == "failed"]
     print("".join(f"FAILED: {why}\n" for why in failures), end="", file=sys.stderr)
     return 1 if failures else 0
+
+
+def for_lines_alone() -> TextIO:
+    """Returns standard output; what else is written to it, as solvers do in C, goes to standard error from now on."""
+    lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return lines
 
 
 def _write(line: Line, *streams: TextIO | None) -> None:

@@ -114,3 +114,13 @@ def test_the_page_is_written_and_all_is_on_it(tmp_path):
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert all(line["feasible"] is not False and line["bound_valid"] for line in lines if line["kind"] == "plan")
     assert {line["policy"] for line in lines if line["kind"] == "plan"} == {"cost", "tiers", "fair-share", "max-min"}
+
+
+def test_what_a_solver_prints_is_no_line():
+    code = (
+        "import os; from loadtests.allocation.__main__ import for_lines_alone; lines = for_lines_alone(); "
+        "os.write(1, b'noise'); print('more', flush=True); lines.write('{}'); lines.flush()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "{}"
+    assert done.stderr == "noisemore\n"

@@ -27,7 +27,9 @@ from bespeak.v1 import allocation_pb2, promise_pb2
 R = TypeVar("R", bound=Message)
 
 _TERMS = AllocationTerms()
-_PROMISES = "/bespeak.v1.PromiseService"
+_SESSION = Method("PromiseService", "Session", promise_pb2.SessionResponse)
+_WATCH = Method("PromiseService", "WatchAvailability", promise_pb2.WatchAvailabilityResponse)
+_SUBMIT_ORDERS = Method("AllocationService", "SubmitOrders", allocation_pb2.SubmitOrdersResponse)
 _MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 _OPTIONS = (
     ("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX),
@@ -119,9 +121,9 @@ class Client(Methods):
         A server that is away is told by the first call on it.
         """
         open_stream = self._channel.stream_stream(
-            f"{_PROMISES}/Session",
+            _SESSION.path,
             request_serializer=promise_pb2.SessionRequest.SerializeToString,
-            response_deserializer=promise_pb2.SessionResponse.FromString,
+            response_deserializer=_SESSION.response.FromString,
         )
         return Session(open_stream, timeout_ms=round(self._timeout_s * 1000), tenant=self.tenant, actor=self.actor)
 
@@ -136,9 +138,9 @@ class Client(Methods):
             NotFound: from the first `next`: an item or location is not known.
         """
         watch = self._channel.unary_stream(
-            f"{_PROMISES}/WatchAvailability",
+            _WATCH.path,
             request_serializer=promise_pb2.WatchAvailabilityRequest.SerializeToString,
-            response_deserializer=promise_pb2.WatchAvailabilityResponse.FromString,
+            response_deserializer=_WATCH.response.FromString,
         )
         return AvailabilityWatch(watch(promise_pb2.WatchAvailabilityRequest(items=items, locations=locations)))
 
@@ -207,9 +209,9 @@ class Client(Methods):
                 yield allocation_pb2.SubmitOrdersRequest(order=order_message(order))
 
         call = self._channel.stream_stream(
-            "/bespeak.v1.AllocationService/SubmitOrders",
+            _SUBMIT_ORDERS.path,
             request_serializer=allocation_pb2.SubmitOrdersRequest.SerializeToString,
-            response_deserializer=allocation_pb2.SubmitOrdersResponse.FromString,
+            response_deserializer=_SUBMIT_ORDERS.response.FromString,
         )
         answers = call(requests())
         try:
