@@ -58,7 +58,7 @@ proto: $(VENV)/.dev ## Regenerate the Python code (BASELINE=1 also accepts break
 
 ci: ## Everything CI runs: lint, all tests, short crash, simulation and fuzz runs
 	$(MAKE) lint
-	cargo test $(CARGO_CI)
+	timeout 40m cargo test $(CARGO_CI) # a test that hangs is told with its name, and ends here
 	.ci/proofs short
 	.ci/tests $(ARGS)
 
