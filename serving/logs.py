@@ -17,19 +17,25 @@ def wants_json(section: LogSection) -> bool:
 
 def set_up(section: LogSection, process: str) -> None:
     """Makes every log line of this process carry its time, level and the name of the process."""
+
+    def of_process(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event.setdefault("process", process)
+        return event
+
     last: structlog.typing.Processor = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     if wants_json(section):
         last = structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            of_process,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[section.level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # The end of a line goes out with it: the core's threads write to the same place.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)
