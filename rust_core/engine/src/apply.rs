@@ -203,6 +203,10 @@ impl State {
             }
             Event::Held(held) => self.apply_held(held, revision)?,
             Event::HeldUnder(id, rule) => self.reservations.set_rule(*id, *rule)?,
+            Event::HeldSince(id, created_at) => {
+                self.reservations
+                    .update(*id, |reservation| reservation.created_at = *created_at)?;
+            }
             Event::Extended(id, expires_at) => {
                 self.reservations
                     .update(*id, |reservation| reservation.expires_at = *expires_at)?;

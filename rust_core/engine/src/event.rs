@@ -282,4 +282,7 @@ pub enum Event {
     BuffersDerived(DerivedBuffers),
     /// The hold made before it in the same record came with a stricter rule, under which it is taken again too.
     HeldUnder(ReservationId, RuleOverride),
+    /// The hold made before it in the same record took the place of one that was made then: the longest life of a hold
+    /// counts from there.
+    HeldSince(ReservationId, UtcMillis),
 }

@@ -60,7 +60,7 @@ impl Reservation {
         self.tier
     }
 
-    /// When it was made.
+    /// When it was made, or the hold that it took the place of.
     pub fn created_at(&self) -> UtcMillis {
         self.created_at
     }

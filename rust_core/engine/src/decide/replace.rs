@@ -1,4 +1,5 @@
-//! `Replace`: another reservation in the place of an open one, in one step: never both lost, never both held.
+//! `Replace`: another reservation in the place of an open one, in one step: never both lost, never both held. A hold's life
+//! goes on, and cannot be made longer by moving it.
 
 use smallvec::SmallVec;
 
@@ -9,7 +10,7 @@ use crate::command::{FillPolicy, HoldTerms, Meta, Replace};
 use crate::event::Event;
 use crate::ids::{ReservationId, Units};
 use crate::refusal::{EngineError, Refusal};
-use crate::reply::ReservationState;
+use crate::reply::{Reply, ReservationState};
 use crate::reservations::Reservation;
 use crate::state::State;
 
@@ -79,6 +80,13 @@ pub(crate) fn replace(
         }
     }
     let mut decision = finish(state, meta, &terms, freed, &wanted, found)?;
+    if let (Reply::Hold(hold), Some(old)) = (&decision.reply, old)
+        && let Some(new) = hold.reservation
+        && !terms.confirm
+    {
+        let since = Event::HeldSince(new, old.created_at());
+        decision.events.push(since);
+    }
     if !decision.events.is_empty() {
         events.append(&mut decision.events);
         decision.events = events;

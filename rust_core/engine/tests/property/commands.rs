@@ -3,7 +3,7 @@
 use bespeak_engine::*;
 use proptest::prelude::*;
 
-use crate::buffers;
+use crate::{buffers, replace};
 
 pub const ITEMS: u32 = 2;
 pub const LOCATIONS: u32 = 3;
@@ -105,6 +105,10 @@ pub enum Action {
         latest_ms: Option<i64>,
         split: Option<u64>,
         packages: Option<u32>,
+    },
+    Replace {
+        back: u64,
+        lines: Vec<((u32, u32), u64, i64)>,
     },
     Extend {
         back: u64,
@@ -228,6 +232,7 @@ fn promises() -> impl Strategy<Value = Action> {
             .prop_map(|(lines, fill, latest_ms, life_ms, customer, confirm)| Action::Reserve { lines, fill, latest_ms, life_ms, customer, confirm }),
         4 => (prop::collection::vec((0..ITEMS, quantity(), ahead()), 1..4), fill(), sourcing(), prop::option::of(ahead()), prop::option::of(1..5u64), prop::option::of(0..4u32))
             .prop_map(|(lines, fill, sourcing, latest_ms, split, packages)| Action::Promise { lines, fill, sourcing, latest_ms, split, packages }),
+        3 => (0..5u64, prop::collection::vec((at(), quantity(), ahead()), 1..4)).prop_map(|(back, lines)| Action::Replace { back, lines }),
         1 => (0..5u64, 1..9 * HOUR_MS).prop_map(|(back, life_ms)| Action::Extend { back, life_ms }),
         4 => (0..5u64).prop_map(|back| Action::Confirm { back }),
         4 => (0..5u64, part(), prop::option::weighted(0.2, 0..LOCATIONS), ago()).prop_map(|(back, line, elsewhere, ago_ms)| Action::Fulfil { back, line, elsewhere, ago_ms }),
@@ -252,7 +257,7 @@ pub fn step() -> impl Strategy<Value = Step> {
     })
 }
 
-fn units(n: u64) -> Units {
+pub fn units(n: u64) -> Units {
     Units::new(n).expect("small")
 }
 
@@ -410,19 +415,11 @@ impl Action {
                 customer,
                 confirm,
             } => {
-                let line = |(at, quantity, ship_ms): ((u32, u32), u64, i64)| {
-                    let (item, location) = place(at);
-                    let ship = now.plus(ship_ms);
-                    ReserveLine {
-                        item,
-                        location,
-                        quantity: units(quantity),
-                        ship_time: Some(ship),
-                        latest: latest_ms.map(|ms| ship.plus(ms)),
-                    }
-                };
+                let lines = lines.into_iter();
                 Command::Reserve(Reserve {
-                    lines: lines.into_iter().map(line).collect(),
+                    lines: lines
+                        .map(|one| replace::line(one, now, latest_ms))
+                        .collect(),
                     terms: HoldTerms {
                         fill,
                         expires_in_ms: life_ms,
@@ -461,6 +458,7 @@ impl Action {
                     },
                 })
             }
+            Self::Replace { back: n, lines } => replace::command(back(n), &lines, now),
             Self::Extend { back: n, life_ms } => Command::Extend(Extend {
                 reservation: back(n),
                 expires_in_ms: life_ms,

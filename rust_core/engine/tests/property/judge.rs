@@ -4,9 +4,10 @@ use bespeak_engine::*;
 use proptest::prelude::*;
 
 use crate::oracle::{Hold, Oracle};
+use crate::replace::{self, binds, finished};
 
-type Check = Result<(), TestCaseError>;
-type Taken = Vec<(usize, UtcMillis, u64)>;
+pub type Check = Result<(), TestCaseError>;
+pub type Taken = Vec<(usize, UtcMillis, u64)>;
 
 pub fn answer(oracle: &Oracle, settings: &Settings, command: &Command, answer: &Answer) -> Check {
     match (command, &answer.reply) {
@@ -14,6 +15,7 @@ pub fn answer(oracle: &Oracle, settings: &Settings, command: &Command, answer: &
             judge_reserve(oracle, settings, reserve, hold)
         }
         (Command::Promise(promise), Reply::Hold(hold)) => judge_promise(oracle, promise, hold),
+        (Command::Replace(new), Reply::Hold(hold)) => replace::judge(oracle, settings, new, hold),
         (Command::Confirm(id), Reply::Step(step)) => judge_confirm(oracle, *id, step),
         (Command::Extend(extend), Reply::Step(step)) => {
             judge_extend(oracle, settings, extend, step)
@@ -50,21 +52,6 @@ pub fn answer(oracle: &Oracle, settings: &Settings, command: &Command, answer: &
     }
 }
 
-/// Why nothing can be done with a reservation that has left memory.
-fn finished(oracle: &Oracle, id: ReservationId) -> Refusal {
-    match oracle.lapsed.contains(&id) {
-        true => Refusal::Expired,
-        false => Refusal::WrongState,
-    }
-}
-
-fn binds(hold: &Hold) -> bool {
-    matches!(
-        hold.state,
-        ReservationState::Held | ReservationState::Confirmed
-    )
-}
-
 /// An error is only right for what makes no sense.
 pub fn error(oracle: &Oracle, settings: &Settings, command: &Command, clock: UtcMillis) -> Check {
     let life = |ms: Option<i64>| ms.is_some_and(|ms| ms <= 0 || ms > settings.max_hold_life_ms);
@@ -81,6 +68,7 @@ pub fn error(oracle: &Oracle, settings: &Settings, command: &Command, clock: Utc
             !life(Some(extend.expires_in_ms)) && !never_made(extend.reservation)
         }
         Command::Confirm(id) => !never_made(*id),
+        Command::Replace(replace) => !never_made(replace.reservation),
         Command::Fulfil(fulfil) => {
             let lines = fulfil.lines.iter();
             !never_made(fulfil.reservation)
@@ -110,14 +98,19 @@ pub fn error(oracle: &Oracle, settings: &Settings, command: &Command, clock: Utc
 }
 
 /// What one line of a `Reserve` is worth.
-struct Verdict {
+pub struct Verdict {
     held: u64,
-    refusal: Option<Refusal>,
+    pub refusal: Option<Refusal>,
     available: u64,
     earliest: Option<UtcMillis>,
 }
 
-fn line_verdict(oracle: &Oracle, line: &ReserveLine, partial: bool, taken: &mut Taken) -> Verdict {
+pub fn line_verdict(
+    oracle: &Oracle,
+    line: &ReserveLine,
+    partial: bool,
+    taken: &mut Taken,
+) -> Verdict {
     let (ship, quantity) = (line.ship_time.expect("it is set"), line.quantity.get());
     let place = oracle.find(line.item, line.location);
     let refused = |refusal, available, earliest| Verdict {
@@ -158,7 +151,7 @@ fn line_verdict(oracle: &Oracle, line: &ReserveLine, partial: bool, taken: &mut 
     verdict
 }
 
-fn judge_reserve(
+pub fn judge_reserve(
     oracle: &Oracle,
     settings: &Settings,
     reserve: &Reserve,
@@ -213,13 +206,13 @@ fn judge_reserve(
     judge_expiry(oracle, settings, terms, hold)
 }
 
-fn over_limit(oracle: &Oracle, settings: &Settings, terms: &HoldTerms, asked: u64) -> bool {
+pub fn over_limit(oracle: &Oracle, settings: &Settings, terms: &HoldTerms, asked: u64) -> bool {
     !terms.confirm
         && !terms.customer.is_empty()
         && oracle.held_units(&terms.customer) + asked > settings.max_held_units_per_customer
 }
 
-fn judge_expiry(
+pub fn judge_expiry(
     oracle: &Oracle,
     settings: &Settings,
     terms: &HoldTerms,

@@ -6,6 +6,7 @@ mod buffers;
 mod commands;
 mod judge;
 mod oracle;
+mod replace;
 mod story;
 
 use bespeak_engine::Settings;

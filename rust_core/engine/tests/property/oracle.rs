@@ -29,6 +29,8 @@ pub struct Hold {
     pub customer: String,
     pub created_at: UtcMillis,
     pub expires_at: UtcMillis,
+    /// Something of it has left or was given back.
+    pub touched: bool,
     pub lines: Vec<Line>,
 }
 
@@ -56,6 +58,8 @@ pub struct Oracle {
     counts: BTreeMap<(usize, u8), UtcMillis>,
     pub shocks: BTreeMap<ShockId, usize>,
     pub made: u64,
+    /// Since when the customer has held what the record at hand gives another hold for.
+    since: Option<UtcMillis>,
     /// Holds that ran out and can no longer be taken again.
     pub lapsed: BTreeSet<ReservationId>,
     /// Places told by themselves: whether they follow a forecast.
@@ -69,6 +73,11 @@ impl Oracle {
     pub fn of(journal: &[Record]) -> Result<Self, String> {
         let mut oracle = Self::default();
         for record in journal {
+            // Only what takes its place is held in the step that gives a hold back.
+            oracle.since = record.events.iter().find_map(|event| match event {
+                Event::Released(id, ..) => Some(oracle.holds.get(id)?.created_at),
+                _ => None,
+            });
             for event in &record.events {
                 oracle
                     .apply(event, record)
@@ -291,7 +300,8 @@ impl Oracle {
                         .expires_at
                         .map_or(ReservationState::Confirmed, |_| ReservationState::Held),
                     customer: held.customer.to_string(),
-                    created_at: record.time,
+                    created_at: self.since.unwrap_or(record.time),
+                    touched: false,
                     expires_at: held.expires_at.unwrap_or(UtcMillis::ZERO),
                     lines: lines.collect(),
                 };
@@ -343,6 +353,7 @@ impl Oracle {
 
     fn take(&mut self, id: ReservationId, line: u32, units: u64, left: bool) -> Result<(), String> {
         let hold = self.hold(id)?;
+        hold.touched |= units > 0;
         let line = hold.lines.get_mut(line as usize).ok_or("no such line")?;
         expect(units <= line.open, "more than is open")?;
         line.open -= units;

@@ -98,6 +98,31 @@ reserve 1 tea ams1 ; customer=c1              -> refused: CUSTOMER_LIMIT
 }
 
 #[test]
+fn a_hold_that_is_moved_lives_no_longer() {
+    let settings = Settings {
+        max_hold_life_ms: 60 * 60 * 1_000,
+        ..Settings::default()
+    };
+    specify_with(
+        settings,
+        "
+== an hour from the first hold, however often it moves
+count 9 tea ams1
+count 9 tea rot1
+reserve 2 tea ams1 ; life=30m
+at d0+20m
+replace r1 2 tea rot1                         -> held r2 until d0+30m: 2@rot1 d0+20m
+extend r2 45m                                 -> refused HOLD_LIFE
+extend r2 30m                                 -> held until d0+50m
+at d0+40m
+replace r2 2 tea ams1                         -> held r3 until d0+50m: 2@ams1 d0+40m
+extend r3 21m                                 -> refused HOLD_LIFE
+extend r3 20m                                 -> held until d0+1h
+",
+    );
+}
+
+#[test]
 fn what_is_given_back_for_later_is_not_taken_before() {
     specify(
         "
