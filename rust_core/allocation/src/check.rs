@@ -171,6 +171,11 @@ impl Problem {
         Ok(())
     }
 
+    /// Whether an option can serve a line of an order, whatever else is asked of stock and windows.
+    pub fn serves(&self, order: u32, line: u32, option: u32) -> bool {
+        self.check_option(order, line, option).is_ok()
+    }
+
     fn check_option(&self, order: u32, line: u32, option: u32) -> Result<(), Broken> {
         let no = |why| Broken::Option { line, option, why };
         let input = self.input();
@@ -178,7 +183,7 @@ impl Problem {
             return Err(no("there is no such option"));
         }
         match (&self.ways, &input.costs) {
-            (Ways::Network(_), Costs::Network(network)) => {
+            (Ways::Network(lanes), Costs::Network(_)) => {
                 let lane = self
                     .lane(order, option)
                     .ok_or(no("no lane goes to the order's zone"))?;
@@ -190,10 +195,11 @@ impl Problem {
                 if late_cost(row, lane.transit_days[row.tier as usize]).is_none() {
                     return Err(no("it must not be late"));
                 }
-                let excluded = network.exclusions.iter().any(|rule| {
-                    rule.item.is_none_or(|item| item == wanted.item)
-                        && rule.forbids(lane.location, lane.service, lane.zone)
-                });
+                let (location, service, zone) = (lane.location, lane.service, lane.zone);
+                // Lanes that exclusions forbid to all items are none.
+                let excluded = lanes
+                    .rules
+                    .forbid_item(wanted.item, location, service, zone);
                 if excluded {
                     return Err(no("it is excluded"));
                 }

@@ -17,6 +17,8 @@ const FIRST: f64 = 0.25;
 const LAST: f64 = 0.012;
 /// How much more each pass counts than the one before it.
 const GROWTH: f64 = 1.05;
+/// Orders that are planned between two looks at the clock.
+const LOOK: usize = 128;
 /// Share of new prices in the averaged ones.
 const NEW: f64 = 0.1;
 
@@ -35,7 +37,7 @@ pub(crate) struct Duals {
     uses: Vec<f64>,
     mean: Vec<f64>,
     square: Vec<f64>,
-    /// First and last step, by limit.
+    /// First and last step, by limit; empty until steps are taken.
     steps: Vec<(f64, f64)>,
     /// By order: what its best plan costs and pays at the best prices.
     pub values: Vec<f64>,
@@ -63,7 +65,7 @@ impl Duals {
             uses: vec![0.0; rows + 1],
             mean: vec![0.0; rows],
             square: vec![0.0; rows],
-            steps: steps(model),
+            steps: Vec::new(),
             values: vec![0.0; model.orders.len()],
             last_values: vec![0.0; model.orders.len()],
             counts: vec![0.0; model.cost.len()],
@@ -85,14 +87,18 @@ impl Duals {
         (self.bound - self.size * 1e-9 - 1.0).floor()
     }
 
-    /// Plans all orders at the prices that are set and keeps the best prices.
-    fn plan_all(&mut self, model: &Model) {
+    /// Plans all orders at the prices that are set and keeps the best prices; false where it was told to stop before all
+    /// were planned, and nothing is known of these prices.
+    fn plan_all(&mut self, model: &Model, mut stop: impl FnMut() -> bool) -> bool {
         model.prefix(&self.prices, &mut self.asked);
         self.uses.fill(0.0);
         self.weight *= GROWTH;
         self.counted += self.weight;
         let (mut bound, mut size) = (0.0, 0.0);
-        for (order, value) in model.orders.iter().zip(&mut self.last_values) {
+        for (at, (order, value)) in model.orders.iter().zip(&mut self.last_values).enumerate() {
+            if at % LOOK == LOOK - 1 && stop() {
+                return false;
+            }
             self.planner.price(model, order, &self.asked);
             let unfilled = &model.unfilled[order.line_range()];
             *value = self.planner.solve(model, order, unfilled, &self.full);
@@ -127,19 +133,30 @@ impl Duals {
             self.best.copy_from_slice(&self.prices);
             self.values.copy_from_slice(&self.last_values);
         }
+        true
     }
 
-    /// Plans all orders once at the first prices.
-    pub fn start(&mut self, model: &Model) {
-        self.plan_all(model);
+    /// Plans all orders once at the first prices; false where it was told to stop before the end.
+    pub fn start(&mut self, model: &Model, stop: impl FnMut() -> bool) -> bool {
+        self.plan_all(model, stop)
     }
 
-    /// Takes up to `passes` steps; `spent` says which share of the time is used up, 1 ends it. Starts at the best prices,
-    /// with steps of which the first is `scale` of the largest.
-    pub fn run(&mut self, model: &Model, passes: u32, scale: f64, mut spent: impl FnMut() -> f64) {
+    /// Takes up to `passes` steps; `spent` says which share of the time is used up, 1 ends them, and `stop` whether all of
+    /// it is. Starts at the best prices, with steps of which the first is `scale` of the largest.
+    pub fn run(
+        &mut self,
+        model: &Model,
+        passes: u32,
+        scale: f64,
+        mut spent: impl FnMut() -> f64,
+        stop: impl FnMut() -> bool,
+    ) {
         let rows = model.rows();
-        if rows == 0 {
+        if rows == 0 || spent() >= 1.0 {
             return;
+        }
+        if self.steps.is_empty() {
+            self.steps = steps(model);
         }
         self.prices.copy_from_slice(&self.best);
         self.averaged.copy_from_slice(&self.best);
@@ -156,12 +173,14 @@ impl Duals {
             .collect();
         let (mut mean_part, mut square_part) = (1.0, 1.0);
         for pass in 0..passes {
-            let spent = spent();
-            if spent >= 1.0 {
+            let used = spent();
+            if used >= 1.0 {
                 break;
             }
-            let progress = spent.max(f64::from(pass) / f64::from(passes));
-            self.plan_all(model);
+            let progress = used.max(f64::from(pass) / f64::from(passes));
+            if !self.plan_all(model, || spent() >= 1.0) {
+                break;
+            }
             mean_part *= MEAN;
             square_part *= SQUARE;
             let (by_mean, by_square) = (1.0 / (1.0 - mean_part), 1.0 / (1.0 - square_part));
@@ -183,7 +202,7 @@ impl Duals {
             }
         }
         self.prices.copy_from_slice(&self.averaged);
-        self.plan_all(model);
+        self.plan_all(model, stop);
     }
 }
 

@@ -15,7 +15,7 @@ impl Problem {
     pub fn greedy(&self) -> Solution {
         let start = Instant::now();
         let mut left = Left::new(&self.model);
-        let plan = nearest(&self.model, &mut left);
+        let plan = nearest(&self.model, &mut left, || false);
         let cost = self.model.total(&plan) as i64;
         Solution {
             choice: choice(&self.model, &plan),
@@ -31,8 +31,8 @@ pub(crate) fn since(start: Instant) -> Duration {
     start.elapsed()
 }
 
-/// The rule engine's plan: candidate by line. Takes it from what is left.
-pub(crate) fn nearest(model: &Model, left: &mut Left) -> Vec<u32> {
+/// The rule engine's plan: candidate by line. Takes it from what is left. Nothing more is served once it is told to stop.
+pub(crate) fn nearest(model: &Model, left: &mut Left, stop: impl Fn() -> bool) -> Vec<u32> {
     let mut plan = vec![NO; model.lines()];
     let mut rule = Rule {
         planner: Planner::default(),
@@ -40,7 +40,7 @@ pub(crate) fn nearest(model: &Model, left: &mut Left) -> Vec<u32> {
         nothing: vec![0.0; model.limit.len()],
     };
     for order in &model.orders {
-        rule.serve(model, order, left, &mut plan[order.line_range()]);
+        rule.serve(model, order, left, &mut plan[order.line_range()], &stop);
     }
     plan
 }
@@ -53,10 +53,17 @@ struct Rule {
 }
 
 impl Rule {
-    fn serve(&mut self, model: &Model, order: &Order, left: &mut Left, plan: &mut [u32]) {
+    fn serve(
+        &mut self,
+        model: &Model,
+        order: &Order,
+        left: &mut Left,
+        plan: &mut [u32],
+        stop: &impl Fn() -> bool,
+    ) {
         let mut served = 0;
         self.used.clear();
-        while served < plan.len() && (self.used.len() as u32) < order.packages {
+        while served < plan.len() && (self.used.len() as u32) < order.packages && !stop() {
             self.planner.fit(model, order, left, &self.nothing);
             let Some(candidate) = self.next(model, order, left, plan) else {
                 break;

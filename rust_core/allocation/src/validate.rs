@@ -271,6 +271,11 @@ impl Input {
                 )?;
             }
         }
+        for (row, rule) in network.exclusions.iter().enumerate() {
+            if let Some(item) = rule.item {
+                index("exclusion", row, "item", item, self.items)?;
+            }
+        }
         for location in 0..self.locations as usize {
             let handling = network.handling_minor.get(location).copied().unwrap_or(-1);
             range(

@@ -175,6 +175,38 @@ fn cancelling_ends_the_search_with_a_feasible_plan() {
 }
 
 #[test]
+fn a_search_that_is_cut_short_anywhere_is_sound() {
+    let shape = Shape {
+        orders: 600,
+        lines: 4,
+        items: 60,
+        locations: 10,
+        services: 2,
+    };
+    for seed in 0..3 {
+        println!("seed {seed}");
+        let problem = Problem::new(network(seed, shape)).expect("numbers in range");
+        let greedy = problem.greedy();
+        let good = problem.search(&Terms::default(), &ms(400));
+        let bound = problem.bound(&good.prices);
+        assert!(good.bound <= good.cost && bound <= good.cost);
+        // Within the first passes over all orders, between them, and in building and exchanging.
+        for micros in (0..60).map(|step| 25 * step * step) {
+            let budget = Budget {
+                until: Instant::now() + Duration::from_micros(micros),
+                cancelled: None,
+            };
+            let found = problem.search(&Terms::default(), &budget);
+            assert_eq!(problem.check(&found.choice), Ok(()), "{micros} µs");
+            assert_eq!(problem.costs(&found.choice).total, found.cost);
+            assert!(found.cost <= greedy.cost, "{micros} µs");
+            assert!(found.bound <= good.cost, "{micros} µs");
+            assert!(problem.bound(&found.prices) <= good.cost, "{micros} µs");
+        }
+    }
+}
+
+#[test]
 fn a_search_goes_on_from_what_it_is_given() {
     let shape = Shape {
         orders: 60,

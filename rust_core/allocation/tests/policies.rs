@@ -277,3 +277,31 @@ fn policies_reach_what_all_assignments_reach() {
         );
     }
 }
+
+#[test]
+fn stock_that_can_serve_nobody_makes_no_item_plenty() {
+    // Two units where a way goes from, and a hundred where none does.
+    let mut input = queue(
+        2,
+        &[
+            (1, 900, 0, 0, 0),
+            (1, 900, 0, 1, 0),
+            (1, 50, 0, 2, 1),
+            (1, 40, 0, 3, 1),
+        ],
+    );
+    input.locations = 2;
+    input.stock.push(Stock {
+        item: 0,
+        location: 1,
+        class: 0,
+        units: 100,
+    });
+    let terms = Terms {
+        policy: Policy::FairShare,
+        ..Terms::default()
+    };
+    let served = served(input, &terms);
+    assert_eq!(served[..2].iter().filter(|served| **served).count(), 1);
+    assert_eq!(served[2..], [true, false]);
+}

@@ -31,7 +31,7 @@ fn wrong_orders_are_refused() {
         (
             "quantity",
             Arc::new(UInt64Array::from(vec![1, 1, u64::MAX])),
-            "orders[2].quantity is 9223372036854775807",
+            "orders[2].quantity is 18446744073709551615",
         ),
         (
             "quantity",

@@ -17,6 +17,8 @@ pub(super) struct Scratch {
 
 /// Opening and closing rounds at most.
 const ROUNDS_MAX: usize = 4;
+/// Packages that may not pay when they are opened, in one round.
+const FAILED_MAX: usize = 256;
 
 impl Planner {
     pub(super) fn many(
@@ -120,6 +122,9 @@ impl Planner {
                 }
                 scratch.saved[at] = 0.0;
                 scratch.failed.push(at as u32);
+                if scratch.failed.len() >= FAILED_MAX {
+                    break false;
+                }
             };
             if !opened {
                 break;

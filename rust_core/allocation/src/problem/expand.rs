@@ -4,7 +4,7 @@ use super::Row;
 use super::stock::Cells;
 use super::ways::{Lanes, Offers, Ways, capacity};
 use crate::input::{Break, Costs, Input, Network, Way};
-use crate::model::{LANES, Model, NO, Order};
+use crate::model::{EXACT_LINES, LANES, Model, NO, Order};
 use crate::validate::{COST_MAX, InputError, ROWS_MAX};
 
 /// A candidate of the order that is being expanded; costs and cells of its lines lie beside it.
@@ -33,8 +33,16 @@ pub(super) struct Expansion<'a> {
     places: Vec<u32>,
 }
 
+/// Orders after which memory for all of them is reserved, as these show how much they need.
+const SAMPLE: usize = 64;
+/// Cells and candidates for which that is done at most.
+const RESERVED_MAX: usize = 1 << 24;
 /// No cost: the line cannot be served so.
 const NEVER: i64 = i64::MAX;
+/// Candidates of one location that each of them is compared with.
+const RIVALS_MAX: usize = 64;
+/// Packages opened times what is looked at for each, over all long orders of a batch.
+const OPENINGS_MAX: usize = 500_000_000;
 
 pub(super) fn expand(
     input: &Input,
@@ -71,7 +79,11 @@ pub(super) fn expand(
     // Orders of one zone look at the same lanes: one behind the other these stay in the cache.
     let mut sequence: Vec<u32> = (0..input.orders.len() as u32).collect();
     sequence.sort_by_key(|&order| input.orders[order as usize].zone);
-    for order in sequence.into_iter().map(|order| order as usize) {
+    let orders = sequence.len();
+    for (done, order) in sequence.into_iter().map(|order| order as usize).enumerate() {
+        if done == SAMPLE {
+            expansion.reserve(orders);
+        }
         expansion.candidates.clear();
         expansion.costs.clear();
         expansion.places.clear();
@@ -91,11 +103,41 @@ pub(super) fn expand(
             return Err(InputError::Rows { what, rows });
         }
     }
+    bound_packages(&mut expansion.model);
     let rows = expansion.bind();
     Ok((expansion.model, rows))
 }
 
+/// To open a package of an order that is not planned exactly takes a look at all of its matrix: where that is large,
+/// few packages are opened. An order that takes a share of it worth a mention is far beyond what is ever ordered.
+fn bound_packages(model: &mut Model) {
+    let most = OPENINGS_MAX / model.cost.len().max(1);
+    let most = u32::try_from(most.max(1)).unwrap_or(u32::MAX);
+    let long = |order: &&mut Order| order.lines as usize > EXACT_LINES;
+    for order in model.orders.iter_mut().filter(long) {
+        order.packages = order.packages.min(most);
+    }
+}
+
 impl Expansion<'_> {
+    /// Reserves memory for so many orders, by what the first [`SAMPLE`] needed: a vector that grows is copied each time.
+    fn reserve(&mut self, orders: usize) {
+        let more = |len: usize| {
+            (len * orders / SAMPLE)
+                .min(RESERVED_MAX)
+                .saturating_sub(len)
+        };
+        let cells = more(self.model.cost.len());
+        self.model.cost.reserve(cells);
+        self.cell_of.reserve(cells);
+        let candidates = more(self.model.option.len());
+        self.model.option.reserve(candidates);
+        self.model.place.reserve(candidates);
+        self.model.package.reserve(candidates);
+        self.model.range.reserve(candidates);
+        self.window_of.reserve(candidates);
+    }
+
     fn network(
         &mut self,
         order: usize,
@@ -145,10 +187,12 @@ impl Expansion<'_> {
                     let allowed = cell != NO
                         && hop.provides & line.requires == line.requires
                         && line.quantity <= hop.room
-                        && !(lanes.has_rules()
-                            && lanes
-                                .rules(network, line.item)
-                                .any(|rule| rule.forbids(group.location, hop.service, row.zone)));
+                        && !lanes.rules.forbid_item(
+                            line.item,
+                            group.location,
+                            hop.service,
+                            row.zone,
+                        );
                     if !allowed {
                         self.costs.push(NEVER);
                         self.places.push(NO);
@@ -159,7 +203,8 @@ impl Expansion<'_> {
                         .saturating_mul(line.quantity)
                         .saturating_add(freight(hop.per_kg, line.weight_g))
                         .saturating_add(late);
-                    self.costs.push(cost);
+                    // More than a cost may be, and refused below; not what stands for none.
+                    self.costs.push(cost.min(NEVER - 1));
                     self.places.push(cell);
                 }
                 if !some {
@@ -296,8 +341,15 @@ impl Expansion<'_> {
             while end < self.candidates.len() && self.candidates[end].location == location {
                 end += 1;
             }
+            // Those whose package costs least are most likely to be better.
+            let mut rivals: Vec<usize> = (start..end).collect();
+            if rivals.len() > RIVALS_MAX {
+                let package = |at: &usize| self.candidates[*at].package;
+                rivals.select_nth_unstable_by_key(RIVALS_MAX, package);
+                rivals.truncate(RIVALS_MAX);
+            }
             for worse in start..end {
-                self.candidates[worse].kept = !(start..end).any(|better| {
+                self.candidates[worse].kept = !rivals.iter().any(|&better| {
                     better != worse
                         && self.candidates[better].kept
                         && self.dominates(better, worse, count)

@@ -2,6 +2,7 @@
 
 mod bind;
 mod expand;
+mod rules;
 mod stock;
 mod ways;
 

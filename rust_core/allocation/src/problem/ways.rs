@@ -1,6 +1,7 @@
 //! Options of a network or of costs said one by one, indexed for looking up.
 
-use crate::input::{Costs, Exclusion, Given, Input, NONE, Network, TIERS_MAX, Way};
+use super::rules::Rules;
+use crate::input::{Costs, Given, Input, NONE, Network, TIERS_MAX, Way};
 use crate::validate::InputError;
 
 /// Lanes from one location in a zone.
@@ -39,14 +40,16 @@ pub(crate) struct Lanes {
     groups: Vec<Group>,
     /// By zone, into `groups`.
     zones: Vec<u32>,
-    /// Exclusions that name an item, by item.
-    by_item: Vec<u32>,
-    items: Vec<u32>,
+    /// What is not allowed.
+    pub rules: Rules,
 }
 
 impl Lanes {
     pub fn new(input: &Input, network: &Network) -> Result<(Self, Vec<Way>), InputError> {
-        let mut out = Self::default();
+        let mut out = Self {
+            rules: Rules::new(&network.exclusions, input.items),
+            ..Self::default()
+        };
         let mut order: Vec<u32> = (0..network.lanes.len() as u32).collect();
         let key = |&lane: &u32| {
             let lane = &network.lanes[lane as usize];
@@ -69,17 +72,9 @@ impl Lanes {
         out.option = (0..network.lanes.len() as u32)
             .map(|lane| ways.partition_point(|known| *known < way(lane)) as u32)
             .collect();
-        let general: Vec<&Exclusion> = network
-            .exclusions
-            .iter()
-            .filter(|exclusion| exclusion.item.is_none())
-            .collect();
         for lane in order {
             let row = &network.lanes[lane as usize];
-            if general
-                .iter()
-                .any(|rule| rule.forbids(row.location, row.service, row.zone))
-            {
+            if out.rules.forbid(row.location, row.service, row.zone) {
                 continue;
             }
             while out.zones.len() <= row.zone as usize {
@@ -108,7 +103,6 @@ impl Lanes {
             }
         }
         out.zones.push(out.groups.len() as u32);
-        out.index_items(input, network)?;
         let ways = ways
             .into_iter()
             .map(|(location, service, window)| Way {
@@ -120,32 +114,6 @@ impl Lanes {
         Ok((out, ways))
     }
 
-    fn index_items(&mut self, input: &Input, network: &Network) -> Result<(), InputError> {
-        let mut rules = Vec::new();
-        for (row, rule) in network.exclusions.iter().enumerate() {
-            let Some(item) = rule.item else { continue };
-            if item >= input.items {
-                return Err(InputError::Index {
-                    what: "exclusion",
-                    row,
-                    field: "item",
-                    value: item,
-                    limit: input.items,
-                });
-            }
-            rules.push((item, row as u32));
-        }
-        if rules.is_empty() {
-            return Ok(());
-        }
-        rules.sort_unstable();
-        self.by_item = (0..=input.items)
-            .map(|item| rules.partition_point(|rule| rule.0 < item) as u32)
-            .collect();
-        self.items = rules.into_iter().map(|rule| rule.1).collect();
-        Ok(())
-    }
-
     /// Locations that serve a zone, ascending.
     pub fn groups(&self, zone: u32) -> &[Group] {
         let zone = zone as usize;
@@ -155,27 +123,6 @@ impl Lanes {
         }
     }
 
-    /// Whether exclusions name items.
-    pub fn has_rules(&self) -> bool {
-        !self.items.is_empty()
-    }
-
-    /// Exclusions that name the item.
-    pub fn rules<'a>(
-        &'a self,
-        network: &'a Network,
-        item: u32,
-    ) -> impl Iterator<Item = &'a Exclusion> + Clone {
-        let item = item as usize;
-        let range = match self.by_item.get(item + 1) {
-            Some(&end) => self.by_item[item] as usize..end as usize,
-            None => 0..0,
-        };
-        self.items[range]
-            .iter()
-            .map(|&rule| &network.exclusions[rule as usize])
-    }
-
     /// The lane by which an option serves a zone.
     pub fn find(&self, zone: u32, option: u32, way: &Way) -> Option<u32> {
         let groups = self.groups(zone);
@@ -183,19 +130,10 @@ impl Lanes {
             .binary_search_by_key(&way.location, |group| group.location)
             .ok()?;
         let (start, end) = groups[at].lanes;
-        self.sorted[start as usize..end as usize]
-            .iter()
-            .find(|hop| hop.option == option && hop.service == way.service)
-            .map(|hop| hop.lane)
-    }
-}
-
-impl Exclusion {
-    /// Whether it forbids a lane, for the items that it is about.
-    pub(crate) fn forbids(&self, location: u32, service: u32, zone: u32) -> bool {
-        self.location.is_none_or(|known| known == location)
-            && self.service.is_none_or(|known| known == service)
-            && self.zone.is_none_or(|known| known == zone)
+        let hops = &self.sorted[start as usize..end as usize];
+        let at = hops.binary_search_by_key(&way.service, |hop| hop.service);
+        let hop = &hops[at.ok()?];
+        (hop.option == option).then_some(hop.lane)
     }
 }
 

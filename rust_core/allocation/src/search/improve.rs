@@ -19,8 +19,9 @@ const PRICES_SHARE: f64 = 0.35;
 const PASSES: (f64, f64, f64) = (0.15, 150.0, 400.0);
 /// An exact bound is made where so many times as much time is left as planning every order takes.
 const EXACT_BOUND: u32 = 8;
-/// Where prices are given, steps start at this share of their size.
+/// Where prices are given, steps start at this share of their size, and are few.
 const GIVEN_SCALE: f64 = 0.05;
+const GIVEN_PASSES: u32 = 40;
 /// Candidates of an order that the exchange looks at.
 const CANDIDATES: usize = 16;
 /// How a plan is built: weight of the bias as a share of the unfilled cost, and whether stakes order the orders.
@@ -83,7 +84,12 @@ impl Search<'_> {
             };
         }
         let begun = Instant::now();
-        duals.start(model);
+        if !duals.start(model, || stop(self.budget)) {
+            return Found {
+                plan,
+                prices: duals.best,
+            };
+        }
         let pass = begun.elapsed();
         let left = until.saturating_duration_since(begun).as_secs_f64();
         let most = PRICES_SHARE * left;
@@ -91,18 +97,31 @@ impl Search<'_> {
         let budget = self.budget;
         let passes = PASSES.0 * left / pass.as_secs_f64().max(1e-9);
         let passes = passes.clamp(PASSES.1, PASSES.2) as u32;
-        duals.run(model, passes, scale, || {
+        let passes = if given {
+            passes.min(GIVEN_PASSES)
+        } else {
+            passes
+        };
+        let spent = || {
             if budget.spent() {
                 return 1.0;
             }
             begun.elapsed().as_secs_f64() / most.max(1e-9)
-        });
+        };
+        duals.run(model, passes, scale, spent, || stop(budget));
         if task.real {
             self.bound = self.bound.max(duals.certain());
             // Where there is time the bound is made exact: a plan that costs no more ends the search.
             if Instant::now() + EXACT_BOUND * pass < until {
                 self.bound = self.bound.max(bound(model, &duals.best) as f64);
             }
+        }
+        // A plan from scratch takes longer than planning every order once.
+        if stop(self.budget) || Instant::now() + pass >= until {
+            return Found {
+                plan,
+                prices: duals.best,
+            };
         }
         let mut asked = Vec::new();
         model.prefix(&duals.best, &mut asked);

@@ -18,16 +18,21 @@ use crate::model::{Left, Model, NO};
 use crate::problem::{Problem, choice};
 use crate::solution::{Budget, Solution, Terms};
 
+/// Time that the rule engine's plan gets whatever the budget: most take far less, and are made whole.
+const FIRST_LEAST: Duration = Duration::from_secs(1);
 /// Improvements by a smaller share are not noted; the last cost always is.
 const NOTED: f64 = 1e-5;
 
 impl Problem {
-    /// Plans within the budget: always feasible, never dearer than [`Problem::greedy`] by what the policy counts.
+    /// Plans within the budget: always feasible, never dearer than [`Problem::greedy`] by what the policy counts, where that is
+    /// made within a second.
     pub fn search(&self, terms: &Terms, budget: &Budget<'_>) -> Solution {
         let begun = Instant::now();
         let model = &self.model;
         let mut left = Left::new(model);
-        let first = nearest(model, &mut left);
+        let first = nearest(model, &mut left, || {
+            begun.elapsed() > FIRST_LEAST && budget.spent()
+        });
         let mut search = Search {
             problem: self,
             terms,

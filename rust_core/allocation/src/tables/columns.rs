@@ -172,7 +172,7 @@ impl<'a> Table<'a> {
             match (valid(row), bounds.contains(&value)) {
                 (false, _) => Ok(None),
                 (true, true) => Ok(Some(value)),
-                (true, false) => Err(self.out_of_bounds(row, name, value, &bounds)),
+                (true, false) => Err(self.out_of_bounds(row, name, column, value, &bounds)),
             }
         });
         checked.collect()
@@ -189,7 +189,7 @@ impl<'a> Table<'a> {
             return Err(self.wrong(row, name, "null", "every row needs one"));
         }
         match values.iter().position(|value| !bounds.contains(value)) {
-            Some(row) => Err(self.out_of_bounds(row, name, values[row], &bounds)),
+            Some(row) => Err(self.out_of_bounds(row, name, column, values[row], &bounds)),
             None => Ok(values),
         }
     }
@@ -199,9 +199,13 @@ impl<'a> Table<'a> {
         self,
         row: usize,
         name: &str,
+        column: &ArrayRef,
         value: i64,
         bounds: &RangeInclusive<i64>,
     ) -> TableError {
+        // What does not fit was cut: it is told as it came.
+        let unsigned = column.as_primitive_opt::<UInt64Type>();
+        let value = unsigned.map_or(value.to_string(), |column| column.value(row).to_string());
         let (low, high) = (bounds.start(), bounds.end());
         let rule = format!("it must be a whole number from {low} to {high}");
         self.wrong(row, name, value, rule)

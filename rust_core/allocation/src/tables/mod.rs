@@ -31,6 +31,10 @@ pub const MONEY_MAX: i64 = 1 << 34;
 pub const WEIGHT_MAX: i64 = 1_000_000_000_000;
 /// Units of a limit; more is as good as none, since no batch wants as many.
 pub const UNITS_MAX: i64 = 1 << 53;
+/// Lines of one order.
+pub const ORDER_LINES_MAX: usize = 1_000;
+/// Exclusions, each country counted as its locations.
+pub const EXCLUSIONS_MAX: usize = 2_000_000;
 /// Words that lines require, together.
 pub const WORDS_MAX: usize = 64;
 

@@ -1,10 +1,12 @@
 //! The tables of a network: `locations`, `rates` and `exclusions`.
 
 use arrow_array::RecordBatch;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 
 use super::columns::{Table, Texts, ids_or_empty};
 use super::names::{Interned, Interner};
-use super::{MONEY_MAX, Result, WEIGHT_MAX};
+use super::{EXCLUSIONS_MAX, MONEY_MAX, Result, WEIGHT_MAX};
 use crate::input::{Break, Exclusion, Lane, NONE, Network, TIERS_MAX};
 
 const LOCATIONS: &[&str] = &["location", "handling_minor", "country"];
@@ -263,6 +265,10 @@ fn exclusions(
         columns.push(table.optional_texts(column)?);
     }
     let text = |column: usize, row| columns[column].as_ref().map_or("", |texts| texts.get(row));
+    let mut in_country: HashMap<&str, Vec<u32>, RandomState> = HashMap::default();
+    for (number, country) in (0u32..).zip(countries) {
+        in_country.entry(country).or_default().push(number);
+    }
     let mut all = Vec::new();
     for row in 0..table.rows() {
         let [item, location, country, service, zone] = std::array::from_fn(|at| text(at, row));
@@ -287,6 +293,11 @@ fn exclusions(
         ) else {
             continue;
         };
+        if all.len() > EXCLUSIONS_MAX {
+            let value = format!("one of more than {EXCLUSIONS_MAX}");
+            let rule = "each country counts as its locations: split the batch, or exclude by service or provides";
+            return Err(table.wrong(row, "", value, rule));
+        }
         let exclusion = |location| Exclusion {
             item,
             location,
@@ -297,12 +308,14 @@ fn exclusions(
             all.push(exclusion(at));
             continue;
         }
-        for (number, _) in (0u32..)
-            .zip(countries)
-            .filter(|(_, name)| **name == country)
-        {
-            if at.is_none_or(|at| at == number) {
-                all.push(exclusion(Some(number)));
+        match at {
+            Some(at) if countries.get(at as usize) == Some(&country) => {
+                all.push(exclusion(Some(at)));
+            }
+            Some(_) => {}
+            None => {
+                let there = in_country.get(country).into_iter().flatten();
+                all.extend(there.map(|at| exclusion(Some(*at))));
             }
         }
     }

@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 
 use super::columns::{Table, Texts, ids_or_empty};
 use super::names::{Interned, Interner};
-use super::{MONEY_MAX, QUANTITY_MAX, Result, WEIGHT_MAX, WORDS_MAX};
+use super::{MONEY_MAX, ORDER_LINES_MAX, QUANTITY_MAX, Result, WEIGHT_MAX, WORDS_MAX};
 use crate::input::{CLASSES_MAX, Line, Order, TIERS_MAX};
 
 const COLUMNS: &[&str] = &[
@@ -83,6 +83,11 @@ pub fn read<'a>(batch: &'a RecordBatch, names: &mut Interned<'a>) -> Result<Batc
     for (at, &start) in starts.iter().enumerate() {
         let end = starts.get(at + 1).copied().unwrap_or(rows.len());
         let own = &rows[start..end];
+        if let Some(&row) = own.get(ORDER_LINES_MAX) {
+            let value = format!("one of {} lines of order {}", own.len(), name(names, at));
+            let rule = format!("an order may have at most {ORDER_LINES_MAX} lines: split it");
+            return Err(table.wrong(row as usize, "", value, rule));
+        }
         for pair in own.windows(2) {
             let row = pair[1] as usize;
             if number[row] == number[pair[0] as usize] {

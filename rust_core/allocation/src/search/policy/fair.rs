@@ -1,11 +1,12 @@
 //! Shares of short items by segment, pro rata of what is wanted; then what is left, by cost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::goal::Goal;
 use super::{HEAT, Search, dear, keep};
 use crate::input::Input;
 use crate::model::{Model, NO};
+use crate::problem::Problem;
 
 /// Units of short items that lines of each segment may take together.
 #[derive(Debug, Default)]
@@ -15,11 +16,14 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// Splits the stock of each item that is short by largest remainder.
-    pub fn new(input: &Input) -> Self {
+    /// Splits the stock of each item that is short by largest remainder. Stock that can serve none of the lines makes no
+    /// item plenty.
+    pub fn new(problem: &Problem) -> Self {
+        let input = problem.input();
+        let useful = useful(&problem.model);
         let mut stock: BTreeMap<u32, i64> = BTreeMap::new();
         for row in &input.stock {
-            if row.class == 0 {
+            if row.class == 0 && useful.contains(&(row.item, row.location)) {
                 *stock.entry(row.item).or_default() += row.units;
             }
         }
@@ -88,6 +92,26 @@ impl Shares {
         }
         out
     }
+}
+
+/// Items and locations that some line can be served from.
+fn useful(model: &Model) -> HashSet<(u32, u32)> {
+    let mut useful = HashSet::new();
+    for order in &model.orders {
+        let places = &model.place[order.candidate_range()];
+        for line in 0..order.lines as usize {
+            let item = model.item[order.line as usize + line];
+            let mut last = NO;
+            for (candidate, &place) in places.iter().enumerate() {
+                // Candidates of one location lie together.
+                if place != last && model.cost[order.cell(line, candidate)].is_finite() {
+                    useful.insert((item, place));
+                    last = place;
+                }
+            }
+        }
+    }
+    useful
 }
 
 /// Splits units in proportion to what is wanted: rounded down, then one more for the largest remainders.

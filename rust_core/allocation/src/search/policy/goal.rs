@@ -35,7 +35,7 @@ impl<'a> Goal<'a> {
             wanted[customer as usize] += 1;
         }
         let shares = if terms.policy == Policy::FairShare {
-            Shares::new(input)
+            Shares::new(problem)
         } else {
             Shares::default()
         };
