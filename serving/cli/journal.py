@@ -78,7 +78,7 @@ def backup(
     directory: Annotated[Path | None, typer.Option("--data", "-d", help="The journal.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Copy a journal that no server has open. A running server makes its own (AdminService.Backup)."""
+    """Copy a journal that no server has open, with what is beside it. A running server makes its own (AdminService.Backup)."""
     made = _core.journal_backup(_directory(context, directory), to)
     if as_json:
         print_json(made)
@@ -106,6 +106,13 @@ def restore(
     console.print(f"restored to revision {made['revision']:,} of {shown_time(made['time_ms'])} in {to}")
     if made["left_out"]:
         console.print(f"{made['left_out']:,} later records were left out: a new history begins here")
+    if made["files_beside"]:
+        console.print(f"{made['files_beside']:,} files of demand history, forecasts and networks beside it")
+    if made["forecasts_left_out"]:
+        console.print(f"{made['forecasts_left_out']:,} forecasts were computed later and left out: push them again")
+    if made["demand_days_left_out"]:
+        days = made["demand_days_left_out"]
+        console.print(f"{days:,} days of demand are made again from the journal, as far as it reaches")
 
 
 def _records(directory: Path, from_revision: int | None) -> Iterator[dict[str, Any]]:

@@ -56,6 +56,10 @@ def test_a_copy_can_be_brought_back_to_an_earlier_revision(written, tmp_path):
     assert json.loads(ran.stdout)["left_out"] == made["revision"] - 3
     with Engine(tmp_path / "r") as engine:
         assert engine.check("tea", "ams1").available == 20
+    whole = run("journal", "restore", tmp_path / "b", tmp_path / "whole", cwd=written).stdout
+    beside = {file.name: file.read_bytes() for file in (written / "journal/demand").iterdir()}
+    assert f"{len(beside)} files of demand history, forecasts and networks beside it" in whole
+    assert {file.name: file.read_bytes() for file in (tmp_path / "whole/demand").iterdir()} == beside
     again = run("journal", "restore", tmp_path / "b", tmp_path / "r", cwd=written)
     assert again.returncode == 1
     assert "is not empty" in again.stderr
@@ -64,7 +68,9 @@ def test_a_copy_can_be_brought_back_to_an_earlier_revision(written, tmp_path):
 def test_damage_is_named_with_its_segment_and_offset(written, tmp_path):
     run("journal", "backup", tmp_path / "b", "--data", "journal", cwd=written)
     run("journal", "restore", tmp_path / "b", tmp_path / "r", cwd=written)
-    segment = min(file for file in (tmp_path / "r").iterdir() if file.suffix not in (".tmp", ".snap"))
+    segment = min(
+        file for file in (tmp_path / "r").iterdir() if file.is_file() and file.suffix not in (".tmp", ".snap")
+    )
     content = bytearray(segment.read_bytes())
     place = content.index(b"ams1")
     content[place] ^= 1

@@ -135,7 +135,7 @@ impl EmbeddedEngine {
     }
 
     fn backup_to(&self, py: Python<'_>, directory: PathBuf) -> PyResult<(u64, u64)> {
-        let made = py.detach(|| journal::backup(self.api.store().partition(), directory));
+        let made = py.detach(|| journal::backup(&self.api, &directory));
         made.map_err(|error| detach::raised(py, &error))
     }
 

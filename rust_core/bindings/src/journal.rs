@@ -1,20 +1,19 @@
 //! Journals on disk, without a partition on top: whether all of it is whole, what is in it, backup and restore.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bespeak_engine::{Event, Record};
 use bespeak_journal::storage::{FsStorage, Storage};
-use bespeak_journal::{
-    JournalError, Log, LogConfig, LogReader, Manifest, Partition, RECORD_SCHEMA, RestoreTo,
-    decode_record, read_at_rest,
-};
+use bespeak_journal::{JournalError, LogReader, Manifest, RestoreTo, decode_record, read_at_rest};
 use bespeak_server::ApiError;
+use bespeak_server::api::Api;
+use bespeak_server::backup::{self, BackupError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::detach::journal_failed;
+use crate::detach::{journal_failed, raised};
 
 /// See `_core.pyi`.
 #[pyfunction]
@@ -80,16 +79,8 @@ pub fn journal_backup(
     directory: PathBuf,
     to: PathBuf,
 ) -> PyResult<Bound<'_, PyDict>> {
-    let made = py.detach(|| {
-        let config = LogConfig {
-            schema: RECORD_SCHEMA,
-            background: false,
-            ..LogConfig::default()
-        };
-        let (log, _) = Log::open(open(directory)?, config)?;
-        log.view().backup(create(to)?.as_ref())
-    });
-    manifest(py, &made.map_err(|error| journal_failed(py, &error))?)
+    let made = py.detach(|| backup::back_up_at_rest(&directory, &to));
+    manifest(py, &made.map_err(|error| backup_failed(py, error))?)
 }
 
 /// See `_core.pyi`.
@@ -107,34 +98,42 @@ pub fn journal_restore(
         (None, Some(time_ms)) => RestoreTo::TimeMs(time_ms),
         (None, None) => RestoreTo::End,
     };
-    let made = py.detach(|| bespeak_journal::restore(open(backup)?.as_ref(), &create(to)?, moment));
-    let report = made.map_err(|error| journal_failed(py, &error))?;
+    let made = py.detach(|| bespeak_server::backup::restore(&backup, &to, moment));
+    let restored = made.map_err(|error| backup_failed(py, error))?;
     let told = PyDict::new(py);
-    told.set_item("revision", report.newest.revision)?;
-    told.set_item("time_ms", report.newest.time_ms)?;
-    told.set_item("left_out", report.left_out)?;
+    told.set_item("revision", restored.journal.newest.revision)?;
+    told.set_item("time_ms", restored.journal.newest.time_ms)?;
+    told.set_item("left_out", restored.journal.left_out)?;
+    told.set_item("files_beside", restored.beside)?;
+    told.set_item("demand_days_left_out", restored.demand_days_left_out)?;
+    told.set_item("forecasts_left_out", restored.forecasts_left_out)?;
     Ok(told)
 }
 
-/// Copies the journal of an open partition into an empty directory; returns the revision and the bytes.
+fn backup_failed(py: Python<'_>, error: BackupError) -> PyErr {
+    match error {
+        BackupError::Journal(error) => journal_failed(py, &error),
+        other => raised(py, &other.into()),
+    }
+}
+
+/// Copies the journal of an open engine, and what is kept beside it, into an empty directory; returns the revision and
+/// the bytes.
 ///
 /// # Errors
 /// `NotConfigured` in memory, `InvalidArgument` when the directory is not empty, `JournalFailed` for the disk.
-pub fn backup(partition: &Partition, to: PathBuf) -> Result<(u64, u64), ApiError> {
-    let Some(journal) = partition.journal() else {
-        let hint = "an engine in memory has nothing to back up: open it with a path";
-        return Err(ApiError::NotConfigured {
-            what: "the journal",
-            hint,
-        });
-    };
-    let directory = to.display().to_string();
-    let made = create(to).and_then(|storage| journal.backup(storage.as_ref()));
+pub fn backup(api: &Api, to: &Path) -> Result<(u64, u64), ApiError> {
+    let made = backup::back_up(api.store(), api.forecasts(), api.desk(), to);
     let manifest = made.map_err(|error| match error {
-        JournalError::NotEmpty { .. } => {
+        BackupError::InMemory => ApiError::NotConfigured {
+            what: "the journal",
+            hint: "an engine in memory has nothing to back up: open it with a path",
+        },
+        BackupError::Journal(JournalError::NotEmpty { .. }) => {
+            let directory = to.display().to_string();
             ApiError::invalid("directory", directory, "it must not exist yet, or be empty")
         }
-        other => ApiError::JournalFailed(other.to_string()),
+        other => other.into(),
     })?;
     Ok((
         manifest.newest.revision,
@@ -213,19 +212,6 @@ fn open(directory: PathBuf) -> Result<Arc<dyn Storage>, JournalError> {
     }
 }
 
-/// A directory that is made where there is none.
-fn create(directory: PathBuf) -> Result<Arc<dyn Storage>, JournalError> {
-    let file = directory.display().to_string();
-    match FsStorage::new(directory) {
-        Ok(storage) => Ok(Arc::new(storage)),
-        Err(source) => Err(JournalError::Io {
-            action: "make",
-            file,
-            source,
-        }),
-    }
-}
-
 fn name(event: &Event) -> &'static str {
     match event {
         Event::ItemPut(..) => "item_put",
@@ -244,6 +230,7 @@ fn name(event: &Event) -> &'static str {
         Event::ReceiptOverdue(..) => "receipt_overdue",
         Event::Held(..) => "held",
         Event::HeldUnder(..) => "held_under",
+        Event::HeldSince(..) => "held_since",
         Event::Extended(..) => "extended",
         Event::Confirmed(..) => "confirmed",
         Event::Reacquired(..) => "reacquired",

@@ -12,7 +12,8 @@ pub mod nowcast;
 mod profile;
 mod quantile;
 
-pub use day_ahead::{DayAhead, Outlook};
+pub use day_ahead::{Ahead, DayAhead, Outlook};
+pub use history::backup as history_backup;
 pub use history::{
     Demanded, Fact, Filter, History, HistoryError, Outlooks, Rows, context_schema, nowcast_schema,
 };

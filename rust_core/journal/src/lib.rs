@@ -25,8 +25,8 @@ pub mod storage;
 mod view;
 
 pub use backup::{
-    BackupFile, DirStats, Manifest, RestoreReport, RestoreTo, VerifyReport, dir_stats,
-    read_manifest, restore, verify, verify_backup,
+    BackupFile, BackupPoint, Beside, DirStats, Manifest, RestoreReport, RestoreTo, VerifyReport,
+    copy_beside, dir_stats, read_manifest, restore, restore_beside, verify, verify_backup,
 };
 pub use batch::Batch;
 pub use config::LogConfig;

@@ -336,7 +336,7 @@ def journal_stats(directory: str | os.PathLike[str]) -> dict[str, Any]:
     """
 
 def journal_backup(directory: str | os.PathLike[str], to: str | os.PathLike[str]) -> dict[str, Any]:
-    """Copies a journal that no process has open into an empty directory.
+    """Copies a journal that no process has open, and what is kept beside it, into an empty directory.
 
     Returns:
         As `journal_verify_backup`.
@@ -353,10 +353,13 @@ def journal_restore(
     revision: int | None = None,
     time_ms: int | None = None,
 ) -> dict[str, Any]:
-    """Makes a journal out of a backup in an empty directory, up to a moment or to its end.
+    """Makes a journal out of a backup in an empty directory, up to a moment or to its end, with what was kept beside it.
 
     Returns:
-        `revision` and `time_ms` of the last record restored, and `left_out`, records beyond the moment.
+        `revision` and `time_ms` of the last record restored; `left_out`, records beyond the moment; `files_beside`, files
+        of demand history, forecasts and networks; `demand_days_left_out`, days that knew of later records and are made
+        again from the journal as far as it reaches; and `forecasts_left_out`, positions' forecasts, of days and of
+        totals, computed after the moment.
 
     Raises:
         FailedPrecondition: `to` is not empty, or the moment lies outside of the backup.

@@ -2,6 +2,7 @@
 
 pub mod allocation;
 pub mod api;
+pub mod backup;
 mod compute;
 pub mod config;
 pub mod convert;

@@ -1,6 +1,6 @@
 //! The partition as the server uses it: one lock, and the revision that each answer must wait for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -130,6 +130,8 @@ pub struct Store {
     gate: Arc<Gate>,
     watchers: Arc<Watchers>,
     mode: JournalMode,
+    /// The journal's directory, with what lies beside it; `None` in memory or in another place.
+    home: Option<PathBuf>,
 }
 
 impl Store {
@@ -157,9 +159,9 @@ impl Store {
             ..partition_config(journal, engine)
         };
         // On another place than a directory the history is kept in memory, and read from the journal at each start.
-        let home = match &around.storage {
-            Some(_) => None,
-            None => journal.path.clone(),
+        let home = match (&around.storage, journal.mode()) {
+            (None, JournalMode::Group) => journal.path.clone(),
+            _ => None,
         };
         let storage = match (journal.mode(), around.storage, &journal.path) {
             (JournalMode::Memory, _, _) => None,
@@ -186,7 +188,7 @@ impl Store {
             }
         };
         let partition = Arc::new(partition);
-        let demand = Demand::start(feed, &partition, home)
+        let demand = Demand::start(feed, &partition, home.clone())
             .map_err(|error| ApiError::Internal(format!("no thread for demand: {error}")))?;
         Ok(Self {
             demand,
@@ -194,12 +196,18 @@ impl Store {
             gate,
             watchers,
             mode: journal.mode(),
+            home,
         })
     }
 
     /// The partition itself.
     pub fn partition(&self) -> &Partition {
         &self.partition
+    }
+
+    /// The journal's directory; `None` in memory.
+    pub fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
     }
 
     /// What was sold, and what to expect.

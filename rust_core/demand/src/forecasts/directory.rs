@@ -38,6 +38,17 @@ impl Directory {
         })
     }
 
+    /// A directory that is there, as it is.
+    pub fn existing(path: &Path) -> Self {
+        let path = path.to_owned();
+        Self { path }
+    }
+
+    /// Makes the removal of files survive a power loss.
+    pub fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
     /// Files of a kind, oldest first.
     pub fn files(&self, prefix: &str) -> io::Result<Vec<Kept>> {
         let mut files = Vec::new();
@@ -91,7 +102,7 @@ impl Directory {
             .path
             .join(format!("{prefix}-{number:020}-{checksum:08x}{ENDING}"));
         fs::rename(&aside, &to)?;
-        File::open(&self.path)?.sync_all()?;
+        self.sync()?;
         Ok(to)
     }
 }

@@ -18,12 +18,14 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Int32Type, Int64Type};
 use arrow_array::{
-    Array, ArrayRef, Float32Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
+    Array, ArrayRef, BooleanArray, Float32Array, Int32Array, Int64Array, ListArray, RecordBatch,
+    StringArray,
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_ipc::reader::FileReader;
 use arrow_ipc::writer::FileWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use arrow_select::filter::filter_record_batch;
 use bespeak_engine::{PositionId, UtcMillis};
 
 use super::block::Head;
@@ -137,6 +139,57 @@ pub(super) fn read(kept: &Kept, kind: Kind, names: &dyn Names) -> Result<Block, 
         Ok(read) => read,
         Err(_) => Err(ForecastError::Damaged("it contradicts itself".to_owned())),
     }
+}
+
+/// The rows of a file that were computed by a time, as they are.
+pub(super) struct Part {
+    schema: SchemaRef,
+    pub batches: Vec<RecordBatch>,
+    /// Rows that were computed later.
+    pub left_out: usize,
+}
+
+/// Reads what of a file was computed by a time; `None` when that is all of it.
+pub(super) fn up_to(kept: &Kept, until: UtcMillis) -> Result<Option<Part>, ForecastError> {
+    let damaged = |what: &str| {
+        let name = kept.path.file_name().unwrap_or_default();
+        ForecastError::Damaged(format!("{}: {what}", name.display()))
+    };
+    let bytes = kept.read()?;
+    let bytes = bytes.ok_or_else(|| damaged("its checksum is another"))?;
+    let read = || -> Result<Part, ArrowError> {
+        let reader = FileReader::try_new(Cursor::new(&bytes), None)?;
+        let mut part = Part {
+            schema: reader.schema(),
+            batches: Vec::new(),
+            left_out: 0,
+        };
+        for batch in reader {
+            let batch = batch?;
+            let times = batch.column_by_name("computed_at_ms");
+            let times = times.and_then(|times| times.as_primitive_opt::<Int64Type>());
+            let times = times.ok_or_else(|| ArrowError::SchemaError("a time is absent".into()))?;
+            let known = BooleanArray::from_unary(times, |at| at <= until.get());
+            let some = filter_record_batch(&batch, &known)?;
+            part.left_out += batch.num_rows() - some.num_rows();
+            part.batches.extend((some.num_rows() > 0).then_some(some));
+        }
+        Ok(part)
+    };
+    let read = catch_unwind(AssertUnwindSafe(read));
+    let part = read.map_err(|_| damaged("it contradicts itself"))?;
+    let part = part.map_err(|error| damaged(&error.to_string()))?;
+    Ok((part.left_out > 0).then_some(part))
+}
+
+/// Writes rows as they were read.
+pub(super) fn copy(part: &Part, out: &mut dyn Write) -> Result<(), ForecastError> {
+    let mut writer = FileWriter::try_new(out, &part.schema)?;
+    for batch in &part.batches {
+        writer.write(batch)?;
+    }
+    writer.finish()?;
+    Ok(())
 }
 
 fn decode(bytes: &[u8], kind: Kind, names: &dyn Names) -> Result<Block, ForecastError> {

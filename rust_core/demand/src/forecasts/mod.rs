@@ -4,6 +4,7 @@
 //! the buffers made from the totals, goes through the journal. Values are kept with 24 bits of precision.
 
 mod accuracy;
+pub mod backup;
 mod block;
 mod buffer;
 mod directory;

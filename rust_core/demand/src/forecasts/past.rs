@@ -14,7 +14,8 @@ use super::{Block, Kind, Origin, Series, file};
 pub(super) const LEADS: [usize; 2] = [1, 7];
 /// Files beyond which they are made one.
 const FILES_MAX: usize = 64;
-const PREFIX: &str = "past";
+/// What their files begin with.
+pub(super) const PREFIX: &str = "past";
 
 /// Forecasts of days gone by.
 #[derive(Debug)]
@@ -34,8 +35,15 @@ impl Past {
         }
     }
 
-    /// Keeps what is to be held against the truth; forgets what is older than the days that are kept.
-    pub fn keep(&self, block: &Block, number: u64, names: &dyn Names) -> Result<(), ForecastError> {
+    /// Keeps what is to be held against the truth; forgets what is older than the days that are kept, unless files are
+    /// held.
+    pub fn keep(
+        &self,
+        block: &Block,
+        number: u64,
+        names: &dyn Names,
+        held: bool,
+    ) -> Result<(), ForecastError> {
         let kept = leads(block);
         let today = day_of(kept.origins.iter().map(|origin| origin.computed_at).max());
         let Some(directory) = &self.directory else {
@@ -46,7 +54,7 @@ impl Past {
         };
         directory.write(PREFIX, number, |out| file::write(&kept, names, out))?;
         let files = directory.files(PREFIX)?;
-        if files.len() > FILES_MAX {
+        if files.len() > FILES_MAX && !held {
             self.merge(directory, &files, today, names)?;
         }
         Ok(())

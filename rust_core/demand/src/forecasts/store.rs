@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use bespeak_engine::{PositionId, UtcMillis};
 
@@ -123,8 +123,10 @@ impl Board {
 }
 
 #[derive(Debug)]
-struct Files {
+pub(super) struct Files {
     next: u64,
+    /// How many copies are being made of them: none is removed then.
+    pub(super) holds: usize,
     /// Of the blocks that are in use; without a path where there is no directory.
     used: Vec<(Kind, PathBuf, Weak<Block>)>,
 }
@@ -178,10 +180,7 @@ impl Forecasts {
     pub fn open(path: &Path, past_days: u16, names: &dyn Names) -> Result<Self, ForecastError> {
         let directory = Directory::open(path)?;
         let forecasts = Self::with(Some(directory.clone()), past_days);
-        let mut files = forecasts
-            .files
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut files = forecasts.files();
         let past = directory.files("past")?;
         files.next = past.last().map_or(0, |last| last.number + 1);
         for kind in Kind::ALL {
@@ -211,11 +210,25 @@ impl Forecasts {
             totals: RwLock::default(),
             files: Mutex::new(Files {
                 next: 0,
+                holds: 0,
                 used: Vec::new(),
             }),
             past: Past::new(directory.clone(), past_days),
             directory,
         }
+    }
+
+    pub(super) fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether they are in files.
+    pub fn is_on_disk(&self) -> bool {
+        self.directory.is_some()
+    }
+
+    pub(super) fn directory(&self) -> Option<&Directory> {
+        self.directory.as_ref()
     }
 
     pub(super) fn past(&self) -> &Past {
@@ -241,7 +254,7 @@ impl Forecasts {
     /// When there is no room, or the disk fails; nothing has changed then.
     pub fn put(&self, block: Block, names: &dyn Names) -> Result<Put, ForecastError> {
         let kind = block.kind;
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.files();
         self.check_room(&block)?;
         let number = files.next;
         files.next += 1;
@@ -253,7 +266,7 @@ impl Forecasts {
         };
         // What is only for scores, and what is only in the way, is no reason to refuse what is kept already.
         if kind == Kind::Days
-            && let Err(error) = self.past.keep(&block, number, names)
+            && let Err(error) = self.past.keep(&block, number, names, files.holds > 0)
         {
             tracing::warn!(%error, "a forecast will not be scored");
         }
@@ -304,12 +317,15 @@ impl Forecasts {
         taken
     }
 
-    /// Removes files that nothing is left of, and makes one of too many.
+    /// Removes files that nothing is left of, and makes one of too many; the next push does while they are held.
     fn tidy(&self, files: &mut Files, kind: Kind, names: &dyn Names) -> Result<(), ForecastError> {
         let Some(directory) = &self.directory else {
             files.used.retain(|(.., block)| block.strong_count() > 0);
             return Ok(());
         };
+        if files.holds > 0 {
+            return Ok(());
+        }
         drop_dead(files)?;
         if files.used.iter().filter(|(of, ..)| *of == kind).count() <= FILES_MAX {
             return Ok(());
@@ -395,7 +411,7 @@ impl Forecasts {
 
     /// Levels of any forecast kept, ascending.
     pub fn levels(&self, kind: Kind) -> Vec<Level> {
-        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = self.files();
         let blocks = files.used.iter().filter(|(of, ..)| *of == kind);
         let blocks = blocks.filter_map(|(.., block)| block.upgrade());
         let mut levels: Vec<Level> = blocks.flat_map(|block| block.levels.to_vec()).collect();

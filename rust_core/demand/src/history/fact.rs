@@ -131,7 +131,8 @@ impl Fact {
             | Event::Ticked
             | Event::NumberKept
             | Event::ReceiptsJudged(_)
-            | Event::HeldUnder(..) => {}
+            | Event::HeldUnder(..)
+            | Event::HeldSince(..) => {}
         }
     }
 }

@@ -20,7 +20,8 @@ pub fn make_dir(dir: &Path) -> Result<(), HistoryError> {
     sync_dir(dir)
 }
 
-fn sync_dir(dir: &Path) -> Result<(), HistoryError> {
+/// Makes the directory's entries survive a power loss.
+pub fn sync_dir(dir: &Path) -> Result<(), HistoryError> {
     let synced = File::open(dir).and_then(|dir| dir.sync_all());
     synced.map_err(|error| HistoryError::io("sync", dir, &error))
 }

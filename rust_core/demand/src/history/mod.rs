@@ -1,5 +1,6 @@
 //! Demand history: units sold, unmet units and time without stock, by position and day.
 
+pub mod backup;
 mod book;
 mod fact;
 mod files;

@@ -29,7 +29,8 @@ fn file_name(day: i32) -> String {
     format!("day-{day}.arrow")
 }
 
-fn day_of(name: &str) -> Option<i32> {
+/// The day of a file of this name.
+pub fn day_of(name: &str) -> Option<i32> {
     name.strip_prefix("day-")?
         .strip_suffix(".arrow")?
         .parse()

@@ -8,7 +8,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use super::place::Day;
 use super::{Filter, History, HistoryError};
-use crate::climatology::{SAMPLES_MIN, WINDOW_DAYS, level_name};
+use crate::climatology::{MADE_BY, SAMPLES_MIN, WINDOW_DAYS, level_name};
 use crate::day_ahead::{DayAhead, Outlook};
 use crate::limits::{HOUR_MS, LEVELS_MAX};
 use crate::nowcast::{Course, Pace, REST_DISPERSION, dispersion};
@@ -104,8 +104,14 @@ struct Standing {
     pace: Pace,
     unmet: u64,
     known: bool,
-    pushed: bool,
+    /// Who expected it.
+    made_by: &'static str,
 }
+
+/// Who made what was expected of a day: a forecast that was pushed, or one that was too old, where climatology knew
+/// nothing.
+const FORECAST: &str = "forecast";
+const STALE_FORECAST: &str = "stale forecast";
 
 impl History {
     /// Works out what climatology expects of today, where that is not done.
@@ -197,9 +203,14 @@ impl History {
                 continue;
             };
             let position = positions.get(n as usize).copied().flatten();
-            let pushed = position.and_then(|position| ahead.outlook(position, day.number));
+            let pushed = position.and_then(|position| ahead.ahead(position, day.number, day.start));
             let own = outlooks.slots.get(n as usize).copied().flatten();
-            let outlook = pushed.or(own);
+            let (outlook, made_by) = match (pushed, own) {
+                (Some(pushed), _) if !pushed.stale => (Some(pushed.outlook), FORECAST),
+                (_, Some(own)) => (Some(own), MADE_BY),
+                (Some(pushed), None) => (Some(pushed.outlook), STALE_FORECAST),
+                (None, None) => (None, ""),
+            };
             let row = book.row(day.number, n);
             standings.push(Standing {
                 slot: n,
@@ -215,7 +226,7 @@ impl History {
                 },
                 unmet: row.map_or(0, |row| row.unmet),
                 known: outlook.is_some(),
-                pushed: pushed.is_some(),
+                made_by,
             });
         }
         self.spread(&places, &mut standings, now);
@@ -276,11 +287,7 @@ impl History {
             let pace = &one.pace;
             let rest = one.known.then(|| course.rest(pace));
             texts[0].append_value(format!("{item}@{place}"));
-            texts[1].append_value(match (one.known, one.pushed) {
-                (false, _) => "",
-                (_, true) => "forecast",
-                (_, false) => crate::climatology::MADE_BY,
-            });
+            texts[1].append_value(one.made_by);
             texts[2].append_value(item);
             texts[3].append_value(place);
             day.append_value(one.day);

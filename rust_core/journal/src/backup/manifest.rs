@@ -12,7 +12,7 @@ pub(crate) const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 /// One file of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupFile {
-    /// Its name.
+    /// Its name; that of one beside the journal begins with its directory, as in `forecasts/…`.
     pub name: String,
     /// Bytes kept of it. A segment may be kept up to its last durable frame only; what follows is
     /// zeros.
@@ -117,8 +117,10 @@ impl Manifest {
         while let Some(line) = lines.next() {
             let bytes = line.strip_prefix("# bytes ")?.parse().ok()?;
             let (hash, name) = lines.next()?.split_once("  ")?;
-            // A name is never a path out of the directory.
-            if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+            // A name is never a path out of the directory: a file in it, or in one directory below.
+            let parts = name.split('/');
+            let plain = |part: &str| !part.is_empty() && !part.starts_with('.');
+            if name.contains('\\') || parts.clone().count() > 2 || !parts.clone().all(plain) {
                 return None;
             }
             files.push(BackupFile {
@@ -168,8 +170,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_may_lie_in_a_directory_below() {
+        let mut manifest = sample();
+        manifest.files[0].name = "forecasts/days-1.arrow".to_owned();
+        assert_eq!(
+            Manifest::decode(manifest.encode().as_bytes()).unwrap(),
+            manifest
+        );
+    }
+
+    #[test]
     fn a_name_never_leaves_the_directory() {
-        for name in ["../x", "/etc/x", "a/b", ".hidden", ""] {
+        for name in [
+            "../x", "/etc/x", "a/b/c", "a/../x", "a/", "/", "a//b", "a/.b", "a\\b", ".hidden", "",
+        ] {
             let mut manifest = sample();
             manifest.files[0].name = name.to_owned();
             assert!(

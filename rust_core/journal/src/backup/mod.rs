@@ -1,15 +1,19 @@
 //! Backup of a journal that is being written, and restore from it, to its end or to an earlier
 //! moment.
 
+mod beside;
 mod manifest;
 mod restore;
 mod verify;
 
+use std::sync::Arc;
+
 use crate::error::{IoContext, JournalError, Result};
 use crate::snapshot::{list_snapshots, snapshot_name};
 use crate::storage::{Storage, StorageFile};
-use crate::view::{LogView, Pin};
+use crate::view::{LogView, Pin, Published, Shared};
 
+pub use beside::{Beside, copy_beside, restore_beside};
 pub use manifest::{BackupFile, Manifest};
 pub use restore::{RestoreReport, RestoreTo, restore};
 pub use verify::{DirStats, VerifyReport, dir_stats, verify, verify_backup};
@@ -18,7 +22,25 @@ use manifest::{MANIFEST, MANIFEST_BYTES_MAX};
 
 const COPY_BYTES: usize = 1 << 20;
 
+/// A moment of a journal that is being written. Nothing that it needs is removed while it is held.
+pub struct BackupPoint {
+    shared: Arc<Shared>,
+    published: Published,
+    _pin: Pin,
+}
+
 impl LogView {
+    /// What is durable now, to be copied at leisure.
+    #[must_use]
+    pub fn backup_point(&self) -> BackupPoint {
+        let pin = Pin::new(&self.shared);
+        BackupPoint {
+            shared: Arc::clone(&self.shared),
+            published: self.shared.published().clone(),
+            _pin: pin,
+        }
+    }
+
     /// Copies the journal as it is durable now into an empty directory, while it is being written:
     /// all segments kept, the active one up to its last durable frame, and all snapshots. The
     /// manifest is written last; without it a backup is not one.
@@ -26,10 +48,19 @@ impl LogView {
     /// # Errors
     /// `NotEmpty`, I/O errors on either side.
     pub fn backup(&self, to: &dyn Storage) -> Result<Manifest> {
+        self.backup_point().copy(to, Vec::new())
+    }
+}
+
+impl BackupPoint {
+    /// Copies the journal as in [`LogView::backup`]; the manifest names what was copied beside it, too.
+    ///
+    /// # Errors
+    /// As [`LogView::backup`].
+    pub fn copy(self, to: &dyn Storage, beside: Vec<BackupFile>) -> Result<Manifest> {
         must_be_empty(to)?;
         let from = self.shared.storage.as_ref();
-        let _pin = Pin::new(&self.shared);
-        let published = self.shared.published().clone();
+        let published = &self.published;
         let mut files = Vec::new();
         let last = published.segments.len().saturating_sub(1);
         for (at, segment) in published.segments.iter().enumerate() {
@@ -53,6 +84,7 @@ impl LogView {
             let bytes = file.size().doing("measure", &name)?;
             files.push(copy_file(file.as_ref(), to, &name, bytes, bytes)?);
         }
+        files.extend(beside);
         let manifest = Manifest {
             journal_id: self.shared.journal_id,
             newest: published.newest,

@@ -81,7 +81,7 @@ pub fn restore(
     })
 }
 
-fn check_same(file: &BackupFile, copied: &BackupFile) -> Result<()> {
+pub(super) fn check_same(file: &BackupFile, copied: &BackupFile) -> Result<()> {
     if copied.hash != file.hash {
         let what = "content is not what the manifest says";
         return Err(JournalError::damaged(&file.name, 0, what));

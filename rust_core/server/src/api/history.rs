@@ -3,11 +3,11 @@
 use std::path::{Component, Path, PathBuf};
 
 use bespeak_engine::UtcMillis;
-use bespeak_journal::storage::FsStorage;
-use bespeak_journal::{Discrepancy, Moment, ReconcileReport};
+use bespeak_journal::{Discrepancy, JournalError, Moment, ReconcileReport};
 use bespeak_proto::v1 as pb;
 
 use super::Api;
+use crate::backup::{self, BackupError};
 use crate::convert::{check, fields, line_count};
 use crate::error::ApiError;
 use crate::store::Seen;
@@ -116,7 +116,7 @@ impl Api {
         }
     }
 
-    /// Copies the journal to a new directory below the backup root while promises go on.
+    /// Copies the journal, and what is kept beside it, to a new directory below the backup root while promises go on.
     pub fn backup(&self, request: &pb::BackupRequest) -> Seen<pb::BackupResponse> {
         Seen {
             result: self.back_up(&request.directory),
@@ -133,21 +133,19 @@ impl Api {
             });
         };
         let path = below(root, directory)?;
-        let Some(journal) = self.store.partition().journal() else {
+        if self.store.partition().journal().is_none() {
             let hint = "a partition in memory has nothing to back up: set journal.mode to group";
             return Err(ApiError::NotConfigured {
                 what: "the journal",
                 hint,
             });
-        };
-        let storage = FsStorage::new(&path).map_err(|error| {
-            ApiError::JournalFailed(format!("cannot write {}: {error}", path.display()))
-        })?;
-        let manifest = journal.backup(&storage).map_err(|error| match error {
-            bespeak_journal::JournalError::NotEmpty { .. } => {
+        }
+        let made = backup::back_up(&self.store, self.forecasts(), self.desk(), &path);
+        let manifest = made.map_err(|error| match error {
+            BackupError::Journal(JournalError::NotEmpty { .. }) => {
                 ApiError::invalid("directory", directory, "it must not exist yet, or be empty")
             }
-            other => ApiError::JournalFailed(other.to_string()),
+            other => other.into(),
         })?;
         Ok(pb::BackupResponse {
             revision: manifest.newest.revision,

@@ -27,7 +27,7 @@ const QUEUE_MAX: usize = 65_536;
 /// How long a question waits for a history that is being read from the journal.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the history lies in the journal's directory.
-const DIRECTORY: &str = "demand";
+pub(crate) const DIRECTORY: &str = "demand";
 
 /// Records of a partition in memory that are still to be counted.
 #[derive(Default)]

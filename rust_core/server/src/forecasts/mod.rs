@@ -12,9 +12,11 @@ pub mod settings;
 mod table;
 
 use std::path::Path;
+use std::sync::{PoisonError, RwLock};
 
+use bespeak_demand::forecasts::backup::HeldFiles;
 use bespeak_demand::forecasts::{Ages, ForecastError, Forecasts, Kind, Names, Origin};
-use bespeak_demand::{DayAhead, Outlook};
+use bespeak_demand::{Ahead, DayAhead};
 use bespeak_engine::{PositionId, State, UtcMillis};
 use bespeak_proto::v1 as pb;
 
@@ -29,13 +31,15 @@ use crate::store::Store;
 /// Names looked up under one lock.
 const SLICE: usize = 256;
 /// Directory below the journal's.
-const DIRECTORY: &str = "forecasts";
+pub(crate) const DIRECTORY: &str = "forecasts";
 
 /// The forecasts of a server.
 #[derive(Debug)]
 pub struct Keeper {
     forecasts: Forecasts,
     settings: ForecastSettings,
+    /// Read by a push until the buffers that follow it are set, so that a backup has both or neither.
+    pushes: RwLock<()>,
 }
 
 impl Default for Keeper {
@@ -44,6 +48,7 @@ impl Default for Keeper {
         Self {
             forecasts: Forecasts::in_memory(settings.past_days),
             settings,
+            pushes: RwLock::default(),
         }
     }
 }
@@ -69,7 +74,25 @@ impl Keeper {
         Ok(Self {
             forecasts,
             settings: settings.clone(),
+            pushes: RwLock::default(),
         })
+    }
+
+    /// Holds the files of what is kept now, and calls `at_once` while no push is under way.
+    ///
+    /// # Errors
+    /// When the files cannot be listed.
+    pub fn hold_files<T>(
+        &self,
+        at_once: impl FnOnce() -> T,
+    ) -> Result<(HeldFiles<'_>, T), ForecastError> {
+        let _no_push = self.pushes.write().unwrap_or_else(PoisonError::into_inner);
+        self.forecasts.hold_files(at_once)
+    }
+
+    /// Whether they are files.
+    pub fn is_on_disk(&self) -> bool {
+        self.forecasts.is_on_disk()
     }
 
     /// How old forecasts are at a time.
@@ -143,9 +166,14 @@ impl Keeper {
 }
 
 impl DayAhead for Keeper {
-    fn outlook(&self, position: PositionId, day: i32) -> Option<Outlook> {
+    fn ahead(&self, position: PositionId, day: i32, start_ms: i64) -> Option<Ahead> {
         let held = self.forecasts.get(Kind::Days, position)?;
-        held.series().outlook(day)
+        let series = held.series();
+        let age_ms = age_ms(Some(series.origin().computed_at), UtcMillis::new(start_ms));
+        Some(Ahead {
+            outlook: series.outlook(day)?,
+            stale: age_ms > self.settings.stale_after_ms,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Takes a table of forecasts: all of it, or nothing.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, PoisonError};
 
 use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -162,11 +162,13 @@ fn work(
     let positions: Vec<_> = (0..block.positions())
         .map(|n| block.series(n).position())
         .collect();
+    let pushing = keeper.pushes.read().unwrap_or_else(PoisonError::into_inner);
     let put = keeper.forecasts.put(block, store.as_ref())?;
     let derived = match pushed.kind {
         Kind::Totals => derive::buffers(api, positions.into_iter())?,
         Kind::Days => derive::Derived::default(),
     };
+    drop(pushing);
     let numbers = [
         put.positions as u64,
         put.rows as u64,

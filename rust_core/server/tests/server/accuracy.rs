@@ -28,7 +28,7 @@ async fn world(dir: Option<&Path>, clock: &Arc<ManualClock>) -> World {
     World::within(config, around).await
 }
 
-async fn sell(world: &mut World, item: &str, quantity: i64) {
+pub async fn sell(world: &mut World, item: &str, quantity: i64) {
     let request = pb::AdjustOnHandRequest {
         context: ctx(),
         item: item.into(),
@@ -51,7 +51,7 @@ async fn forecast(world: &World, items: &[&'static str], at: i64) {
     days(world, at, &rows).await.expect("kept");
 }
 
-async fn accuracy(
+pub async fn accuracy(
     world: &World,
     location: &str,
     by_location: bool,
@@ -136,6 +136,21 @@ async fn forecasts_are_held_against_what_was_sold_in_stock() {
         let before = accuracy(&world, "ams1", false).await;
         assert_eq!(before.rows.len(), 1);
 
+        // Today began 39 hours after that forecast was made: it is too old for the day.
+        let (mean, _, made_by) = outlook(&world, "tea").await;
+        assert_eq!((mean, made_by.as_str()), (Some(1.5), "climatology@1"));
+        let latest = START_MS - 9 * HOUR + 48 * HOUR - 36 * HOUR;
+        forecast(&world, &["tea"], latest - 1).await;
+        assert_eq!(outlook(&world, "tea").await.2, "climatology@1");
+        // Of an item that came today nothing better is known.
+        world.put(&["kit"], &["ams1"]).await;
+        world.stock("kit", "ams1", 20).await;
+        assert_eq!(outlook(&world, "kit").await, (None, None, String::new()));
+        forecast(&world, &["kit"], latest - 1).await;
+        let (mean, _, made_by) = outlook(&world, "kit").await;
+        assert_eq!((mean, made_by.as_str()), (Some(4.0), "stale forecast"));
+
+        forecast(&world, &["tea"], latest).await;
         // The deviation is 4 over 1.28 of a normal one, and 4 are expected.
         let (mean, dispersion, made_by) = outlook(&world, "tea").await;
         assert_eq!((mean, made_by.as_str()), (Some(4.0), "forecast"));
@@ -151,6 +166,9 @@ async fn forecasts_are_held_against_what_was_sold_in_stock() {
         world.server.wait().expect("ends well");
         let world = self::world(Some(dir), &clock).await;
         assert_eq!(accuracy(&world, "ams1", false).await, before);
+        assert_eq!(outlook(&world, "tea").await.2, "forecast");
+        // Late in the day it is no older for it than in the morning.
+        clock.pass(14 * HOUR);
         assert_eq!(outlook(&world, "tea").await.2, "forecast");
         // A forecast that ends before today says nothing of it.
         clock.pass(14 * 24 * HOUR);

@@ -1,6 +1,7 @@
 //! A real server through real clients.
 
 mod accuracy;
+mod backup;
 mod clock;
 mod errors;
 mod flight;
