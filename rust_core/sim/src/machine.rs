@@ -279,11 +279,12 @@ impl Machine {
                     sent.answer.revision
                 ));
             }
+            let idle = self.model.is_idle(&sent.command);
             self.model
                 .answered(&sent.command, &sent.answer.reply, sent.answer.time.get())?;
             self.totals.acknowledged += 1;
-            // Of an event that had been told before nothing is kept, so that there is no first answer.
-            if self.seen.len() < 64 && sent.answer.reply != Reply::Duplicate {
+            // Of an event that had been told before, and of what changed nothing, no first answer is kept.
+            if self.seen.len() < 64 && sent.answer.reply != Reply::Duplicate && !idle {
                 self.seen.push(sent);
             }
         }

@@ -1,13 +1,14 @@
 //! An oracle that knows only what callers were answered, and adds it up by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bespeak_engine::{
-    Command, Due, HoldReply, ItemId, LocationId, Outcome, ReceiptKind, Reply, ReservationId,
-    ReservationState, RuleScope, State, StockStatus, SupplyRule, UtcMillis,
+    BufferPolicy, Command, DerivedBuffers, Due, HoldReply, ItemId, LocationId, Outcome,
+    ReceiptKind, Reply, ReservationId, ReservationState, RuleScope, State, StockStatus, SupplyRule,
+    UtcMillis,
 };
 
-use crate::workload::{HOUR_MS, ITEMS, LOCATIONS};
+use crate::workload::{HOUR_MS, ITEMS, LOCATIONS, place_of};
 
 type Place = (ItemId, LocationId);
 
@@ -39,6 +40,11 @@ pub struct Model {
     /// By status.
     on_hand: BTreeMap<Place, [i64; 3]>,
     buffers: BTreeMap<Place, u64>,
+    /// Buffers that a forecast set, and nobody since.
+    derived: BTreeSet<Place>,
+    /// Own policies: whether they follow a forecast.
+    follows: BTreeMap<Place, bool>,
+    location_follows: BTreeSet<LocationId>,
     location_rules: BTreeMap<LocationId, SupplyRule>,
     position_rules: BTreeMap<Place, SupplyRule>,
     receipts: BTreeMap<String, Inbound>,
@@ -119,8 +125,18 @@ impl Model {
         match (command, reply) {
             (_, Reply::Supply(supply)) if supply.refusal.is_none() => self.told(command)?,
             (Command::PutBuffer(item, location, units), Reply::Catalog) => {
-                self.buffers.insert((*item, *location), units.get());
+                let place = (*item, *location);
+                self.buffers.insert(place, units.get());
+                self.derived.remove(&place);
+                // The later word of a planner holds.
+                if let Some(own) = self.follows.get_mut(&place) {
+                    *own = false;
+                }
             }
+            (Command::PutBufferPolicy(scope, policy), Reply::Catalog) => {
+                self.followed(*scope, *policy);
+            }
+            (Command::DeriveBuffers(derived), Reply::Catalog) => self.derive(derived),
             (Command::PutRule(RuleScope::Location(location), rule), Reply::Catalog) => {
                 self.location_rules.insert(*location, *rule);
             }
@@ -216,6 +232,54 @@ impl Model {
             other => return Err(format!("no fact: {other:?}")),
         }
         Ok(())
+    }
+
+    fn followed(&mut self, scope: RuleScope, policy: BufferPolicy) {
+        let follows = matches!(policy, BufferPolicy::Forecast(_));
+        match scope {
+            RuleScope::Location(location) if follows => {
+                self.location_follows.insert(location);
+            }
+            RuleScope::Location(location) => {
+                self.location_follows.remove(&location);
+            }
+            RuleScope::Position(item, location) if policy == BufferPolicy::Inherit => {
+                self.follows.remove(&(item, location));
+            }
+            RuleScope::Position(item, location) => {
+                self.follows.insert((item, location), follows);
+            }
+        }
+    }
+
+    /// A buffer that a planner set is not overwritten by its location's policy.
+    fn follows_forecast(&self, place: Place) -> bool {
+        let kept = self.buffers.get(&place).copied().unwrap_or(0);
+        let planned = kept > 0 && !self.derived.contains(&place);
+        let by_location = !planned && self.location_follows.contains(&place.1);
+        self.follows.get(&place).copied().unwrap_or(by_location)
+    }
+
+    /// Whether a command changes nothing and leaves no record: buffers from a forecast that are as they were.
+    pub fn is_idle(&self, command: &Command) -> bool {
+        let Command::DeriveBuffers(derived) = command else {
+            return false;
+        };
+        derived.buffers.iter().all(|(id, units)| {
+            let place = place_of(*id);
+            let same = self.buffers.get(&place) == Some(&units.get());
+            !self.follows_forecast(place) || (same && self.derived.contains(&place))
+        })
+    }
+
+    fn derive(&mut self, derived: &DerivedBuffers) {
+        for (id, units) in &derived.buffers {
+            let place = place_of(*id);
+            if self.follows_forecast(place) {
+                self.buffers.insert(place, units.get());
+                self.derived.insert(place);
+            }
+        }
     }
 
     /// The old one is gone before the new one is there.

@@ -1,17 +1,25 @@
 //! Random commands of an order system and its suppliers.
 
 use bespeak_engine::{
-    AdjustOnHand, AdjustReason, CancelReceipt, Candidates, ChangeReceipt, Command, Due, Extend,
-    FillPolicy, Fulfil, FulfilLine, HoldTerms, Item, ItemId, Location, LocationId, LocationKind,
-    MoveStatus, Promise, PromiseLine, ReceiptKind, Receive, Release, Replace, ReservationId,
-    Reserve, ReserveLine, Return, RuleScope, ScheduleReceipt, SetOnHand, SourcingPolicy,
-    StockStatus, SupplyRule, Transfer, Units, UtcMillis,
+    AdjustOnHand, AdjustReason, BufferPolicy, CancelReceipt, Candidates, ChangeReceipt, Command,
+    DerivedBuffers, Due, Extend, FillPolicy, ForecastBuffer, Fulfil, FulfilLine, HoldTerms, Item,
+    ItemId, Location, LocationId, LocationKind, MoveStatus, PositionId, Promise, PromiseLine,
+    ReceiptKind, Receive, Release, Replace, ReservationId, Reserve, ReserveLine, Return, RuleScope,
+    ScheduleReceipt, ServiceLevel, SetOnHand, SourcingPolicy, StockStatus, SupplyRule, Transfer,
+    Units, UtcMillis,
 };
 use fastrand::Rng;
 
 pub const ITEMS: u32 = 3;
 pub const LOCATIONS: u32 = 2;
 pub const HOUR_MS: i64 = 3_600_000;
+/// Items whose positions are there from the beginning, so that their numbers are known; those of others come later.
+const PLACED_ITEMS: u32 = 2;
+
+/// Where the position of a number below [`PLACED_ITEMS`] times [`LOCATIONS`] is.
+pub fn place_of(id: PositionId) -> (ItemId, LocationId) {
+    (ItemId(id.0 % PLACED_ITEMS), LocationId(id.0 / PLACED_ITEMS))
+}
 
 /// Master data that every history begins with.
 pub fn opening() -> Vec<Command> {
@@ -31,6 +39,11 @@ pub fn opening() -> Vec<Command> {
             day_offsets: vec![],
             kind: LocationKind::Dc,
         }));
+    }
+    for id in (0..PLACED_ITEMS * LOCATIONS).map(PositionId) {
+        let (item, location) = place_of(id);
+        let scope = RuleScope::Position(item, location);
+        commands.push(Command::PutBufferPolicy(scope, BufferPolicy::Inherit));
     }
     commands
 }
@@ -62,6 +75,39 @@ fn terms(rng: &mut Rng) -> HoldTerms {
     }
 }
 
+fn scope(rng: &mut Rng) -> RuleScope {
+    let (item, location) = place(rng);
+    match rng.bool() {
+        true => RuleScope::Location(location),
+        false => RuleScope::Position(item, location),
+    }
+}
+
+fn policy(rng: &mut Rng) -> BufferPolicy {
+    match rng.u8(0..5) {
+        0 => BufferPolicy::Inherit,
+        1 => BufferPolicy::Static,
+        _ => BufferPolicy::Forecast(ForecastBuffer {
+            level: ServiceLevel::Default,
+            lead_time_days: rng.u16(0..5),
+            review_days: 1,
+            cap: Units::ZERO,
+        }),
+    }
+}
+
+/// Buffers from a forecast, of positions that follow it and of others.
+fn derive(rng: &mut Rng, now: i64) -> Command {
+    let ids = (0..PLACED_ITEMS * LOCATIONS).map(PositionId);
+    let some: Vec<PositionId> = ids.filter(|_| rng.bool()).collect();
+    let buffers = some.into_iter().map(|id| (id, units(rng, 6)));
+    Command::DeriveBuffers(DerivedBuffers {
+        buffers: buffers.collect(),
+        model: format!("patch@{}", rng.u8(0..3)).into(),
+        computed_at: UtcMillis::new(now - rng.i64(0..HOUR_MS)),
+    })
+}
+
 /// Facts and policies that are rarer than orders.
 fn fact(rng: &mut Rng, now: i64, receipts: &[String], serial: u64) -> Command {
     let (item, location) = place(rng);
@@ -71,7 +117,7 @@ fn fact(rng: &mut Rng, now: i64, receipts: &[String], serial: u64) -> Command {
         StockStatus::Blocked,
     ];
     let status = statuses[rng.usize(0..3)];
-    match rng.u8(0..12) {
+    match rng.u8(0..15) {
         0..=1 => Command::SetOnHand(SetOnHand {
             item,
             location,
@@ -127,12 +173,12 @@ fn fact(rng: &mut Rng, now: i64, receipts: &[String], serial: u64) -> Command {
             reservation: None,
             happened_at: None,
         }),
-        9 => Command::PutBuffer(item, location, units(rng, 6)),
+        // Of nothing it gives the position back to its location's policy.
+        9 => Command::PutBuffer(item, location, Units::new(rng.u64(0..=6)).expect("small")),
+        10 => Command::PutBufferPolicy(scope(rng), policy(rng)),
+        11..=12 => derive(rng, now),
         _ => {
-            let scope = match rng.bool() {
-                true => RuleScope::Location(location),
-                false => RuleScope::Position(item, location),
-            };
+            let scope = scope(rng);
             // Mostly all that counts by default, so that stock can be promised at all.
             let rule = SupplyRule {
                 statuses: [0b1, 0b1, 0b11, 0b111][rng.usize(0..4)],
