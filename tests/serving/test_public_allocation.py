@@ -6,12 +6,13 @@ import threading
 import time
 
 import grpc
+import pyarrow as pa
 import pytest
 
 from bespeak.v1 import allocation_pb2, allocation_pb2_grpc, compute_pb2, compute_pb2_grpc
 from loadtests.allocation.evaluate import evaluate
 from loadtests.allocation.instances import SUITE, make
-from serving.worker_ipc import read_table
+from serving.worker_ipc import read_table, write_table
 from tests.serving.cli_process import process, server
 
 SETTINGS = """
@@ -136,3 +137,36 @@ def test_a_deadline_in_mid_solve_is_met_by_the_search(pair):
         os.kill(pair.worker.process.pid, signal.SIGCONT)
     assert (answer.made_by, answer.fallback) == ("search@1", True)
     assert_sound(answer, tables)
+
+
+def test_the_worker_knows_the_capacity_of_costs_said_one_by_one(pair):
+    """Two lines want to leave ams1, where one can: a plan that did not know would be thrown away."""
+    given = {
+        "orders": {"order_id": ["a", "b"], "line": [1, 1], "item": ["tea", "tea"], "quantity": [1, 1]},
+        "options": {
+            "order_id": ["a", "a", "b", "b"],
+            "line": [1] * 4,
+            "location": ["ams1", "rtm1"] * 2,
+            "line_minor": [100, 200, 100, 250],
+        },
+        "stock": {"item": ["tea", "tea"], "location": ["ams1", "rtm1"], "available": [5, 5]},
+        "capacity": {"location": ["ams1"], "units": [1]},
+    }
+    given["orders"]["unfilled_minor"] = [9_000, 9_000]
+    tables = {name: write_table(pa.table(columns)).to_pybytes() for name, columns in given.items()}
+    asked = allocation_pb2.AllocateRequest(**tables, solver="column-generation", budget_ms=2_000)
+    answer = pair.stub.Allocate(asked, timeout=60)
+    assert not answer.fallback
+    assert (answer.objective_minor, answer.bound_minor) == (300, 300)
+
+
+def test_callers_in_a_hurry_do_not_take_the_worker_from_the_others(pair):
+    """One failure opens the circuit here: a worker that is late for a caller without patience has not failed."""
+    tables = make(SUITE["small"], 14)
+    os.kill(pair.worker.process.pid, signal.SIGSTOP)
+    try:
+        hurried = pair.allocate(tables, timeout=0.3, solver="column-generation", budget_ms=60_000)
+    finally:
+        os.kill(pair.worker.process.pid, signal.SIGCONT)
+    assert hurried.fallback
+    assert not pair.allocate(tables, solver="column-generation", budget_ms=500).fallback

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from bespeak import Client, PromiseLine
-from bespeak.errors import BespeakError, InvalidArgument, NotFound, RequestIdReused
-from tests.spec.allocation_shop import ITEMS, PLACES, left, orders, rows, stocked, terms
+from bespeak.errors import BespeakError, InvalidArgument, NotFound, Overloaded, RequestIdReused
+from tests.spec.allocation_shop import ITEMS, PLACES, left, network, orders, rows, stocked, terms
 
 REQUEST_ID = "01936f2e-8c1a-4b3e-9d4f-0123456789ab"
 
@@ -82,6 +82,72 @@ def test_sent_again_orders_are_answered_as_they_were(shop):
     assert more.bound_minor <= more.objective_minor
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"zone": ["south"]}, {"class": [1]}, {"ship_complete": [True]}, {"max_packages": [1]}, {"tier": [1]}],
+    ids=lambda other: next(iter(other)),
+)
+def test_the_same_lines_asked_for_otherwise_are_another_order(shop, other):
+    shop.allocate(orders(("a", 1, "tea", 2)), terms(), hold=True, request_id=REQUEST_ID)
+    with pytest.raises(RequestIdReused):
+        shop.allocate(orders(("a", 1, "tea", 2), **other), terms(), hold=True, request_id=REQUEST_ID)
+
+
+def test_what_was_held_before_has_its_part_of_the_capacity(shop):
+    """Three units leave ams1 at noon: those of the first call, and none of the second."""
+    noon = pa.table({"location": ["ams1"], "window": ["noon"], "units": [3]})
+    limited = terms(network=network(capacity=noon))
+    first = shop.allocate(orders(("a", 1, "tea", 2)), limited, hold=True, request_id=REQUEST_ID)
+    both = orders(("a", 1, "tea", 2), ("b", 1, "tea", 2))
+    again = shop.allocate(both, limited, hold=True, request_id=REQUEST_ID)
+    assert rows(first)["a", 1][0] == "ams1"
+    assert {key: place for key, (place, *_) in rows(again).items()} == {("a", 1): "ams1", ("b", 1): "rtm1"}
+
+
+def test_stock_of_the_caller_that_was_held_before_is_not_planned_again(shop):
+    """Of four units that the caller has at rtm1 two are held; one order more is planned again, and gets what is left."""
+    stock = pa.table({"item": ["tea", "tea"], "location": ["ams1", "rtm1"], "available": [2, 4]})
+    first = orders(("a", 1, "tea", 2), ("b", 1, "tea", 2))
+    shop.allocate(first, terms(stock=stock), hold=True, request_id=REQUEST_ID)
+    # What the caller has at ams1 is gone in the engine.
+    shop.set_on_hand("tea", "ams1", 2)
+    all_three = orders(("a", 1, "tea", 2), ("b", 1, "tea", 2), ("c", 1, "tea", 3))
+    more = pa.table({"item": ["tea", "tea"], "location": ["ams1", "rtm1"], "available": [5, 4]})
+    plan = shop.allocate(all_three, terms(stock=more), hold=True, request_id=REQUEST_ID)
+    held = [quantity for place, _, quantity in rows(plan).values() if place == "rtm1"]
+    assert sum(held) <= 4
+
+
+def test_the_same_request_twice_at_once_holds_one_plan(client):
+    """Two calls under one id that would plan otherwise: whoever comes second is told what the first one holds."""
+    stocked(client, {("tea", "ams1"): 100, ("tea", "rtm1"): 100})
+    batch = orders(*[(f"o{n}", 1, "tea", 1 + n % 3) for n in range(120)])
+    dear = network(locations=pa.table({"location": PLACES, "handling_minor": [9000, 0, 0]}))
+    ready, plans = threading.Barrier(2), []
+
+    def allocate(net):
+        with Client(client.address) as mine:
+            ready.wait(30)
+            while True:
+                try:
+                    plans.append(mine.allocate(batch, terms(network=net), hold=True, request_id=REQUEST_ID))
+                    return
+                except Overloaded:
+                    continue
+
+    threads = [threading.Thread(target=allocate, args=(net,)) for net in (network(), dear)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    one, other = plans
+    assert len(rows(one)) >= 50
+    for plan in (one, other):
+        held = {hold.order_id: client.get_reservation(hold.reservation_id) for hold in plan.held if hold.reservation_id}
+        told = {order: place for (order, _), (place, *_) in rows(plan).items()}
+        assert told == {name: hold.lines[0].location for name, hold in held.items()}
+
+
 def test_another_order_under_the_same_id_is_refused(shop):
     shop.allocate(orders(("a", 1, "tea", 2)), terms(), hold=True, request_id=REQUEST_ID)
     stock = left(shop)
@@ -106,7 +172,18 @@ def test_what_no_longer_fits_is_planned_again(shop):
     assert plan.objective_minor == 500 + 20 + 700 + 10_000
 
 
-def test_a_limit_of_the_customer_is_an_answer(client):
+def test_a_limit_of_the_customer_is_an_answer(service):
+    """A customer may hold 1,000,000,000 units: one more is refused, and no demand that was not met."""
+    stocked(service, {("tea", "rtm1"): 2 * 10**9})
+    batch = orders(("a", 1, "tea", 10**9), ("b", 1, "tea", 1), ("c", 1, "tea", 1), customer=["c1", "c1", "c2"])
+    plan = service.allocate(batch, terms(), hold=True)
+    assert {one.order_id: one.refusal for one in plan.held} == {"a": None, "b": "CUSTOMER_LIMIT", "c": None}
+    assert {order for order, _ in rows(plan)} == {"a", "c"}
+    assert (plan.lines_filled, plan.costs.unfilled_minor) == (2, 10_000)
+    assert service.unmet_demand() == ()
+
+
+def test_a_life_that_cannot_be_holds_nothing(client):
     stocked(client, {("tea", "ams1"): 5})
     with pytest.raises(InvalidArgument, match="expires_in_ms"):
         client.allocate(orders(("a", 1, "tea", 1)), terms(), hold=True, expires_in_ms=10**12)

@@ -12,7 +12,7 @@ from bespeak.requests import CapacityChange
 from bespeak.v1 import allocation_pb2
 from tests.fuzz.allocation import COLUMNS, sound, table
 from tests.fuzz.messages import random_message
-from tests.spec.allocation_shop import left, network, orders, stocked, terms
+from tests.spec.allocation_shop import PLACES, left, network, orders, stocked, terms
 
 GOOD = orders(("a", 1, "tea", 1))
 
@@ -62,6 +62,20 @@ RATES = network().rates
             {"capacity": pa.table({"location": ["ams1"], "window": ["noon"], "units": [-1]})},
             r"capacity\[0\].units",
         ),
+        (
+            orders(("a", 7, "tea", 1), weight_g=[10**12]),
+            {"network": network(rates=with_column(RATES, "minor_per_kg", [2**34] * 6))},
+            r"cost of serving line 7 of order a is \d+, it may be at most",
+        ),
+        (
+            orders(("a", 7, "tea", 10**9)),
+            {
+                "network": network(locations=pa.table({"location": PLACES, "handling_minor": [2**34] * 3})),
+                "stock": pa.table({"item": ["tea"], "location": ["ams1"], "available": [2**62]}),
+            },
+            "cost of serving line 7 of order a is",
+        ),
+        (orders(*[("a", n, "tea", 1) for n in range(1_001)]), {}, r"orders\[1000\] is one of 1001 lines of order a"),
         (GOOD, {"budget_ms": 600_001}, "budget_ms is 600001"),
         (GOOD, {"floors": (TierFloor(0, 1_000_001),)}, r"floors\[0\].fill_ppm"),
         (GOOD, {"floors": (TierFloor(0, 1), TierFloor(0, 2))}, r"floors\[1\].tier"),
@@ -77,13 +91,13 @@ def test_refused_by_name(shop, batch, fields, said):
 
 def test_huge_products_are_refused_at_once(shop):
     """A million cells are planned, many millions are refused before they are laid out."""
-    count = 20_000
+    count = 40_000
     places = [f"p{n}" for n in range(count)]
     rates = pa.table({"location": places, "zone": ["north"] * count, "package_minor": [1] * count})
     locations = pa.table({"location": places})
     wide = terms(network=network(rates=rates, locations=locations))
     with pytest.raises(InvalidArgument, match="lines times ways"):
-        shop.allocate(orders(*[("a", n, "tea", 1) for n in range(2_000)]), wide)
+        shop.allocate(orders(*[("a", n, "tea", 1) for n in range(1_000)]), wide)
     assert shop.allocate(orders(*[("a", n, "tea", 1) for n in range(50)]), wide).lines == 50
 
 

@@ -1,10 +1,11 @@
 """Open orders planned anew: moved when it saves, in one step each, and never lost."""
 
+import pyarrow.compute as pc
 import pytest
 
 from bespeak import PromiseLine, ReserveLine
 from bespeak.errors import InvalidArgument
-from tests.spec.allocation_shop import left, orders, stocked, terms
+from tests.spec.allocation_shop import left, network, orders, stocked, terms
 
 
 @pytest.fixture
@@ -38,6 +39,19 @@ def test_an_order_moves_to_where_it_is_cheaper(shop):
     assert shop.get_reservation(old) is None
     assert (left(shop)["tea", "ams1"], left(shop)["tea", "rtm1"]) == (3, 5)
     assert shop.reoptimise(batch, terms()).moved == ()
+
+
+def test_an_order_for_later_still_ships_then(shop, day):
+    old = held_at(shop, "a", ("tea", "rtm1", 2, "", day))
+    batch = orders(("a", 1, "tea", 2), ("a", 2, "rice", 1))
+    shop.set_on_hand("rice", "ams1", 1)
+    (moved,) = shop.reoptimise(batch, terms()).moved
+    assert moved.old_reservation_id == old
+    new = shop.get_reservation(moved.new_reservation_id)
+    assert {(line.item, line.location, line.ship_time_ms) for line in new.lines} == {
+        ("tea", "ams1", day),
+        ("rice", "ams1", day),
+    }
 
 
 def test_scarce_stock_that_an_order_holds_may_be_used_again(shop):
@@ -75,6 +89,23 @@ def test_what_is_held_is_not_given_up(shop):
     batch = orders(("a", 1, "tea", 2), unfilled_minor=[1])
     done = shop.reoptimise(batch, terms())
     assert (done.before_minor, done.after_minor) == (700, 510)
+
+
+def test_what_is_held_where_no_lane_goes_from_any_more_is_not_given_up(shop):
+    """utr1 has left the network: its salt cannot be had elsewhere, so the order stays as it is, rice and all."""
+    shop.set_on_hand("rice", "ams1", 5)
+    old = held_at(shop, "a", ("salt", "utr1", 1), ("rice", "rtm1", 1))
+    rates = network().rates.filter(pc.field("location") != "utr1")
+    batch = orders(("a", 1, "salt", 1), ("a", 2, "rice", 1))
+    done = shop.reoptimise(batch, terms(network=network(rates=rates)))
+    assert done.moved == ()
+    held = {(line.item, line.location): line.open_quantity for line in shop.get_reservation(old).lines}
+    assert held == {("salt", "utr1"): 1, ("rice", "rtm1"): 1}
+    # Once there is salt where a lane goes from, both move there.
+    shop.set_on_hand("salt", "ams1", 1)
+    (moved,) = shop.reoptimise(batch, terms(network=network(rates=rates))).moved
+    new = shop.get_reservation(moved.new_reservation_id)
+    assert {(line.item, line.location) for line in new.lines} == {("salt", "ams1"), ("rice", "ams1")}
 
 
 def test_more_lines_are_held_when_they_can_be(shop):

@@ -1,13 +1,14 @@
 """Few plans at once; who leaves gives the place back."""
 
+import threading
 import time
 
 import grpc
 
-from bespeak import Client
-from bespeak._methods.allocation import _request
+from bespeak import AllocationLine, AllocationOrder, Client
+from bespeak._methods.allocation import _request, order_message, terms_message
 from bespeak.errors import Overloaded
-from bespeak.v1 import allocation_pb2_grpc
+from bespeak.v1 import allocation_pb2, allocation_pb2_grpc
 from tests.spec.allocation_shop import left, orders, stocked, terms
 
 MANY = orders(*[(f"o{n}", 1, "tea", 1 + n % 3) for n in range(300)])
@@ -42,6 +43,47 @@ def test_a_place_is_free_again_when_the_caller_leaves(client):
             except Overloaded:
                 assert time.monotonic() < end, "the place of who left stays taken"
     channel.close()
+
+
+def test_streams_that_leave_give_their_places_back(client):
+    stocked(client, {("tea", "ams1"): 100, ("tea", "rtm1"): 100})
+    channel = grpc.insecure_channel(client.address)
+    submit = allocation_pb2_grpc.AllocationServiceStub(channel).SubmitOrders
+    over = threading.Event()
+
+    def feed(number):
+        # Of different budgets, so that each stream is a group of its own.
+        asked = terms_message(terms(budget_ms=600_000 - number, solver="search"))
+        yield allocation_pb2.SubmitOrdersRequest(terms=asked, delay_ms=1_000)
+        for n in range(300):
+            line = AllocationLine(1, "tea", 1 + n % 3, 10_000)
+            yield allocation_pb2.SubmitOrdersRequest(
+                order=order_message(AllocationOrder(f"o{n}", (line,), zone="north"))
+            )
+        over.wait(60)
+
+    with Client(client.address) as other:
+        streams = [submit(feed(number), timeout=120) for number in range(4)]
+        _until(lambda: _is_full(other), "the streams never plan")
+        for stream in streams:
+            stream.cancel()
+        over.set()
+        _until(lambda: not _is_full(other), "the places of streams that left stay taken")
+    channel.close()
+
+
+def _is_full(client):
+    try:
+        client.allocate(MANY, terms(budget_ms=1))
+    except Overloaded:
+        return True
+    return False
+
+
+def _until(holds, otherwise):
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end, otherwise
 
 
 def test_a_deadline_in_mid_search_is_met(client):

@@ -78,6 +78,22 @@ def test_a_wrong_order_is_told_and_the_others_are_planned(shop):
     assert left(shop)["tea", "ams1"] == 500 - 16
 
 
+def test_a_wrong_order_does_not_tear_a_batch_apart(shop):
+    """Two orders want the last salt: the one whose loss is dearer gets it, though a wrong one stands between them."""
+    asked = [
+        AllocationOrder("cheap", (AllocationLine(1, "salt", 2, 2_000),), zone="north"),
+        order("none", ("tea", 0)),
+        order("more", ("tea", 1)),
+        AllocationOrder("dear", (AllocationLine(1, "salt", 2, 90_000),), zone="north"),
+    ]
+    stream = shop.submit_orders(asked, terms(network="nl"), delay_ms=500, hold=True)
+    answers = {one.order_id: one for one in stream}
+    assert {one.batch_orders for one in answers.values()} == {4}
+    assert answers["none"].error == "INVALID_ARGUMENT"
+    assert answers["dear"].lines[0].location == "utr1"
+    assert answers["cheap"].lines[0].location == ""
+
+
 def test_the_same_order_twice_is_planned_twice(shop):
     answers = list(shop.submit_orders([order("a"), order("a"), order("a")], terms(network="nl"), delay_ms=50))
     assert [one.order_id for one in answers] == ["a", "a", "a"]
@@ -122,6 +138,18 @@ def test_wrong_terms_end_the_stream(shop, fields, error, said):
         list(shop.submit_orders([order("a")], terms(**fields)))
     with pytest.raises(InvalidArgument, match="delay_ms"):
         list(shop.submit_orders([order("a")], terms(network="nl"), delay_ms=1001))
+
+
+def test_what_the_orders_raise_is_raised_where_the_caller_is(shop):
+    def feed():
+        yield order("a")
+        raise LookupError("the shop is shut")
+
+    answers = []
+    with pytest.raises(LookupError, match="the shop is shut"):
+        answers.extend(shop.submit_orders(feed(), terms(network="nl")))
+    with pytest.raises(InvalidArgument, match="lines"):
+        list(shop.submit_orders([AllocationOrder("a", ("tea",))], terms(network="nl")))
 
 
 def test_orders_without_terms_are_refused(shop):

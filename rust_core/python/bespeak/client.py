@@ -197,16 +197,22 @@ class Client(Methods):
             InvalidArgument: the terms make no sense; an order that makes none is answered by its `error`.
             Unavailable: the server stops, or is gone: orders without an answer may have been held, send them again with
                 the same request id.
+            Exception: what `orders` raises, once those before it are answered.
         """
         message = terms_message(terms)
         if hold:
             message.hold.CopyFrom(self._hold(request_id, expires_in_ms, confirm=confirm))
         first = allocation_pb2.SubmitOrdersRequest(terms=message, delay_ms=delay_ms)
 
+        wrong: list[Exception] = []
+
         def requests() -> Iterator[allocation_pb2.SubmitOrdersRequest]:
             yield first
-            for order in orders:
-                yield allocation_pb2.SubmitOrdersRequest(order=order_message(order))
+            try:
+                for order in orders:
+                    yield allocation_pb2.SubmitOrdersRequest(order=order_message(order))
+            except Exception as failed:  # noqa: BLE001 - raised where the caller is, not in a thread of gRPC's
+                wrong.append(failed)
 
         call = self._channel.stream_stream(
             _SUBMIT_ORDERS.path,
@@ -221,6 +227,8 @@ class Client(Methods):
             raise error_from_call(failed) from None
         finally:
             answers.cancel()
+        if wrong:
+            raise wrong[0]
 
     def forecasts(self, location: str = "") -> pa.Table:
         """Returns the forecasts by day that are kept, of one location or all.

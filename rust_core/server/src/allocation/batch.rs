@@ -13,6 +13,30 @@ impl From<InputError> for ApiError {
     }
 }
 
+/// Expands a batch that was read.
+///
+/// # Errors
+/// `InvalidArgument` naming the line whose costs are too large together; those of its tables are small enough.
+pub fn expand(input: Input, names: &Names) -> Result<Problem, ApiError> {
+    let ends: Vec<u32> = input.orders.iter().map(|order| order.lines.end).collect();
+    Problem::new(input).map_err(|error| match error {
+        InputError::Range {
+            what: "line",
+            row,
+            value,
+            max,
+            ..
+        } => {
+            let order = ends.partition_point(|end| *end as usize <= row);
+            let (line, order) = (names.lines[row], &names.orders[order]);
+            let field = format!("cost of serving line {line} of order {order}");
+            let rule = format!("it may be at most {max}: lower its costs, or split it");
+            ApiError::invalid(field, value, rule)
+        }
+        other => other.into(),
+    })
+}
+
 /// Units of a limit; more is as good as none.
 pub const UNITS_MAX: i64 = 1 << 50;
 

@@ -1,16 +1,15 @@
 //! One batch of orders that came in streams: planned together, answered each by itself.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use bespeak_proto::v1 as pb;
 
+use super::groups::Waiting;
 use super::hold::Holding;
 use super::plan::{self, Prepared};
 use super::solve::Caller;
-use super::submit::Waiting;
 use super::terms::Terms;
-use super::{answer, networks, orders, tables};
+use super::{answer, networks, orders, sound, tables};
 use crate::api::Api;
 use crate::compute::ipc;
 use crate::error::ApiError;
@@ -45,6 +44,9 @@ pub fn check(api: &Api, terms: &pb::AllocateRequest) -> Result<(), ApiError> {
         Holding::read(hold, 0)?;
     }
     let asked = tables::asked_of(&api.desk().networks, terms, None, bytes::Bytes::new())?;
+    if is_quick(terms) && asked.tables.rates.is_some() {
+        return Ok(());
+    }
     let kept = networks::Kept {
         network: asked.network,
         tables: asked.tables,
@@ -52,12 +54,17 @@ pub fn check(api: &Api, terms: &pb::AllocateRequest) -> Result<(), ApiError> {
     networks::check(&kept).map(|_| ())
 }
 
+/// Whether terms bring no tables: the network that they name was checked when it was put.
+pub fn is_quick(terms: &pb::AllocateRequest) -> bool {
+    terms.network.is_none() && terms.capacity.is_empty()
+}
+
 /// Plans orders together, and holds those that are to be held. An order that makes no sense is answered so, and the
 /// others without it.
 pub fn plan(
     api: &Api,
     terms: &pb::AllocateRequest,
-    waiting: &[Waiting],
+    waiting: &[&Waiting],
     caller: &Caller<'_>,
 ) -> Vec<Answered> {
     let mut revision = 0;
@@ -67,24 +74,67 @@ pub fn plan(
             .map(|answer| Answered { answer, revision })
             .collect(),
         Err(error) if waiting.len() > 1 && is_of_an_order(&error) => {
-            // Which of them it is shows when there are fewer.
-            let (first, second) = waiting.split_at(waiting.len() / 2);
-            let mut answers = plan(api, terms, first, caller);
-            answers.extend(plan(api, terms, second, caller));
-            answers
+            without_wrong(api, terms, waiting, caller, (&error, revision))
         }
-        Err(error) => waiting
-            .iter()
-            .map(|waiting| Answered {
-                answer: pb::SubmitOrdersResponse {
-                    order_id: waiting.order.order_id.clone(),
-                    error: error.code().to_owned(),
-                    message: error.to_string(),
-                    ..Default::default()
-                },
-                revision,
-            })
-            .collect(),
+        Err(error) => {
+            let failed = waiting.iter();
+            failed
+                .map(|waiting| failed_by(waiting, &error, revision))
+                .collect()
+        }
+    }
+}
+
+/// Answers the orders that make no sense, and plans the others, together as well.
+fn without_wrong(
+    api: &Api,
+    terms: &pb::AllocateRequest,
+    waiting: &[&Waiting],
+    caller: &Caller<'_>,
+    (error, revision): (&ApiError, u64),
+) -> Vec<Answered> {
+    let mut wrong: Vec<sound::Wrong> = waiting.iter().map(|_| None).collect();
+    sound::find_wrong(api, waiting, &mut wrong);
+    if wrong.iter().all(Option::is_none) {
+        if is_of_none(error) {
+            let failed = waiting.iter();
+            return failed
+                .map(|waiting| failed_by(waiting, error, revision))
+                .collect();
+        }
+        // It is something that they have together, such as too many ways.
+        let (first, second) = waiting.split_at(waiting.len() / 2);
+        let mut answers = plan(api, terms, first, caller);
+        answers.extend(plan(api, terms, second, caller));
+        return answers;
+    }
+    let others = waiting.iter().zip(&wrong);
+    let others: Vec<&Waiting> = others
+        .filter(|(_, wrong)| wrong.is_none())
+        .map(|(waiting, _)| *waiting)
+        .collect();
+    let planned = match others.is_empty() {
+        true => Vec::new(),
+        false => plan(api, terms, &others, caller),
+    };
+    let mut planned = planned.into_iter();
+    let each = waiting.iter().zip(wrong);
+    each.filter_map(|(waiting, wrong)| match wrong {
+        Some((error, revision)) => Some(failed_by(waiting, &error, revision)),
+        None => planned.next(),
+    })
+    .collect()
+}
+
+fn failed_by(waiting: &Waiting, error: &ApiError, revision: u64) -> Answered {
+    Answered {
+        answer: pb::SubmitOrdersResponse {
+            order_id: waiting.order.order_id.clone(),
+            error: error.code().to_owned(),
+            message: error.to_string(),
+            ..Default::default()
+        },
+        revision,
     }
 }
 
@@ -92,33 +142,49 @@ pub fn plan(
 fn is_of_an_order(error: &ApiError) -> bool {
     matches!(
         error,
-        ApiError::InvalidArgument { .. } | ApiError::Engine(_) | ApiError::ComputeRefused(_)
+        ApiError::InvalidArgument { .. }
+            | ApiError::Engine(_)
+            | ApiError::ComputeRefused(_)
+            | ApiError::Overloaded { .. }
+    )
+}
+
+/// How each order is to be held.
+///
+/// # Errors
+/// `InvalidArgument` naming the field.
+pub fn holdings(waiting: &[&Waiting], trace_id: u128) -> Result<Vec<Option<Holding>>, ApiError> {
+    let read = |waiting: &&Waiting| match &waiting.hold {
+        Some(hold) => Holding::read(hold, trace_id).map(Some),
+        None => Ok(None),
+    };
+    waiting.iter().map(read).collect()
+}
+
+/// Whether no order is the cause, so that fewer would fail as well.
+fn is_of_none(error: &ApiError) -> bool {
+    use bespeak_engine::EngineError::Full;
+    matches!(
+        error,
+        ApiError::Overloaded { .. } | ApiError::Engine(Full { .. })
     )
 }
 
 fn together(
     api: &Api,
     terms: &pb::AllocateRequest,
-    waiting: &[Waiting],
+    waiting: &[&Waiting],
     caller: &Caller<'_>,
     revision: &mut u64,
 ) -> Result<Vec<pb::SubmitOrdersResponse>, ApiError> {
     let started = (Instant::now(), Terms::read(terms)?);
     let asked = || {
-        let orders: Vec<pb::AllocationOrder> = waiting
-            .iter()
-            .map(|waiting| waiting.order.clone())
-            .collect();
-        let table = orders::table(&orders)?;
+        let table = orders::table(waiting.iter().map(|waiting| &waiting.order))?;
         let bytes = ipc::write(&table)?.into();
         tables::asked_of(&api.desk().networks, terms, Some(table), bytes)
     };
     let mut prepared = plan::prepare_from(api, started, asked, revision)?;
-    let read = |waiting: &Waiting| match &waiting.hold {
-        Some(hold) => Holding::read(&Arc::clone(hold), caller.trace_id).map(Some),
-        None => Ok(None),
-    };
-    let holdings: Vec<Option<Holding>> = waiting.iter().map(read).collect::<Result<_, _>>()?;
+    let holdings = holdings(waiting, caller.trace_id)?;
     // Streams of the same terms all hold, or none does.
     let holdings: Option<Vec<&Holding>> = holdings.iter().map(Option::as_ref).collect();
     let done = plan::carry_out(api, &mut prepared, holdings.as_deref(), caller, revision)?;

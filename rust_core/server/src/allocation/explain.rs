@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use bespeak_allocation::input::{Input, NONE, Stock};
+use bespeak_allocation::input::{NONE, Stock};
 use bespeak_allocation::{Broken, Problem, RowKind};
 use bespeak_proto::v1 as pb;
 
@@ -22,7 +22,9 @@ const BINDING_MAX: usize = 20;
 /// Ways of an order that are looked at.
 const LOOKED_AT_MAX: usize = 50_000;
 /// Ways times stock that is looked at for each.
-const CHECKED_MAX: usize = 50_000_000;
+const CHECKED_MAX: usize = 10_000_000;
+/// Lines times ways of which it is asked whether they can be.
+const SERVES_MAX: usize = 10_000_000;
 
 /// Explains an order of a batch. Changes nothing.
 ///
@@ -90,8 +92,6 @@ struct View<'a> {
     left: Problem,
     /// The order alone, with all that there is.
     alone: Problem,
-    /// The order alone, with all the stock there could be.
-    free: Problem,
 }
 
 /// A way to serve the order.
@@ -124,7 +124,6 @@ impl<'a> View<'a> {
             found,
             order,
             left: Problem::new(left)?,
-            free: Problem::new(freed(alone.clone()))?,
             alone: Problem::new(alone)?,
         })
     }
@@ -174,16 +173,25 @@ impl<'a> View<'a> {
     /// Other ways: each line moved by itself, or all that can be moved to one way, or nothing served.
     fn others(&self, chosen: &[u32]) -> Vec<Served> {
         let lines = chosen.len();
-        let options = self.free.options().len() as u32;
-        let most = (CHECKED_MAX / self.free.input().stock.len().max(1)).min(LOOKED_AT_MAX);
-        let options: Vec<u32> = (0..options)
-            .filter(|option| self.may_serve(*option))
-            .take(most / lines.max(1))
-            .collect();
+        let batch = &self.prepared.batch;
+        // Each way that is looked at is checked against the stock of all that the order wants.
+        let looks = lines + self.alone.input().stock.len();
+        let most = (CHECKED_MAX / looks).min(LOOKED_AT_MAX);
+        let ways = batch.problem.options().len() as u32;
+        let serves = |line: usize, option: u32| self.serves(line, option);
+        let mut options: Vec<u32> = Vec::new();
+        for option in (0..ways).take(SERVES_MAX / lines.max(1)) {
+            if options.len() >= most / lines.max(1) {
+                break;
+            }
+            if (0..lines).any(|line| serves(line, option)) {
+                options.push(option);
+            }
+        }
         let mut seen: HashSet<Vec<u32>> = HashSet::from([chosen.to_vec()]);
         let mut others = Vec::new();
         let mut add = |choice: Vec<u32>| {
-            if seen.contains(&choice) || self.free.check(&choice).is_err() {
+            if seen.contains(&choice) || !self.is_allowed(&choice) {
                 return;
             }
             seen.insert(choice.clone());
@@ -192,9 +200,7 @@ impl<'a> View<'a> {
         for &option in &options {
             let mut all = chosen.to_vec();
             for line in 0..lines {
-                let mut one = vec![NONE; lines];
-                one[line] = option;
-                if !self.serves(&one) {
+                if !serves(line, option) {
                     continue;
                 }
                 all[line] = option;
@@ -213,19 +219,23 @@ impl<'a> View<'a> {
         others
     }
 
-    /// Whether some line may be served by an option.
-    fn may_serve(&self, option: u32) -> bool {
-        let lines = self.free.input().lines.len();
-        (0..lines).any(|line| {
-            let mut one = vec![NONE; lines];
-            one[line] = option;
-            self.serves(&one)
-        })
+    /// Whether an option can serve a line, whatever there is of its stock.
+    fn serves(&self, line: usize, option: u32) -> bool {
+        let batch = &self.prepared.batch;
+        let first = batch.lines_of(self.order).start;
+        batch
+            .problem
+            .serves(self.order, (first + line) as u32, option)
     }
 
-    /// Whether the way itself is possible, for lines alone.
-    fn serves(&self, choice: &[u32]) -> bool {
-        !matches!(self.free.check(choice), Err(Broken::Option { .. }))
+    /// Whether the order itself allows its lines, which options can serve, to be served so.
+    fn is_allowed(&self, choice: &[u32]) -> bool {
+        let order = &self.prepared.batch.input().orders[self.order as usize];
+        let served = choice.iter().filter(|option| **option != NONE);
+        let packages: HashSet<&u32> = served.clone().collect();
+        let whole = [0, choice.len()].contains(&served.count());
+        let few = order.max_packages == 0 || packages.len() <= order.max_packages as usize;
+        few && (whole || !order.ship_complete)
     }
 
     fn tell(&self, option: &Served) -> pb::OrderAlternative {
@@ -364,8 +374,11 @@ impl<'a> View<'a> {
             ));
         }
         if let Some(next) = alternatives.first() {
-            let more = (next.total_minor + next.scarcity_minor)
-                - (chosen.total_minor + chosen.scarcity_minor);
+            // Prices times units may be as large as can be.
+            let costs = |one: &pb::OrderAlternative| {
+                i128::from(one.total_minor) + i128::from(one.scarcity_minor)
+            };
+            let more = costs(next) - costs(chosen);
             text.push_str(&format!(
                 " The next best costs the batch {more} more at the prices of its stock."
             ));
@@ -384,25 +397,4 @@ impl<'a> View<'a> {
         }
         text
     }
-}
-
-/// An input in which stock and windows never bind.
-fn freed(mut input: Input) -> Input {
-    let mut items: Vec<u32> = input.lines.iter().map(|line| line.item).collect();
-    items.sort_unstable();
-    items.dedup();
-    let locations = input.locations;
-    let places = items
-        .iter()
-        .flat_map(|item| (0..locations).map(|location| (*item, location)));
-    input.stock = places
-        .map(|(item, location)| Stock {
-            item,
-            location,
-            class: 0,
-            units: UNITS_MAX,
-        })
-        .collect();
-    input.windows.fill(None);
-    input
 }

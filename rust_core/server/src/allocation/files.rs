@@ -57,6 +57,23 @@ pub fn open(directory: &Path) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
+/// The files of a directory that nobody writes. None where there is no directory.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn to_copy(directory: &Path) -> io::Result<Vec<String>> {
+    if !directory.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name().into_string();
+        names.extend(name.ok().filter(|name| known(name).is_some()));
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
 fn known(name: &str) -> Option<(u64, String)> {
     let (version, checksum) = name.strip_suffix(ENDING)?.split_once('-')?;
     let whole = checksum.len() == CHECKSUM_DIGITS;

@@ -61,6 +61,11 @@ impl Holding {
     pub fn into_meta(self) -> Meta {
         self.meta
     }
+
+    /// Request id of an order of this name.
+    pub fn id_of(&self, order: &str) -> u128 {
+        ids::of_order(self.meta.request_id, order)
+    }
 }
 
 /// What became of an order.
@@ -83,10 +88,12 @@ impl Outcome {
     pub fn parts(&self) -> Option<Vec<Part>> {
         let lines = self.held.as_ref()?.lines.iter();
         let part = |line: &LineReply| {
+            let part = line.parts.first()?;
             Some(Part {
                 item: line.item,
-                location: line.parts.first()?.location,
+                location: part.location,
                 units: line.requested.balance(),
+                ship_time: part.ship_time,
             })
         };
         Some(lines.filter_map(part).collect())
@@ -168,13 +175,14 @@ impl<'a> Holds<'a> {
     fn meta(&self, order: u32) -> Meta {
         let base = &self.holdings[order as usize].meta;
         Meta {
-            request_id: ids::of_order(base.request_id, &self.batch.names.orders[order as usize]),
+            request_id: self.holdings[order as usize]
+                .id_of(&self.batch.names.orders[order as usize]),
             sent: State::fingerprint_sent(&self.sent(order)),
             ..base.clone()
         }
     }
 
-    /// What a retry of an order must agree in: all that is asked, not where it is planned from.
+    /// What a retry of an order must agree in: all that is asked, not where it is planned from and at what cost.
     fn sent(&self, order: u32) -> Vec<u8> {
         let (input, names) = (self.batch.input(), &self.batch.names);
         let asked = &input.orders[order as usize];
@@ -185,6 +193,7 @@ impl<'a> Holds<'a> {
         };
         text(&names.customers[asked.customer as usize]);
         text(&names.segments[asked.segment as usize]);
+        text(&names.zones[asked.zone as usize]);
         for line in asked.lines.clone() {
             text(&names.items[input.lines[line as usize].item as usize]);
         }
@@ -195,7 +204,10 @@ impl<'a> Holds<'a> {
         let holding = self.holdings[order as usize];
         let expires = holding.expires_in_ms.unwrap_or(0);
         bytes.extend_from_slice(&expires.to_le_bytes());
-        bytes.extend_from_slice(&[asked.tier, u8::from(holding.confirm)]);
+        bytes.extend_from_slice(&asked.max_packages.to_le_bytes());
+        bytes.extend_from_slice(&[asked.tier, asked.class]);
+        let flags = [asked.ship_complete, holding.confirm].map(u8::from);
+        bytes.extend_from_slice(&flags);
         bytes
     }
 
@@ -363,10 +375,16 @@ impl<'a> Holds<'a> {
         caller: &Caller<'_>,
     ) -> Result<(), ApiError> {
         self.replans += orders.len() as u64;
-        let mut used = Used::default();
+        // What was held before has left the stock that was seen, unless the caller said what there is; of windows it
+        // has its part in any case.
+        let own_stock = self.batch.own_stock;
+        let (mut used, mut left) = (Used::default(), Used::default());
         for (order, outcome) in (0u32..).zip(&self.outcomes) {
-            if outcome.held.is_some() && !outcome.replayed {
-                used.add(&self.batch.problem, order, choice);
+            if outcome.held.is_some() {
+                left.add(&self.batch.problem, order, choice);
+                if !(own_stock && outcome.replayed) {
+                    used.add(&self.batch.problem, order, choice);
+                }
             }
         }
         let mut input = subset(self.batch.input(), orders);
@@ -375,7 +393,6 @@ impl<'a> Holds<'a> {
         let units = snapshot::units(self.api, &self.batch.known, &places, &mut revision)?;
         self.batch.revision = revision;
         let mut now = places.iter().zip(units).map(|(_, units)| units);
-        let own_stock = self.batch.own_stock;
         for row in &mut input.stock {
             let left = (row.units - used.of(row.item, row.location, row.class)).max(0);
             row.units = match (row.class, own_stock) {
@@ -384,7 +401,7 @@ impl<'a> Holds<'a> {
                 _ => left,
             };
         }
-        used.take_windows(&mut input);
+        left.take_windows(&mut input);
         let terms = Terms {
             floors: Vec::new(),
             ..terms.clone()

@@ -7,8 +7,10 @@
 mod answer;
 mod batch;
 mod batched;
+mod claims;
 mod explain;
-mod files;
+pub(crate) mod files;
+mod groups;
 mod hold;
 mod ids;
 pub(crate) mod networks;
@@ -21,6 +23,7 @@ mod seats;
 mod simulate;
 mod snapshot;
 mod solve;
+mod sound;
 mod stock;
 pub(crate) mod submit;
 pub(crate) mod tables;
@@ -44,7 +47,8 @@ pub struct Desk {
     pub(crate) networks: networks::Networks,
     pub(crate) prices: prices::Prices,
     pub(crate) seats: seats::Seats,
-    pub(crate) groups: submit::Groups,
+    pub(crate) claims: claims::Claims,
+    pub(crate) groups: groups::Groups,
 }
 
 impl Desk {

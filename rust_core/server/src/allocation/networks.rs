@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow_array::{RecordBatch, StringArray};
 use bespeak_allocation::input::Costs;
 use bespeak_allocation::tables::{self, Tables};
+use bespeak_journal::BackupFile;
 use bespeak_proto::v1 as pb;
 use prost::Message;
 
@@ -18,7 +19,7 @@ use crate::convert::fields;
 use crate::error::ApiError;
 
 /// Directory below the journal's.
-const DIRECTORY: &str = "networks";
+pub(crate) const DIRECTORY: &str = "networks";
 /// Networks of one server.
 const NETWORKS_MAX: usize = 256;
 /// Bytes of all of them.
@@ -190,6 +191,39 @@ impl Networks {
             locations,
             lanes,
         })
+    }
+
+    /// Writes those that are kept now into an empty directory, and gives the name, bytes and hash of each file.
+    ///
+    /// # Errors
+    /// When the disk does not take them.
+    pub fn copy(&self, to: &Path) -> std::io::Result<Vec<BackupFile>> {
+        let named = self.named();
+        let kept = named.iter();
+        let kept = kept.map(|(name, one)| (name.clone(), one.version, Arc::clone(&one.kept)));
+        let kept: Vec<_> = kept.collect();
+        drop(named);
+        if kept.is_empty() {
+            return Ok(Vec::new());
+        }
+        std::fs::create_dir_all(to)?;
+        let copied = kept.into_iter().map(|(name, version, kept)| {
+            let network = Some(kept.network.clone());
+            let bytes = pb::PutNetworkRequest { name, network }.encode_to_vec();
+            let path = files::write(to, version, &bytes)?;
+            let name = path.file_name().unwrap_or_default().display();
+            Ok(BackupFile {
+                name: format!("{DIRECTORY}/{name}"),
+                bytes: bytes.len() as u64,
+                hash: *blake3::hash(&bytes).as_bytes(),
+            })
+        });
+        copied.collect()
+    }
+
+    /// Whether they are files.
+    pub fn is_on_disk(&self) -> bool {
+        self.directory.is_some()
     }
 
     fn write(&self, name: &str, kept: &Kept, version: u64) -> Result<Option<PathBuf>, ApiError> {

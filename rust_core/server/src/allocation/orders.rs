@@ -38,7 +38,9 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 ///
 /// # Errors
 /// `InvalidArgument` for a name that cannot be, or an order without lines.
-pub fn table(orders: &[pb::AllocationOrder]) -> Result<RecordBatch, ApiError> {
+pub fn table<'a>(
+    orders: impl IntoIterator<Item = &'a pb::AllocationOrder>,
+) -> Result<RecordBatch, ApiError> {
     let mut columns = Columns::default();
     for order in orders {
         fields::name("order.order_id", &order.order_id)?;

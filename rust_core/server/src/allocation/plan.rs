@@ -8,14 +8,15 @@ use bespeak_allocation::input::NONE;
 use bespeak_allocation::{Problem, RowKind};
 use bespeak_proto::v1 as pb;
 
-use super::batch::{Batch, subset};
+use super::batch::{Batch, expand, subset};
 use super::hold::{Holding, Holds, Outcome};
+use super::replayed::{self, Places};
 use super::seats::aside;
 use super::snapshot::{self, Known};
 use super::solve::{self, Caller, Found};
 use super::tables::{self, Asked};
 use super::terms::Terms;
-use super::{answer, replayed};
+use super::{answer, claims};
 use crate::api::Api;
 use crate::error::ApiError;
 
@@ -67,7 +68,7 @@ pub fn prepare_from(
     if own_stock {
         snapshot::fill(api, &known, &names, &mut input, &HashMap::new(), revision)?;
     }
-    let problem = aside(|| Problem::new(input))??;
+    let problem = aside(|| expand(input, &names))??;
     Ok(Prepared {
         started,
         terms,
@@ -182,6 +183,7 @@ fn held(
     caller: &Caller<'_>,
     revision: &mut u64,
 ) -> Result<HeldPlan, ApiError> {
+    let _claim = claims::claim(api, &prepared.batch, holdings)?;
     let begun = Holds::begin(api, &mut prepared.batch, holdings);
     let outcomes = match begun {
         Ok(holds) => holds.outcomes,
@@ -214,8 +216,12 @@ fn plan_rest(
 ) -> Result<Found, ApiError> {
     let batch = &prepared.batch;
     let mut choice = vec![NONE; batch.lines()];
-    let parts: Vec<_> = outcomes.iter().map(Outcome::parts).collect();
-    replayed::fill(batch, &parts, &mut choice)?;
+    let places = Places::new(batch);
+    let held = (0u32..).zip(outcomes).filter_map(|(order, outcome)| {
+        let parts = outcome.parts()?;
+        Some((order, places.of(batch, order, &parts)))
+    });
+    replayed::fill(batch, &held.collect::<Vec<_>>(), &mut choice);
     let before = batch.problem.costs(&choice).total;
     let open: Vec<u32> = (0u32..)
         .zip(outcomes)
@@ -238,13 +244,14 @@ fn plan_rest(
         .map(|line| batch.input().lines[line].unfilled_minor)
         .sum();
     let mut input = subset(batch.input(), &open);
-    if !batch.own_stock {
+    let mut used = super::batch::Used::default();
+    for order in 0..outcomes.len() {
+        used.add(&batch.problem, order as u32, &choice);
+    }
+    match batch.own_stock {
+        true => used.take_windows(&mut input),
         // Stock of the caller's own is what there was before anything was held.
-        let mut used = super::batch::Used::default();
-        for order in 0..outcomes.len() {
-            used.add(&batch.problem, order as u32, &choice);
-        }
-        used.take_from(&mut input);
+        false => used.take_from(&mut input),
     }
     let problem = aside(|| Problem::new(input))??;
     let left = prepared

@@ -7,14 +7,16 @@ use std::time::Instant;
 use bespeak_allocation::Problem;
 use bespeak_allocation::input::{Input, NONE};
 use bespeak_allocation::tables::Names;
-use bespeak_engine::{Command, Meta, Refusal, Replace, Reservation, ReservationId, State};
+use bespeak_engine::{
+    Command, Meta, Refusal, Replace, Reservation, ReservationId, ReserveLine, State,
+};
 use bespeak_proto::v1 as pb;
 use smallvec::SmallVec;
 
-use super::batch::{Batch, subset};
+use super::batch::{Batch, expand, subset};
 use super::hold::{Holding, line};
 use super::plan::Prepared;
-use super::replayed::{self, Part};
+use super::replayed::{self, Held, Part, Places};
 use super::seats::{aside, breathe};
 use super::snapshot::{self, Known};
 use super::solve::{self, Caller};
@@ -77,7 +79,7 @@ pub fn reoptimise(
         }
     };
     let (prepared, open) = prepare(api, asked, revision)?;
-    let mut moves = Moves::new(api, &prepared.batch, &open, meta)?;
+    let mut moves = Moves::new(api, &prepared.batch, &open, meta);
     let mut answer = moves.plan(&prepared, request, caller)?;
     if !request.dry_run {
         moves.make(revision)?;
@@ -115,22 +117,18 @@ fn prepare(
         .collect();
     let mut input = keep(&input, &mut names, &kept);
     let open: Vec<Open> = found.into_iter().flatten().collect();
+    let items: HashMap<_, u32> = known.items.iter().zip(0..).collect();
+    let locations: HashMap<_, u32> = known.locations.iter().zip(0..).collect();
     let mut back = HashMap::new();
     for part in open.iter().flat_map(|open| &open.parts) {
-        let item = known
-            .items
-            .iter()
-            .position(|known| *known == Some(part.item));
-        let location = known
-            .locations
-            .iter()
-            .position(|known| *known == Some(part.location));
-        if let (Some(item), Some(location)) = (item, location) {
-            *back.entry((item as u32, location as u32)).or_insert(0) += part.units;
+        let item = items.get(&Some(part.item));
+        let location = locations.get(&Some(part.location));
+        if let Some((item, location)) = item.zip(location) {
+            *back.entry((*item, *location)).or_insert(0) += part.units;
         }
     }
     snapshot::fill(api, &known, &names, &mut input, &back, revision)?;
-    let problem = aside(|| Problem::new(input))??;
+    let problem = aside(|| expand(input, &names))??;
     let batch = Batch {
         problem,
         names,
@@ -215,6 +213,7 @@ fn whole(state: &State, id: ReservationId, reservation: &Reservation) -> Option<
             item: position.item(),
             location: position.location(),
             units: line.open.balance(),
+            ship_time: line.ship_time,
         });
     }
     Some(Open {
@@ -229,7 +228,9 @@ struct Moves<'a> {
     batch: &'a Batch,
     open: &'a [Open],
     meta: Meta,
-    /// Where orders are held now.
+    /// What each order holds.
+    held: Vec<(u32, Held)>,
+    /// Where orders are held now; what is held where no lane goes from any more is not there.
     before: Vec<u32>,
     /// Where they will be.
     after: Vec<u32>,
@@ -245,21 +246,23 @@ struct Moved {
 }
 
 impl<'a> Moves<'a> {
-    fn new(api: &'a Api, batch: &'a Batch, open: &'a [Open], meta: Meta) -> Result<Self, ApiError> {
-        let parts: Vec<_> = open.iter().map(|open| Some(open.parts.clone())).collect();
+    fn new(api: &'a Api, batch: &'a Batch, open: &'a [Open], meta: Meta) -> Self {
+        let places = Places::new(batch);
+        let held = (0u32..).zip(open);
+        let held = held.map(|(order, open)| (order, places.of(batch, order, &open.parts)));
+        let held: Vec<_> = held.collect();
         let mut before = vec![NONE; batch.lines()];
-        if !parts.is_empty() {
-            replayed::fill(batch, &parts, &mut before)?;
-        }
-        Ok(Self {
+        replayed::fill(batch, &held, &mut before);
+        Self {
             api,
             batch,
             open,
             meta,
+            held,
             after: before.clone(),
             before,
             moved: Vec::new(),
-        })
+        }
     }
 
     /// Plans, and notes which orders would move.
@@ -282,8 +285,10 @@ impl<'a> Moves<'a> {
             return Ok(answer);
         }
         let mut input = problem.input().clone();
-        for (line, option) in input.lines.iter_mut().zip(&self.before) {
-            if *option != NONE {
+        let held = self.held.iter().flat_map(|(_, held)| &held.ship_times);
+        let is_held: Vec<bool> = held.map(Option::is_some).collect();
+        for (line, is_held) in input.lines.iter_mut().zip(&is_held) {
+            if *is_held {
                 line.unfilled_minor = GIVEN_UP;
             }
         }
@@ -297,20 +302,19 @@ impl<'a> Moves<'a> {
             .budget
             .saturating_sub(prepared.started.elapsed());
         let found = solve::search_from(&kept, &prepared.terms, start, caller, caller.until(left))?;
-        let is_kept = |line: usize| self.before[line] == NONE || found.choice[line] != NONE;
+        let is_kept = |line: usize| !is_held[line] || found.choice[line] != NONE;
         let place = |choice: &[u32], line: usize| {
             let way = problem.options().get(choice[line] as usize);
             way.map(|way| way.location)
         };
         let mut after = self.before.clone();
         let mut moved = Vec::new();
-        for (order, open) in (0u32..).zip(self.open) {
+        for &(order, ref held) in &self.held {
             let mut lines = self.batch.lines_of(order);
-            let (_, all_known) = replayed::places(self.batch, order, &open.parts);
             let differs = lines
                 .clone()
                 .any(|line| place(&self.before, line) != place(&found.choice, line));
-            if all_known && differs && lines.all(is_kept) {
+            if held.all_known && differs && lines.all(is_kept) {
                 let lines = self.batch.lines_of(order);
                 after[lines.clone()].copy_from_slice(&found.choice[lines.clone()]);
                 moved.push(Moved {
@@ -353,13 +357,20 @@ impl<'a> Moves<'a> {
 
     fn make_one(&mut self, at: usize, revision: &mut u64) -> Result<bool, ApiError> {
         let moved = &self.moved[at];
+        let ship_times = &self.held[moved.order as usize].1.ship_times;
+        // What is held for later still ships then, and what is new goes with it.
+        let latest = ship_times.iter().flatten().max().copied();
         let mut lines = SmallVec::new();
-        for (number, option) in self.batch.lines_of(moved.order).zip(&moved.planned) {
+        let planned = self.batch.lines_of(moved.order).zip(&moved.planned);
+        for ((number, option), ship_time) in planned.zip(ship_times) {
             if *option != NONE {
-                lines.push(line(self.batch, number, *option)?);
+                lines.push(ReserveLine {
+                    ship_time: ship_time.or(latest),
+                    ..line(self.batch, number, *option)?
+                });
             }
         }
-        let replace = Replace {
+        let mut replace = Replace {
             reservation: self.open[moved.order as usize].reservation,
             lines,
         };
@@ -370,7 +381,12 @@ impl<'a> Moves<'a> {
         };
         let seen = self.api.store().write(
             Ok(meta),
-            |_| Ok(Command::Replace(replace)),
+            |state| {
+                for line in &mut replace.lines {
+                    line.ship_time = line.ship_time.filter(|at| *at > state.now());
+                }
+                Ok(Command::Replace(replace))
+            },
             |_, answer| reply::hold(&answer).cloned(),
         );
         *revision = (*revision).max(seen.revision);

@@ -1,13 +1,12 @@
 //! Holds of an earlier try, as a choice.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 
 use bespeak_allocation::Problem;
-use bespeak_allocation::input::{NONE, Stock};
-use bespeak_engine::{ItemId, LocationId};
+use bespeak_allocation::input::NONE;
+use bespeak_engine::{ItemId, LocationId, UtcMillis};
 
-use super::batch::{Batch, UNITS_MAX, subset};
-use crate::error::ApiError;
+use super::batch::Batch;
 
 /// Units of an item that are held at a location, for one line of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,100 +17,100 @@ pub struct Part {
     pub location: LocationId,
     /// Units.
     pub units: i64,
+    /// When they ship.
+    pub ship_time: UtcMillis,
 }
 
-/// Fills in where orders are held. The engine keeps locations and no services: of each location the service that is
-/// cheapest for what is held there is told.
-///
-/// # Errors
-/// `Internal` when the input cannot be planned, which it could before.
-pub fn fill(batch: &Batch, held: &[Option<Vec<Part>>], choice: &mut [u32]) -> Result<(), ApiError> {
-    let replayed: Vec<u32> = (0u32..)
-        .zip(held)
-        .filter(|(_, parts)| parts.is_some())
-        .map(|(order, _)| order)
-        .collect();
-    let mut input = subset(batch.input(), &replayed);
-    for order in &mut input.orders {
-        // Each location is looked at by itself.
-        order.ship_complete = false;
-        order.max_packages = 0;
+/// Where the lines of an order are held.
+#[derive(Debug)]
+pub struct Held {
+    /// By line of the order: location of the batch; [`NONE`] where it is not held, or nowhere that the batch knows.
+    pub places: Vec<u32>,
+    /// By line of the order: when it ships, where it is held.
+    pub ship_times: Vec<Option<UtcMillis>>,
+    /// Every part that is held has its line.
+    pub all_known: bool,
+}
+
+/// Locations of a batch by those of the engine.
+#[derive(Debug)]
+pub struct Places(HashMap<LocationId, u32>);
+
+impl Places {
+    /// Indexes those of a batch.
+    pub fn new(batch: &Batch) -> Self {
+        let known = batch.known.locations.iter().zip(0u32..);
+        Self(known.filter_map(|(id, at)| Some(((*id)?, at))).collect())
     }
-    input.windows.fill(None);
-    // What is held has left the stock that is seen.
-    let places = replayed.iter().map(|order| {
-        let parts = held[*order as usize].as_deref().unwrap_or_default();
-        places(batch, *order, parts).0
-    });
-    let places: Vec<Vec<u32>> = places.collect();
-    let lines = input.lines.iter().zip(places.iter().flatten());
-    let rows: BTreeSet<(u32, u32)> = lines
-        .filter(|(_, location)| **location != NONE)
-        .map(|(line, location)| (line.item, *location))
-        .collect();
-    input.stock = rows
-        .into_iter()
-        .map(|(item, location)| Stock {
-            item,
-            location,
-            class: 0,
-            units: UNITS_MAX,
-        })
-        .collect();
-    let problem = Problem::new(input)?;
-    for ((number, order), places) in (0u32..).zip(replayed).zip(&places) {
-        let chosen = services(&problem, number, places);
-        for (line, option) in batch.lines_of(order).zip(chosen) {
-            choice[line] = option;
+
+    /// Matches what is held of an order with its lines.
+    pub fn of(&self, batch: &Batch, order: u32, parts: &[Part]) -> Held {
+        let lines = batch.lines_of(order);
+        let mut held = Held {
+            places: vec![NONE; lines.len()],
+            ship_times: vec![None; lines.len()],
+            all_known: false,
+        };
+        let mut parts = parts.iter().peekable();
+        for (at, line) in lines.enumerate() {
+            let wanted = &batch.input().lines[line];
+            let is_it = |part: &&Part| {
+                batch.known.items[wanted.item as usize] == Some(part.item)
+                    && part.units == wanted.quantity
+            };
+            if let Some(part) = parts.next_if(is_it) {
+                held.ship_times[at] = Some(part.ship_time);
+                held.places[at] = self.0.get(&part.location).copied().unwrap_or(NONE);
+            }
         }
+        held.all_known = parts.peek().is_none();
+        held
     }
-    Ok(())
 }
 
-/// Location of the batch by line of an order, [`NONE`] where the line is not held; and whether every part has its line.
-pub fn places(batch: &Batch, order: u32, parts: &[Part]) -> (Vec<u32>, bool) {
-    let lines = batch.lines_of(order);
-    let mut places = vec![NONE; lines.len()];
-    let mut parts = parts.iter().peekable();
-    for (place, line) in places.iter_mut().zip(lines) {
-        let wanted = &batch.input().lines[line];
-        let is_it = |part: &&Part| {
-            batch.known.items[wanted.item as usize] == Some(part.item)
-                && part.units == wanted.quantity
-        };
-        let Some(part) = parts.next_if(is_it) else {
-            continue;
-        };
-        let mut locations = batch.known.locations.iter();
-        let number = locations.position(|known| *known == Some(part.location));
-        *place = number
-            .and_then(|number| u32::try_from(number).ok())
-            .unwrap_or(NONE);
+/// Fills in where orders are held: of each location the service that is cheapest for what is held there, as the engine
+/// keeps none.
+pub fn fill(batch: &Batch, held: &[(u32, Held)], choice: &mut [u32]) {
+    let options = batch.problem.options();
+    let mut by_place: HashMap<u32, Vec<u32>> = HashMap::new();
+    for (option, way) in (0u32..).zip(options) {
+        by_place.entry(way.location).or_default().push(option);
     }
-    (places, parts.peek().is_none())
+    for (order, held) in held {
+        let lines = batch.lines_of(*order);
+        let chosen = services(&batch.problem, *order, &held.places, &by_place);
+        choice[lines].copy_from_slice(&chosen);
+    }
 }
 
 /// The cheapest service of each location for the lines that are there.
-fn services(problem: &Problem, order: u32, places: &[u32]) -> Vec<u32> {
+fn services(
+    problem: &Problem,
+    order: u32,
+    places: &[u32],
+    by_place: &HashMap<u32, Vec<u32>>,
+) -> Vec<u32> {
     let lines = problem.input().orders[order as usize].lines.clone();
     let mut chosen = vec![NONE; places.len()];
     let mut locations: Vec<u32> = places.to_vec();
     locations.sort_unstable();
     locations.dedup();
-    let mut whole = vec![NONE; problem.input().lines.len()];
     for location in locations.into_iter().filter(|location| *location != NONE) {
         let mut best: Option<(i64, u32)> = None;
-        for (option, way) in (0u32..).zip(problem.options()) {
-            if way.location != location {
+        let own = |option: u32| {
+            let there = places.iter().map(move |place| *place == location);
+            there.map(move |there| if there { option } else { NONE })
+        };
+        for &option in by_place.get(&location).into_iter().flatten() {
+            let mut there = lines.clone().zip(places);
+            let serves = there
+                .all(|(line, place)| *place != location || problem.serves(order, line, option));
+            if !serves {
                 continue;
             }
-            let own = &mut whole[lines.start as usize..lines.end as usize];
-            for (line, place) in own.iter_mut().zip(places) {
-                *line = if *place == location { option } else { NONE };
-            }
-            let cost = problem.order_costs(order, own).total;
-            if best.is_none_or(|(least, _)| cost < least) && problem.check(&whole).is_ok() {
-                best = Some((cost, option));
+            let cost = problem.order_costs(order, &own(option).collect::<Vec<_>>());
+            if best.is_none_or(|(least, _)| cost.total < least) {
+                best = Some((cost.total, option));
             }
         }
         if let Some((_, option)) = best {

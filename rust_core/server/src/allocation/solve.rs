@@ -207,8 +207,8 @@ fn request(
         packages: encode(&asked.tables.packages)?,
         stock: crate::compute::ipc::write(&super::stock::table(problem.input(), names)?)?.into(),
         budget_ms: u32::try_from(terms.budget.as_millis()).unwrap_or(u32::MAX),
-        network: asked.tables.rates.is_some().then(|| pb::Network {
-            // What it keeps back is in the stock.
+        // Costs said one by one have no more of it than the capacity. What it keeps back is in the stock.
+        network: Some(pb::Network {
             protection: bytes::Bytes::new(),
             ..asked.network.clone()
         }),

@@ -3,69 +3,33 @@
 //! Each stream reads no further than [`IN_FLIGHT`] orders ahead of its answers, so that whoever reads them slowly slows
 //! only itself. Orders that were read are answered, also when the stream is half closed or the server drains.
 
-use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bespeak_proto::v1 as pb;
 use bytes::Bytes;
 use prost::Message;
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::Stream;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::{Status, Streaming};
 
-use super::Caller;
-use super::batched::{self, Answered};
-use super::worker::{Gone, Remote, Worker};
+use super::batched;
+use super::groups::{Done, Group, Waiting};
+use super::seats::aside;
 use crate::api::Api;
-use crate::compute::Client;
 use crate::error::ApiError;
 use crate::shared::{Drained, Shared};
 
 /// Wait for other orders when none is stated, and at most, milliseconds.
 const DELAY_MS: i64 = 20;
 const DELAY_MS_MAX: i64 = 1_000;
-/// Orders planned together.
-const BATCH: usize = 1_000;
-/// Orders of one stream that are not answered yet.
-const IN_FLIGHT: usize = 1_024;
-/// Orders of one group that wait for their batch; streams wait beyond it.
-const QUEUE: usize = 4_096;
-
-/// Groups of streams with the same terms, by those.
-#[derive(Debug, Default)]
-pub struct Groups(Mutex<HashMap<Bytes, mpsc::WeakSender<Waiting>>>);
-
-/// An order that waits for its batch.
-#[derive(Debug)]
-pub struct Waiting {
-    pub order: pb::AllocationOrder,
-    /// Whose hold it will be; `None` holds nothing.
-    pub hold: Option<Arc<pb::AllocationHold>>,
-    /// Where its answer goes; there is room for it.
-    answers: mpsc::UnboundedSender<Done>,
-    place: OwnedSemaphorePermit,
-}
-
-#[derive(Debug)]
-struct Done {
-    answer: pb::SubmitOrdersResponse,
-    revision: u64,
-    _place: OwnedSemaphorePermit,
-}
-
-/// What a group needs to plan.
-struct Group {
-    api: Api,
-    client: Option<Arc<Client>>,
-    terms: pb::AllocateRequest,
-    delay: Duration,
-    batches: u64,
-}
+/// Orders of one stream that are not answered yet; a large one counts as several.
+const IN_FLIGHT: u32 = 1_024;
+/// Bytes of an order that counts as one.
+const ORDER_BYTES: usize = 4_096;
 
 /// One stream: reads orders, gives answers.
 pub struct Submission {
@@ -73,6 +37,8 @@ pub struct Submission {
     api: Api,
     traceparent: Option<AsciiMetadataValue>,
     input: Streaming<pb::SubmitOrdersRequest>,
+    /// Terms that are being checked.
+    joining: Option<Joining>,
     joined: Option<Joined>,
     drained: Drained,
     /// Set once no more orders are read, with what the stream ends in.
@@ -94,6 +60,7 @@ struct Joined {
     pushing: Option<Pushing>,
 }
 
+type Joining = Pin<Box<dyn Future<Output = Result<Group, ApiError>> + Send + Sync>>;
 type Pushing = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send + Sync>>;
 
 impl Submission {
@@ -107,6 +74,7 @@ impl Submission {
             api,
             traceparent,
             input,
+            joining: None,
             joined: None,
             drained: shared.drained(),
             ended: None,
@@ -120,6 +88,19 @@ impl Submission {
     /// Reads what has come, as far as there is room.
     fn take_up(&mut self, cx: &mut Context<'_>) {
         while self.ended.is_none() {
+            if let Some(joining) = &mut self.joining {
+                let Poll::Ready(checked) = joining.as_mut().poll(cx) else {
+                    return;
+                };
+                self.joining = None;
+                match checked.and_then(|group| self.join(group)) {
+                    Ok(joined) => self.joined = Some(joined),
+                    Err(error) => {
+                        self.end(Err(error.into()));
+                        return;
+                    }
+                }
+            }
             if let Some(joined) = &mut self.joined
                 && let Some(pushing) = &mut joined.pushing
             {
@@ -166,7 +147,7 @@ impl Submission {
                 let rule = "the first message says how to plan";
                 return Err(ApiError::invalid("terms", "missing", rule));
             };
-            self.joined = Some(self.join(terms, message.delay_ms)?);
+            self.joining = Some(self.check(terms, message.delay_ms)?);
             return Ok(());
         };
         if message.terms.is_some() {
@@ -184,10 +165,12 @@ impl Submission {
             return Ok(());
         };
         self.open += 1;
+        let size = u32::try_from(order.encoded_len() / ORDER_BYTES).unwrap_or(u32::MAX);
+        let places = size.saturating_add(1).min(IN_FLIGHT);
         let (room, hold) = (Arc::clone(&joined.room), joined.hold.clone());
         joined.pushing = Some(Box::pin(async move {
             let gone = || ApiError::Internal("the batches have ended".to_owned());
-            let place = room.acquire_owned().await.map_err(|_| gone())?;
+            let place = room.acquire_many_owned(places).await.map_err(|_| gone())?;
             let waiting = Waiting {
                 order,
                 hold,
@@ -199,7 +182,8 @@ impl Submission {
         Ok(())
     }
 
-    fn join(&self, terms: pb::AllocateRequest, delay_ms: i64) -> Result<Joined, ApiError> {
+    /// Checks terms where plans are made: they may have large tables.
+    fn check(&self, terms: pb::AllocateRequest, delay_ms: i64) -> Result<Joining, ApiError> {
         let delay = match delay_ms {
             0 => DELAY_MS,
             ms if (1..=DELAY_MS_MAX).contains(&ms) => ms,
@@ -210,25 +194,44 @@ impl Submission {
             order: None,
             ..terms
         };
-        batched::check(&self.api, &terms)?;
-        let hold = terms.hold.clone().map(Arc::new);
-        // Streams of several callers are planned together: who holds is said with each order.
-        let mut shared_terms = terms;
-        if let Some(hold) = &mut shared_terms.hold {
-            hold.context = None;
-        }
+        let api = self.api.clone();
         let group = Group {
             api: self.api.clone(),
             client: self.shared.compute.get().map(Arc::clone),
-            terms: shared_terms,
+            terms,
             delay: Duration::from_millis(delay.unsigned_abs()),
             batches: 0,
         };
+        if batched::is_quick(&group.terms) {
+            batched::check(&api, &group.terms)?;
+            return Ok(Box::pin(std::future::ready(Ok(group))));
+        }
+        Ok(Box::pin(async move {
+            let Some(seat) = api.desk().seats.wait().await else {
+                return Err(ApiError::Draining);
+            };
+            let check = move || {
+                let _seat = seat;
+                aside(|| batched::check(&api, &group.terms))??;
+                Ok(group)
+            };
+            let checked = tokio::task::spawn_blocking(check).await;
+            checked.map_err(|error| ApiError::Internal(error.to_string()))?
+        }))
+    }
+
+    fn join(&self, mut group: Group) -> Result<Joined, ApiError> {
+        let hold = group.terms.hold.clone().map(Arc::new);
+        // Streams of several callers are planned together: who holds is said with each order.
+        if let Some(hold) = &mut group.terms.hold {
+            hold.context = None;
+        }
+        let groups = &self.api.desk().groups;
         let (sender, answers) = mpsc::unbounded_channel();
         Ok(Joined {
-            orders: Some(self.api.desk().groups.join(group, self.traceparent.clone())),
+            orders: Some(groups.join(group, self.traceparent.clone())?),
             hold,
-            room: Arc::new(Semaphore::new(IN_FLIGHT)),
+            room: Arc::new(Semaphore::new(IN_FLIGHT as usize)),
             sender: Some(sender),
             answers,
             pushing: None,
@@ -276,132 +279,6 @@ impl Stream for Submission {
                     Err(error) => Poll::Ready(Some(Err(error.into()))),
                 }
             }
-        }
-    }
-}
-
-impl Groups {
-    /// Joins the group with these terms, which is started when there is none.
-    fn join(&self, group: Group, traceparent: Option<AsciiMetadataValue>) -> mpsc::Sender<Waiting> {
-        let mut key = group.terms.encode_to_vec();
-        key.extend_from_slice(&group.delay.as_millis().to_le_bytes());
-        let key = Bytes::from(key);
-        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        groups.retain(|_, sender| sender.strong_count() > 0);
-        if let Some(sender) = groups.get(&key).and_then(mpsc::WeakSender::upgrade) {
-            return sender;
-        }
-        let (sender, orders) = mpsc::channel(QUEUE);
-        groups.insert(key, sender.downgrade());
-        drop(groups);
-        tokio::spawn(group.run(orders, traceparent));
-        sender
-    }
-}
-
-impl Group {
-    /// Plans batches until the last stream has left.
-    async fn run(
-        mut self,
-        mut orders: mpsc::Receiver<Waiting>,
-        traceparent: Option<AsciiMetadataValue>,
-    ) {
-        let mut later: VecDeque<Waiting> = VecDeque::new();
-        loop {
-            let first = match later.pop_front() {
-                Some(first) => first,
-                None => match orders.recv().await {
-                    Some(first) => first,
-                    None => return,
-                },
-            };
-            let mut batch = Batch::new(first);
-            batch.fill(&mut later);
-            let end = tokio::time::Instant::now() + self.delay;
-            while batch.orders.len() < BATCH {
-                match tokio::time::timeout_at(end, orders.recv()).await {
-                    Ok(Some(order)) => batch.add(order, &mut later),
-                    Ok(None) | Err(_) => break,
-                }
-            }
-            self.batches += 1;
-            // Streams end when the server does: there is always a seat in the end.
-            let Some(seat) = self.api.desk().seats.wait().await else {
-                return;
-            };
-            let (api, terms) = (self.api.clone(), self.terms.clone());
-            let gone = Arc::<Gone>::default();
-            let remote = self.client.clone().map(|client| Remote {
-                client,
-                runtime: Handle::current(),
-                traceparent: traceparent.clone(),
-                gone: Arc::clone(&gone),
-            });
-            let number = self.batches;
-            let planned = tokio::task::spawn_blocking(move || {
-                let _seat = seat;
-                let caller = Caller {
-                    worker: remote.as_ref().map(|remote| remote as &dyn Worker),
-                    ..Caller::default()
-                };
-                let answers = batched::plan(&api, &terms, &batch.orders, &caller);
-                batch.answer(answers, number);
-            });
-            if let Err(error) = planned.await {
-                tracing::error!(%error, "a batch of orders is lost");
-            }
-        }
-    }
-}
-
-/// Orders that are planned together; each id once.
-struct Batch {
-    orders: Vec<Waiting>,
-    ids: HashSet<String>,
-}
-
-impl Batch {
-    fn new(first: Waiting) -> Self {
-        Self {
-            ids: HashSet::from([first.order.order_id.clone()]),
-            orders: vec![first],
-        }
-    }
-
-    /// Takes an order, or keeps it for the next batch when one of its id is there already.
-    fn add(&mut self, order: Waiting, later: &mut VecDeque<Waiting>) {
-        match self.ids.insert(order.order.order_id.clone()) {
-            true => self.orders.push(order),
-            false => later.push_back(order),
-        }
-    }
-
-    fn fill(&mut self, later: &mut VecDeque<Waiting>) {
-        for order in std::mem::take(later) {
-            if self.orders.len() < BATCH {
-                self.add(order, later);
-            } else {
-                later.push_back(order);
-            }
-        }
-    }
-
-    /// Gives each order its answer.
-    fn answer(self, answers: Vec<Answered>, number: u64) {
-        let count = u32::try_from(self.orders.len()).unwrap_or(u32::MAX);
-        for (waiting, answered) in self.orders.into_iter().zip(answers) {
-            let Answered { answer, revision } = answered;
-            let done = Done {
-                answer: pb::SubmitOrdersResponse {
-                    batch: number,
-                    batch_orders: count,
-                    ..answer
-                },
-                revision,
-                _place: waiting.place,
-            };
-            // A stream that is gone wants no answer.
-            let _ = waiting.answers.send(done);
         }
     }
 }

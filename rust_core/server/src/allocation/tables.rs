@@ -40,7 +40,7 @@ pub fn asked(networks: &Networks, request: &pb::AllocateRequest) -> Result<Asked
     let (orders, bytes) = match (&request.order, request.orders.is_empty()) {
         (None, false) => (decode("orders", &request.orders)?, request.orders.clone()),
         (Some(order), true) => {
-            let table = orders::table(std::slice::from_ref(order))?;
+            let table = orders::table([order])?;
             let bytes = ipc::write(&table)?.into();
             (Some(table), bytes)
         }

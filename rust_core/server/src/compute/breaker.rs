@@ -74,6 +74,14 @@ impl Breaker {
         };
     }
 
+    /// A call ended without a word on how the worker is: the next one finds out.
+    pub fn undecided(&self) {
+        let mut state = self.lock();
+        if let State::HalfOpen { since } = *state {
+            *state = State::Open { until: since };
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -104,6 +112,22 @@ mod tests {
         assert!(breaker.allows(again));
         breaker.succeeded();
         assert!(breaker.allows(again) && breaker.allows(again));
+    }
+
+    #[test]
+    fn a_probe_that_tells_nothing_is_followed_by_another_at_once() {
+        let pause = Duration::from_secs(5);
+        let breaker = Breaker::new(1, pause);
+        let start = Instant::now();
+        breaker.undecided();
+        assert!(breaker.allows(start), "a closed circuit stays closed");
+        breaker.failed(start);
+        breaker.undecided();
+        assert!(!breaker.allows(start), "an open one stays open");
+        assert!(breaker.allows(start + pause));
+        breaker.undecided();
+        assert!(breaker.allows(start + pause));
+        assert!(!breaker.allows(start + pause));
     }
 
     #[test]

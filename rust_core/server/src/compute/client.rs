@@ -19,6 +19,8 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// How much longer than its budget a plan is waited for: a share of it, and so long beside.
 const GRACE: f64 = 0.1;
 const GRACE_LEAST: Duration = Duration::from_millis(500);
+/// A worker that had less time than this, since its caller was in a hurry, is not blamed for being late.
+const BLAMED: Duration = Duration::from_millis(500);
 
 /// A worker, asked with a deadline and behind a circuit breaker.
 #[derive(Debug)]
@@ -137,6 +139,12 @@ impl Client {
                 Err(ApiError::ComputeRefused(crate::error::shorten(
                     status.message(),
                 )))
+            }
+            Err(status)
+                if status.code() == Code::DeadlineExceeded && limit < longest.min(BLAMED) =>
+            {
+                self.breaker.undecided();
+                Ok(None)
             }
             Err(status) => {
                 self.breaker.failed(Instant::now());
