@@ -21,7 +21,17 @@ from ortools.math_opt import (
 from ortools.math_opt.core.python import solver
 from ortools.util.python import pybind_solve_interrupter
 
-SCIP_COLUMNS_MAX = 1_500
+#: Odd numbers at random, to tell plans apart.
+MIX = np.random.default_rng(0).integers(1, 2**63, 4096).astype(np.uint64) | np.uint64(1)
+#: Choices of so many columns are SCIP's, larger ones HiGHS's.
+SCIP_COLUMNS_MAX = 6_000
+#: What costs SCIP more time on choices than it saves: a time limit is mostly over before it pays.
+SCIP_SETTINGS = {
+    "separating/gomory/freq": -1,
+    "heuristics/farkasdiving/freq": -1,
+    "presolving/sparsify/maxrounds": 0,
+    "propagating/probing/maxprerounds": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,22 @@ class Columns:
         paid = np.bincount(self.column_of_use, prices[self.row] * self.units, len(self))
         return np.asarray(self.cost + paid)
 
+    def keys(self) -> np.ndarray:
+        """Numbers that tell plans apart, uint64 (columns,)."""
+        column = np.repeat(np.arange(len(self)), np.diff(self.choice_start))
+        slot = np.arange(len(self.choice)) - self.choice_start[column]
+        mixed = (self.choice.astype(np.int64) + 2).astype(np.uint64) * MIX[slot % len(MIX)]
+        mixed ^= mixed >> np.uint64(29)
+        mixed *= np.uint64(0x9E3779B97F4A7C15)
+        key = (self.order.astype(np.uint64) + np.uint64(1)) * np.uint64(0xD6E8FEB86659FD93)
+        np.add.at(key, column, mixed)
+        return key
+
+    def distinct(self) -> Columns:
+        """Each plan once, the first of its kind, in the order that they have."""
+        _, first = np.unique(self.keys(), return_index=True)
+        return self.take(np.sort(first))
+
     def batch(self, weight: np.ndarray) -> pa.RecordBatch:
         """Columns order, choice and weight, as `Problem.search` takes them."""
         choice = pa.ListArray.from_arrays(pa.array(self.choice_start, pa.int32()), pa.array(self.choice, pa.int32()))
@@ -136,8 +162,6 @@ class Master:
         self._rows = 0
         self._parts: list[Columns] = []
         self._known = np.empty(0, np.uint64)
-        #: Odd numbers at random, to tell plans apart.
-        self._mix = np.random.default_rng(0).integers(1, 2**63, 4096).astype(np.uint64) | np.uint64(1)
         self._count = 0
         model = model_pb2.ModelProto()
         model.linear_constraints.ids.extend(range(orders))
@@ -157,13 +181,7 @@ class Master:
 
     def add(self, columns: Columns) -> int:
         """Adds plans; those that are known are left out. Returns how many are new."""
-        column = np.repeat(np.arange(len(columns)), np.diff(columns.choice_start))
-        slot = np.arange(len(columns.choice)) - columns.choice_start[column]
-        mixed = (columns.choice.astype(np.int64) + 2).astype(np.uint64) * self._mix[slot % len(self._mix)]
-        mixed ^= mixed >> np.uint64(29)
-        mixed *= np.uint64(0x9E3779B97F4A7C15)
-        key = (columns.order.astype(np.uint64) + np.uint64(1)) * np.uint64(0xD6E8FEB86659FD93)
-        np.add.at(key, column, mixed)
+        key = columns.keys()
         _, first = np.unique(key, return_index=True)
         new = np.sort(first[~np.isin(key[first], self._known)])
         if len(new) == 0:
@@ -250,8 +268,8 @@ def choose(
 ) -> np.ndarray | None:
     """The cheapest choice of one column an order within the limits.
 
-    Cannot be interrupted, and its presolve may take longer than the seconds given. By SCIP, which is quicker where
-    there are few columns, or by HiGHS.
+    Cannot be interrupted (SCIP's event handler in OR-Tools 9.15 refuses), and its presolve may take longer than the
+    seconds given. By SCIP, which is quicker here, or, where there are very many columns, by HiGHS.
 
     Args:
         hint: a choice to begin with, one column an order.
@@ -280,6 +298,8 @@ def choose(
     model.linear_constraint_matrix.coefficients.extend(units.tolist())
     parameters = parameters_pb2.SolveParametersProto(relative_gap_tolerance=1e-6)
     parameters.time_limit.FromMicroseconds(max(1, int(seconds * 1e6)))
+    for name, value in SCIP_SETTINGS.items():
+        parameters.gscip.int_params[name] = value
     hints = model_parameters_pb2.ModelSolveParametersProto()
     first = hints.solution_hints.add()
     first.variable_values.ids.extend(range(count))

@@ -23,6 +23,8 @@ from serving.allocation.split import split_lines, splits
 
 #: Offers of lines that are solved in a second, about.
 OFFERS_MAX = 500_000
+#: As many as are solved in so many seconds are taken up whatever the budget.
+LEAST_S = 1.0
 
 
 class MinCostFlow(OnProblem):
@@ -30,7 +32,7 @@ class MinCostFlow(OnProblem):
 
     For batches of orders of one line of one unit; and, where `options` say costs by the unit and nothing but stock
     limits them, for any lines, which it may then split over locations. It cannot be stopped half-way, so that the
-    budget is not used.
+    budget is not used, but to refuse what is far too large for it.
     """
 
     name = "min-cost-flow"
@@ -55,6 +57,11 @@ class MinCostFlow(OnProblem):
             raise ProblemError(
                 f"{self.name} plans orders of one line of one unit by cost, or lines that may be split, by options with "
                 "costs of units and stock alone: name the solver column-generation or search"
+            )
+        if flow.offers > OFFERS_MAX * max(clock.left_s, LEAST_S):
+            raise ProblemError(
+                f"{flow.offers} ways for all lines together take about {flow.offers / OFFERS_MAX:.1f} s, in which "
+                f"{self.name} cannot be stopped: give a budget_ms of so much, or name the solver search"
             )
         choice = pa.array(flow.solve(), pa.int32())
         cost = problem.costs(choice)["total_minor"]

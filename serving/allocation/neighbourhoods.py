@@ -1,8 +1,8 @@
 """Which orders an integer program plans anew, the others staying as they are.
 
-A small batch is first planned as a whole. Else the first are those whose plan is not what the relaxation chose (Danna, Rothberg and Le Pape 2005). They are few, as the
-relaxation is nearly whole; then those around them that want the same scarce stock, drawn anew each time.
-"""
+A small batch is planned as a whole while that is quick. Else the first are those whose plan is not what the relaxation
+chose (Danna, Rothberg and Le Pape 2005). They are few, as the relaxation is nearly whole; then those around them that want
+theXX"""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from serving.allocation.master import Columns, Relaxation
 
-#: Batches that are planned as a whole at first.
+#: Batches that may be planned as a whole.
 WHOLE_ORDERS_MAX = 400
 #: Share of a column from which the relaxation chose it.
 WHOLE = 0.99
 #: Orders at first, at least and at most, and how their number changes.
-SIZE_FIRST, SIZE_MIN, SIZE_MAX = 80, 12, 1_000
+SIZE_FIRST, SIZE_MIN, SIZE_MAX = 60, 12, 1_000
 GROWTH, SHRINKING = 1.4, 0.7
 
 
@@ -28,6 +28,8 @@ class Neighbourhoods:
         self._rng = np.random.default_rng(0)
         self._whole = columns.take(np.flatnonzero(relaxation.weight > WHOLE))
         self.size = SIZE_FIRST
+        #: All orders are drawn next.
+        self.whole = orders <= WHOLE_ORDERS_MAX
         self._drawn = 0
 
     def grow(self) -> None:
@@ -44,10 +46,10 @@ class Neighbourhoods:
         Args:
             best: the plans of all orders as they are, in their order.
         """
+        if self.whole:
+            return np.arange(self._orders)
         self._drawn += 1
         unsettled = np.flatnonzero(~self._settled(best))
-        if self._drawn == 1 and self._orders <= WHOLE_ORDERS_MAX:
-            return np.arange(self._orders)
         if self._drawn == 1 and len(unsettled) <= 2 * self.size:
             return self._around(best, unsettled, max(self.size, len(unsettled)))
         if len(unsettled) == 0:

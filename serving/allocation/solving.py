@@ -14,8 +14,10 @@ from bespeak.allocation import Problem
 from serving.allocation.protocol import Cancellation, Plan, ProblemError, Terms
 
 CORE_VERSION = __version__
-#: Share of the time for a plan that is kept for writing it, and the most that this takes.
+#: Share of the time for a plan that is kept for writing it, and the most that this takes of a small batch.
 WRITING_SHARE, WRITING_S_MAX = 0.04, 0.05
+#: Of a large one it takes that for each line, but never more than a share of the time.
+WRITING_S_A_LINE, WRITING_SHARE_MAX = 2e-6, 0.2
 
 
 class OnProblem(ABC):
@@ -33,7 +35,8 @@ class OnProblem(ABC):
         cancellation: Cancellation | None = None,
     ) -> Plan:
         """See `Allocator.allocate`."""
-        clock = Clock((terms.budget_ms or self.default_budget_ms) / 1e3)
+        orders = tables.get("orders")
+        clock = Clock((terms.budget_ms or self.default_budget_ms) / 1e3, 0 if orders is None else orders.num_rows)
         return self.solve(read(tables, terms, cancellation), terms, clock, cancellation or Cancellation())
 
     @abstractmethod
@@ -48,9 +51,11 @@ class OnProblem(ABC):
 class Clock:
     """Time for a plan, from now on."""
 
-    def __init__(self, budget_s: float):
+    def __init__(self, budget_s: float, lines: int = 0):
+        """Keeps what checking, counting and writing a plan of so many lines takes."""
         self.started = time.monotonic()
-        self._until = self.started + budget_s - min(WRITING_SHARE * budget_s, WRITING_S_MAX)
+        writing = max(min(WRITING_SHARE * budget_s, WRITING_S_MAX), WRITING_S_A_LINE * lines)
+        self._until = self.started + budget_s - min(writing, WRITING_SHARE_MAX * budget_s)
         self.budget_s = budget_s
 
     @property

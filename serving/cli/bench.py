@@ -12,7 +12,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 
 def bench(context: typer.Context) -> None:
-    """Measure the engine, the service and its peers, or prove objectives (--slo FILE, --search METHOD); JSON lines out."""
+    """Measure against the targets, beside peers (--peers), prove objectives (--slo, --search), or have things happen (--chaos)."""
     if not (REPO / "loadtests/measure.py").is_file():
         raise Failure(f"{REPO / 'loadtests'} is not there: run this from a checkout of the tree, not from an image")
     command = [sys.executable, "-m", "loadtests.measure", *context.args]

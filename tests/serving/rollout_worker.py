@@ -57,7 +57,7 @@ class Running:
 
 
 @contextmanager
-def running_worker(place, compute):
+def running_worker(place, compute, **more_settings):
     """A worker that serves `scaled`, of which version 1 is in production."""
     with pytest.MonkeyPatch.context() as patch:
         versions = Versions(place, patch)
@@ -65,7 +65,7 @@ def running_worker(place, compute):
             versions.push(version, factor, **FAULTS.get(version, {}))
         versions.registry.promote("scaled@1")
         settings = {"compute": compute, "models": ("scaled",), "registry": versions.registry.root}
-        with worker(place, metrics_address="127.0.0.1:0", **settings) as one:
+        with worker(place, metrics_address="127.0.0.1:0", **settings, **more_settings) as one:
             one.await_serving(seconds=240)
             yield Running(one, compute)
 

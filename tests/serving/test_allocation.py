@@ -289,6 +289,24 @@ def test_the_flow_refuses_what_it_would_ignore():
             MinCostFlow().allocate({"orders": TWO, "stock": PLENTY, "rates": rates(("ams", 1))}, terms)
 
 
+def test_the_flow_takes_up_nothing_that_it_would_work_at_for_long():
+    lines, places = 1_000, 600
+    numbers = [str(number) for number in range(lines)]
+    given = {
+        "orders": orders(*[(number, 1, number, 1, 900) for number in numbers]),
+        "stock": pa.table(
+            {
+                "item": np.repeat(numbers, places),
+                "location": np.tile(numbers[:places], lines),
+                "available": np.ones(lines * places, np.int64),
+            }
+        ),
+        "rates": rates(*[(place, 1) for place in numbers[:places]]),
+    }
+    with pytest.raises(ProblemError, match=r"600000 ways .* take about 1\.2 s"):
+        MinCostFlow().allocate(given, Terms(budget_ms=100))
+
+
 def shortage():
     """Too little milk: tier 1 is worth more, customer d asks for much."""
     rows = [(f"o{n}", 1, "milk", 1, 100 if n < 3 else 900 - n) for n in range(8)]

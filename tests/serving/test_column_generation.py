@@ -1,5 +1,6 @@
 """The parts of column generation: columns, the relaxation, and choices of columns."""
 
+import itertools
 import threading
 import time
 
@@ -110,18 +111,73 @@ def test_a_choice_of_columns_is_the_cheapest_that_fits():
     assert sorted(chosen.tolist()) == [0, 3]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_choices_are_the_best_of_all(seed):
+    print("seed", seed)
+    rng = np.random.default_rng(seed)
+    orders, each, limits = 6, 4, rng.integers(1, 6, 4)
+    # Each order first has the plan that uses nothing.
+    order = np.tile(np.arange(orders), each)
+    units = rng.integers(0, 4, (len(order), len(limits))) * (rng.random((len(order), len(limits))) < 0.6)
+    units[:orders] = 0
+    cost = np.where(np.arange(len(order)) < orders, 1_000, rng.integers(10, 1_000, len(order)))
+    column, row = np.nonzero(units)
+    columns = Columns(
+        order, cost, np.full(len(order), -1), np.arange(len(order) + 1),
+        row, units[column, row].astype(float), np.concatenate([[0], np.cumsum((units > 0).sum(axis=1))]),
+    )  # fmt: skip
+    chosen = choose(columns, orders, limits, np.arange(orders), 10.0)
+    assert np.array_equal(np.sort(columns.order[chosen]), np.arange(orders))
+    assert (units[chosen].sum(axis=0) <= limits).all()
+    by_order = [np.flatnonzero(order == one) for one in range(orders)]
+    every = (np.array(some) for some in itertools.product(*by_order))
+    assert cost[chosen].sum() == min(cost[some].sum() for some in every if (units[some].sum(axis=0) <= limits).all())
+
+
 def test_neighbourhoods_hold_what_the_relaxation_left_open(problem):
     run = Run(problem, Clock(20.0), Cancellation())
     run._search(0.05)
     master, relaxation = run._columns()
     best = Columns.of(problem.columns(everyone(problem), run.choice))
     around = Neighbourhoods(master.columns, relaxation, len(best))
+    assert around.whole
+    assert np.array_equal(around.draw(best), np.arange(len(best)))
+    around.whole = False
     whole = set(master.columns.order[relaxation.weight > 0.99].tolist())
     first = around.draw(best)
     assert set(range(len(best))) - whole <= set(first.tolist()) or len(first) == around.size
     assert np.array_equal(first, np.unique(first))
     around.grow()
     assert len(around.draw(best)) == min(len(best), around.size)
+
+
+def test_programs_offer_what_loses_least(problem):
+    run = Run(problem, Clock(20.0), Cancellation())
+    run._search(0.05)
+    master, relaxation = run._columns()
+    programs = run._programs(master, relaxation)
+    orders = np.array([1, 4, 5])
+    every = programs.of(orders, 1_000_000)
+    own = np.isin(programs.near.order, orders)
+    assert len(every) == own.sum()
+    few = programs.of(orders, 7)
+    loss = few.value_at(relaxation.prices) - relaxation.order_price[few.order]
+    assert np.allclose(np.sort(loss), np.sort(programs.loss[own])[:7])
+
+
+def test_a_solve_ends_with_the_best_of_both_sides(problem):
+    run = Run(problem, Clock(1.0), Cancellation())
+    run.solve()
+    assert problem.check(run.choice) is None
+    assert problem.costs(run.choice)["total_minor"] == run.cost
+    assert run.bound <= run.cost <= min(cost for _, cost in run.trace)
+
+
+def test_a_clock_keeps_time_for_writing():
+    assert 0.18 < Clock(0.2).left_s <= 0.192
+    assert 0.15 < Clock(0.2, 10_000).left_s <= 0.18
+    # But not all of it.
+    assert Clock(0.01, 1_000_000).left_s > 0.0
 
 
 def test_work_that_cannot_be_stopped_is_left_behind():

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -9,11 +10,19 @@ from tests.serving import rollout_worker
 from tests.serving.rollout_worker import load, makers, more
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+#: Replicas are added by more calls at a time than the other tests make.
+SCALING = {
+    "forecast_replicas_max": 2,
+    "target_ongoing_requests": 6.0,
+    "upscale_delay_seconds": 0.5,
+    "downscale_delay_seconds": 2.0,
+}
+SCALED_WITHIN_S = 120
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    with rollout_worker.running_worker(tmp_path_factory.mktemp("rollout"), "ray") as one:
+    with rollout_worker.running_worker(tmp_path_factory.mktemp("rollout"), "ray", **SCALING) as one:
         yield one
 
 
@@ -35,3 +44,20 @@ def test_killed_replicas_cost_no_answer_under_load(running):
         # The canary goes on with a replica that took the place of the killed one.
         more(answers, 20)
     assert set(makers(running.ask()).values()) == {"1", "2"}
+
+
+def test_replicas_are_added_while_calls_queue_and_taken_away_after(running):
+    rollout_worker.left_as_before(running)
+    with load(running, threads=24) as answers:
+        end = time.monotonic() + SCALED_WITHIN_S
+        who = set()
+        while len(who) < 2:
+            assert time.monotonic() < end, f"only {who} answers {len(answers)} calls, 24 at a time"
+            who.add(running.ask().origin.replica)
+        assert running.state()[1]["1"].replicas == 2, "as many as are allowed"
+        more(answers)
+    end = time.monotonic() + SCALED_WITHIN_S
+    while (left := running.state()[1]["1"].replicas) != 1:
+        assert time.monotonic() < end, f"{left} replicas although nobody asks"
+    # Which of the two went costs no answer.
+    assert set(makers(running.ask()).values()) == {"1"}
