@@ -28,7 +28,8 @@ def compare(
     Returns:
         a description of the run and, under "models", what `Scores.summary` and
         `Scores.totals` give for each, with "ratio_to_baseline": by score the
-        ratio and the ends of its 95 % interval.
+        ratio and the ends of its 95 % interval; and "wql_over": by each other
+        model's name the same of the weighted quantile loss.
     """
     scored: list[Scores] = []
     for model in models:
@@ -48,6 +49,11 @@ def compare(
                 **one.summary(seed),
                 "ratio_to_baseline": {
                     name: [plain(end) for end in ratio(one, scored[0], name, seed)] for name in RATIOS
+                },
+                "wql_over": {
+                    other.model: [plain(end) for end in ratio(one, other, "wql", seed)]
+                    for other in scored
+                    if other is not one
                 },
                 "totals_by": one.totals_by,
                 "totals": one.totals(days, TOTAL_LEVELS, seed),

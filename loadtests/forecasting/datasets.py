@@ -5,7 +5,7 @@ fresh goods by store, with the hours out of stock. Online Retail (D. Chen, UCI
 Machine Learning Repository 352, CC BY 4.0): order lines of a web shop.
 
     python -m loadtests.forecasting.datasets freshretailnet DAILY STATIC OUT [--every 10] [--weather WEATHER]
-    python -m loadtests.forecasting.datasets online-retail ORDERS OUT
+    python -m loadtests.forecasting.datasets online-retail ORDERS OUT [--every 3]
 
 Paths are given as arguments, and no part of the product imports this.
 """
@@ -79,8 +79,8 @@ def freshretailnet(daily: Path, static: Path, weather: Path | None = None, every
     return pa.Table.from_pandas(out.sort_values(["item_id", "timestamp"]), preserve_index=False)
 
 
-def online_retail(orders: Path, horizon: int = HORIZON_DAYS) -> pa.Table:
-    """Units sold a day and sku, from each sku's first sale to the last day of the data.
+def online_retail(orders: Path, horizon: int = HORIZON_DAYS, every: int = 1) -> pa.Table:
+    """Units sold a day and sku, from each sku's first sale to the last day of the data, of every n-th sku.
 
     Leaves out cancellations (order ids that begin with C), lines without a
     positive quantity, and skus sold on fewer than 20 days before the last
@@ -94,7 +94,7 @@ def online_retail(orders: Path, horizon: int = HORIZON_DAYS) -> pa.Table:
     wide = sold.unstack("sku")
     wide = wide.reindex(pd.date_range(wide.index.min(), wide.index.max(), freq="D"))
     before = wide.iloc[:-horizon]
-    wide = wide.loc[:, before.notna().sum() >= SOLD_DAYS_MIN]
+    wide = wide.loc[:, before.notna().sum() >= SOLD_DAYS_MIN].iloc[:, ::every]
     started = wide.notna().cumsum() > 0
     filled = wide.fillna(0.0).where(started)
     long = filled.stack().rename("target").reset_index()
@@ -111,15 +111,16 @@ def main() -> None:
     for name in ("daily", "static", "out"):
         fresh.add_argument(name, type=Path)
     fresh.add_argument("--weather", type=Path)
-    fresh.add_argument("--every", type=int, default=1)
     retail = commands.add_parser("online-retail")
     for name in ("orders", "out"):
         retail.add_argument(name, type=Path)
+    for either in (fresh, retail):
+        either.add_argument("--every", type=int, default=1, help="Only every n-th item by sorted id.")
     given = parser.parse_args()
     if given.command == "freshretailnet":
         table = freshretailnet(given.daily, given.static, given.weather, given.every)
     else:
-        table = online_retail(given.orders)
+        table = online_retail(given.orders, every=given.every)
     pq.write_table(table, given.out)
     print(f"wrote {given.out}: {table.num_rows} rows")
 

@@ -61,6 +61,8 @@ def evaluate(
         typer.echo(text)
         return
     console.print(shown(found))
+    for line in against_others(found):
+        console.print(line, highlight=False, soft_wrap=True)
     for path in (as_json, out):
         if path is not None:
             console.print(f"wrote {path}", highlight=False)
@@ -103,6 +105,17 @@ def shown(found: Mapping[str, Any]) -> Table:
             number(row["series_per_second"], ",.0f"),
         )
     return table
+
+
+def against_others(found: Mapping[str, Any]) -> list[str]:
+    """The last model's loss over that of each but the baseline, which the table has: a line each."""
+    last = found["models"][-1]
+    lines = []
+    for name, (middle, low, high) in last["wql_over"].items():
+        if name != found["baseline"]:
+            ends = f"{number(low, '.3f')}-{number(high, '.3f')}"
+            lines.append(f"{last['model']} over {name}: {number(middle, '.3f')} ({ends})")
+    return lines
 
 
 def number(value: float | None, form: str) -> str:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from models import Climatology, InputError
 from models.__main__ import app
+from models.catalogue import open_model
 from models.commands.rows import read_rows
 from models.evaluation import evaluate, origins, ratio
 from models.protocol import forecast_schema
@@ -134,6 +135,18 @@ def test_the_command_writes_scores_and_a_report(weekly, tmp_path):
     for chart in charts:
         assert "nan" not in chart
         ET.fromstring(chart)
+
+
+def test_the_last_model_is_held_against_each_other_one(weekly, tmp_path):
+    pyarrow.parquet.write_table(weekly, tmp_path / "sales.parquet")
+    last = "ensemble:seasonal-naive=0.5,climatology=0.5"
+    models = [word for name in ("seasonal-naive", "climatology", last) for word in ("--model", name)]
+    arguments = [str(tmp_path / "sales.parquet"), *models, "--horizon", "14", "--seed", "3"]
+    done = CliRunner().invoke(app, ["evaluate", *arguments], catch_exceptions=False)
+    (cut,) = origins(weekly, 14, 1, 1)
+    middle, low, high = ratio(evaluate(open_model(last), [cut]), evaluate(Climatology(), [cut]), seed=3)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith(last)]
+    assert line == f"{last} over climatology: {middle:.3f} ({low:.3f}-{high:.3f})"
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
