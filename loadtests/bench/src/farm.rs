@@ -9,11 +9,13 @@ use anyhow::{Context, Result};
 
 use crate::bespeak::client::{SessionClient, UnaryClient};
 use crate::bespeak::flight::FlightClient;
-use crate::bespeak::load;
 use crate::bespeak::server::BespeakServer;
+use crate::bespeak::{h2load, load};
 use crate::connection::Connection;
 use crate::grpc::Channel;
+use crate::http2;
 use crate::ledger::{Ledger, Verified};
+use crate::peers::aio_server;
 use crate::peers::postgres::PostgresConnection;
 use crate::peers::postgres_server::PostgresServer;
 use crate::peers::redis::RedisConnection;
@@ -32,6 +34,7 @@ pub struct Settings {
     pub skus: u32,
     pub server_core: usize,
     pub server_command: Option<String>,
+    pub aio_command: Option<String>,
 }
 
 pub struct Farm {
@@ -104,8 +107,18 @@ impl Farm {
                     .context("loading bespeak")?;
                 (Kind::Grpc(started), "bespeak".to_owned())
             }
-            Server::Redis => {
-                let started = RedisServer::start(dir, core).await?;
+            Server::Aio => {
+                let command = self.settings.aio_command.as_deref();
+                let command = command.context(aio_server::MISSING)?;
+                let started = aio_server::start(command, dir, core, &stocks).await?;
+                (Kind::Grpc(started), "grpc.aio".to_owned())
+            }
+            Server::Redis | Server::RedisOff => {
+                let started = if server == Server::Redis {
+                    RedisServer::start(dir, core).await?
+                } else {
+                    RedisServer::start_without_log(dir, core).await?
+                };
                 RedisConnection::connect(started.port, 0)
                     .await?
                     .set_stock(0, &stocks)
@@ -139,7 +152,7 @@ impl Farm {
             .get(&server)
             .context("the server was not started")?;
         running.kind.process().resume();
-        let measured = running.round(system, clients, spec).await;
+        let measured = running.round(system, clients, spec, self.dir.path()).await;
         if server.is_peer() {
             running.kind.process().pause();
         }
@@ -165,7 +178,9 @@ impl Farm {
                 Kind::Grpc(_) if server == Server::Echo => continue,
                 Kind::Grpc(bespeak) => {
                     let mut channel = Channel::connect(bespeak.port).await?;
-                    load::reconcile(&mut channel).await?;
+                    if server == Server::Bespeak {
+                        load::reconcile(&mut channel).await?;
+                    }
                     load::stocks(&mut channel, skus).await?
                 }
                 Kind::Redis(redis) => {
@@ -196,16 +211,27 @@ fn stock_of(sku: u32, skus: u32) -> u64 {
 }
 
 impl Running {
-    async fn round(&self, system: System, clients: usize, spec: &Spec) -> Result<Measured> {
+    async fn round(
+        &self,
+        system: System,
+        clients: usize,
+        spec: &Spec,
+        dir: &Path,
+    ) -> Result<Measured> {
         match (system, &self.kind) {
+            (System::H2load { shared }, Kind::Grpc(server)) => {
+                let pid = server.process.pid();
+                h2load::run(server.port, clients, shared, spec, pid, dir).await
+            }
             (
-                System::EchoUnary { shared } | System::BespeakUnary { shared },
+                System::EchoUnary { .. } | System::BespeakUnary { .. } | System::AioUnary,
                 Kind::Grpc(server),
             ) => {
+                let shared = system.shared();
                 let channels = channels(server.port, clients, shared).await?;
                 let client = |(salt, channel)| UnaryClient::new(channel, salt as u64);
-                let connections: Result<_> = channels.into_iter().enumerate().map(client).collect();
-                self.drive(connections?, spec).await
+                let connections = channels.into_iter().enumerate().map(client).collect();
+                self.drive(connections, spec).await
             }
             (
                 System::EchoSession { shared } | System::BespeakSession { shared },
@@ -220,8 +246,8 @@ impl Running {
             }
             (System::BespeakFlight, Kind::Grpc(server)) => {
                 let mut connections = Vec::new();
-                let channels = channels(server.port, clients, false).await?;
-                for (salt, mut channel) in channels.into_iter().enumerate() {
+                for salt in 0..clients {
+                    let mut channel = Channel::connect(server.port).await?;
                     connections.push(FlightClient::open(&mut channel, salt as u64).await?);
                 }
                 self.drive(connections, spec).await
@@ -259,13 +285,13 @@ impl Running {
 }
 
 /// One channel a client: its own connection, or all on one.
-async fn channels(port: u16, clients: usize, shared: bool) -> Result<Vec<Channel>> {
+async fn channels(port: u16, clients: usize, shared: bool) -> Result<Vec<http2::Channel>> {
     if shared {
-        return Ok(vec![Channel::connect(port).await?; clients]);
+        return Ok(vec![http2::Channel::connect(port, None).await?; clients]);
     }
     let mut channels = Vec::with_capacity(clients);
     for _ in 0..clients {
-        channels.push(Channel::connect(port).await?);
+        channels.push(http2::Channel::connect(port, None).await?);
     }
     Ok(channels)
 }

@@ -1,5 +1,5 @@
-//! A lean gRPC client on h2: bytes in, bytes out. The peers are driven by bare sockets; this is the
-//! nearest that HTTP/2 allows, so that the client's core is not what is measured.
+//! A gRPC client on h2: bytes in, bytes out. It fills servers, reads them back and carries Flight; what is measured call by
+//! call goes over [`crate::http2`].
 
 use std::future::poll_fn;
 
@@ -11,6 +11,7 @@ use http::{HeaderMap, Request};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 /// gRPC puts a flag and a length before each message.
@@ -29,7 +30,7 @@ pub struct Channel {
 }
 
 /// The server answered a call with a status other than OK.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CallError {
     pub code: tonic::Code,
     pub message: String,
@@ -65,9 +66,7 @@ impl Channel {
     /// # Errors
     /// Also when the server's certificate is not one that the connector trusts.
     pub async fn connect_tls(port: u16, tls: &TlsConnector) -> Result<Self> {
-        let name = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
-        let stream = tls.connect(name, socket(port).await?).await?;
-        Self::over(stream, port, "https").await
+        Self::over(secured(port, tls).await?, port, "https").await
     }
 
     async fn over<T>(stream: T, port: u16, scheme: &'static str) -> Result<Self>
@@ -154,7 +153,16 @@ impl Channel {
     }
 }
 
-async fn socket(port: u16) -> Result<TcpStream> {
+/// # Errors
+/// The server's certificate is not one that the connector trusts.
+pub async fn secured(port: u16, tls: &TlsConnector) -> Result<TlsStream<TcpStream>> {
+    let name = ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
+    Ok(tls.connect(name, socket(port).await?).await?)
+}
+
+/// # Errors
+/// Nobody listens there.
+pub async fn socket(port: u16) -> Result<TcpStream> {
     let stream = TcpStream::connect(("127.0.0.1", port))
         .await
         .with_context(|| format!("gRPC server on port {port}"))?;
@@ -243,11 +251,11 @@ fn message_len(input: &[u8]) -> Option<usize> {
     Some(u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize)
 }
 
-fn whole(input: &[u8]) -> bool {
+pub fn whole(input: &[u8]) -> bool {
     message_len(input).is_some_and(|len| input.len() == PREFIX + len)
 }
 
-fn unframe(input: &mut BytesMut) -> Option<Bytes> {
+pub fn unframe(input: &mut BytesMut) -> Option<Bytes> {
     let len = message_len(input)?;
     if input.len() < PREFIX + len {
         return None;
@@ -291,7 +299,7 @@ fn status(headers: &HeaderMap) -> Result<()> {
 }
 
 /// Messages travel with spaces and more written as `%20`.
-fn unescape(text: &str) -> String {
+pub fn unescape(text: &str) -> String {
     let mut parts = text.split('%');
     let mut out = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {

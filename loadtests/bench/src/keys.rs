@@ -19,6 +19,8 @@ pub enum Shape {
     Zipf,
     /// Half of all draws hit one SKU, the rest are uniform.
     OneHot,
+    /// One SKU alone: for a generator that sends the same bytes again and again.
+    Single,
 }
 
 /// A draw of SKUs, in the order in which one round asks for them.
@@ -46,6 +48,7 @@ impl KeyRing {
                 };
                 (0..len).map(|_| draw()).collect()
             }
+            Shape::Single => vec![scatter(0, skus)],
             Shape::Zipf => {
                 let zipf = Zipf::new(skus);
                 (0..len)

@@ -22,6 +22,13 @@ impl Ledger {
         Self((0..skus).map(|_| AtomicI64::new(0)).collect())
     }
 
+    /// The same account with more SKUs behind those that it has.
+    pub fn grown(&self, more: u32) -> Self {
+        let kept = self.0.iter().map(|units| units.load(Ordering::Relaxed));
+        let new = std::iter::repeat_n(0, more as usize);
+        Self(kept.chain(new).map(AtomicI64::new).collect())
+    }
+
     pub fn accepted(&self, sku: u32, quantity: u8) {
         self.0[sku as usize].fetch_add(i64::from(quantity), Ordering::Relaxed);
     }
@@ -97,6 +104,14 @@ mod tests {
                 units_oversold: 0
             }
         );
+    }
+
+    #[test]
+    fn a_grown_account_keeps_what_it_had() {
+        let ledger = sold(&[3, 0]).grown(2);
+        ledger.accepted(3, 5);
+        assert!(ledger.verify(|_| 10, &[7, 10, 10, 5]).is_ok());
+        assert!(ledger.verify(|_| 10, &[7, 10]).is_err());
     }
 
     #[test]

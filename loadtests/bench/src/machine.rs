@@ -17,6 +17,17 @@ pub struct Machine {
     pub client_core: usize,
 }
 
+/// The clock that never jumps, as every process of the machine reads it.
+pub fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: a plain system call that fills the struct; this clock is always there.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
 impl Machine {
     pub fn describe(server_core: usize, client_core: usize) -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();

@@ -4,6 +4,7 @@ mod bespeak;
 mod connection;
 mod farm;
 mod grpc;
+mod http2;
 mod ids;
 mod keys;
 mod latency;
@@ -55,6 +56,9 @@ enum Command {
         /// PEM file of its key
         #[arg(long, requires = "certificate")]
         key: Option<PathBuf>,
+        /// Straight on h2, without tonic's layers
+        #[arg(long, conflicts_with = "certificate")]
+        h2: bool,
     },
     /// Load a server in open loop: steps as JSON lines on standard input, a result line for each
     Steps(scenario::Options),
@@ -78,7 +82,9 @@ fn main() -> ExitCode {
                 listen,
                 certificate,
                 key,
+                h2: false,
             } => bespeak::echo::serve(listen, certificate.zip(key)).await,
+            Command::Echo { listen, .. } => bespeak::h2_echo::serve(listen).await,
             Command::Steps(options) => tokio::select! {
                 result = scenario::run(options) => result,
                 () = interrupted() => Err(anyhow::anyhow!("interrupted: servers stopped, data removed")),

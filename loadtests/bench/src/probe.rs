@@ -32,6 +32,25 @@ pub struct Probe {
     pub loopback_p50_us: f64,
 }
 
+/// Why the numbers of a round must not be used: what the machine could do was not the same before and after it. A time
+/// moved when one is more than `factor` times the other.
+pub fn moved(before: &Probe, after: &Probe, factor: f64) -> Option<String> {
+    let times = [
+        ("a durable write", before.disk_p50_us, after.disk_p50_us),
+        (
+            "a trip over loopback",
+            before.loopback_p50_us,
+            after.loopback_p50_us,
+        ),
+    ];
+    let (what, first, last) = times
+        .into_iter()
+        .find(|(_, first, last)| first.max(*last) > factor * first.min(*last))?;
+    Some(format!(
+        "the machine moved: {what} took {first:.0} us before and {last:.0} us after, more than {factor} times"
+    ))
+}
+
 /// Writes back what earlier rounds left, then probes. Takes about 50 ms on a quiet machine.
 ///
 /// # Errors
@@ -136,6 +155,30 @@ mod tests {
             "{probe:?}"
         );
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_machine_moved_when_either_time_did_and_either_way() {
+        let of = |disk_p50_us, loopback_p50_us| Probe {
+            disk_p50_us,
+            disk_p99_us: 900.0,
+            loopback_p50_us,
+        };
+        let calm = of(100.0, 10.0);
+        for (other, what) in [
+            (of(199.0, 19.0), None),
+            (
+                of(201.0, 10.0),
+                Some("durable write took 100 us before and 201"),
+            ),
+            (of(49.0, 10.0), Some("durable write")),
+            (of(100.0, 21.0), Some("loopback")),
+            (of(100.0, 4.9), Some("loopback")),
+        ] {
+            let why = moved(&calm, &other, 2.0);
+            assert_eq!(why.is_some(), what.is_some(), "{why:?}");
+            assert!(what.is_none_or(|what| why.unwrap().contains(what)));
+        }
     }
 
     #[test]

@@ -42,6 +42,17 @@ pub enum Line {
         pass: usize,
         why: String,
     },
+    /// A round during which the machine moved; it is not counted.
+    Dropped {
+        row: &'static str,
+        system: String,
+        clients: usize,
+        pass: usize,
+        ops_per_s: f64,
+        before: Probe,
+        after: Probe,
+        why: String,
+    },
     Row(RowLine),
     Verified {
         server: String,
@@ -91,6 +102,7 @@ impl RoundLine {
             Metric::OpsPerS => self.ops_per_s,
             Metric::LinesPerS => self.lines_per_s,
             Metric::ServerCpuUs => self.server_cpu_us,
+            Metric::GeneratorCores => self.client_busy / self.server_busy,
         }
     }
 }
@@ -177,6 +189,7 @@ pub struct Report {
     rounds: Vec<RoundLine>,
     rows: Vec<RowLine>,
     notes: Vec<String>,
+    dropped: usize,
 }
 
 impl Report {
@@ -192,6 +205,7 @@ impl Report {
             rounds: Vec::new(),
             rows: Vec::new(),
             notes: Vec::new(),
+            dropped: 0,
         })
     }
 
@@ -220,6 +234,17 @@ impl Report {
             } => {
                 self.notes
                     .push(format!("REFUSED: {row}, {system}, pass {pass}: {why}"));
+            }
+            Line::Dropped {
+                row,
+                system,
+                pass,
+                why,
+                ..
+            } => {
+                self.dropped += 1;
+                self.notes
+                    .push(format!("DROPPED: {row}, {system}, pass {pass}: {why}"));
             }
             Line::Verified { server, verified } => self.notes.push(format!(
                 "verified: {server}: {} units of {} SKUs sold, {} oversold",
@@ -307,6 +332,11 @@ impl Report {
                 row.bound,
             ));
         }
+        out.push_str(&format!(
+            "{} rounds counted, {} dropped because the machine moved\n",
+            self.rounds.len(),
+            self.dropped
+        ));
         for note in &self.notes {
             out.push_str(note);
             out.push('\n');

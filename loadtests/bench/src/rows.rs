@@ -39,6 +39,8 @@ pub enum Metric {
     LinesPerS,
     /// Server CPU microseconds an operation.
     ServerCpuUs,
+    /// Cores that the generator needs for each core that the server is busy: above 1 it is the limit itself.
+    GeneratorCores,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -86,13 +88,39 @@ pub fn rows() -> Vec<Row> {
                 ],
             ),
             rate: None,
-            targets: vec![Target {
-                metric: Metric::ServerCpuUs,
-                ours: UNARY_SHARED,
-                peer: None,
-                sense: Sense::AtMost,
-                bound: 12.0,
-            }],
+            targets: vec![
+                Target {
+                    metric: Metric::ServerCpuUs,
+                    ours: UNARY_SHARED,
+                    peer: None,
+                    sense: Sense::AtMost,
+                    bound: 12.0,
+                },
+                Target {
+                    metric: Metric::GeneratorCores,
+                    ours: UNARY_SHARED,
+                    peer: None,
+                    sense: Sense::AtMost,
+                    bound: 1.0,
+                },
+            ],
+        },
+        Row {
+            name: "check-h2load",
+            title: "gRPC check, 64 streams, by this generator and by h2load",
+            job: Job::Check,
+            keys: Shape::Single,
+            systems: at(
+                MANY,
+                &[
+                    UNARY_SHARED,
+                    System::H2load { shared: true },
+                    UNARY,
+                    System::H2load { shared: false },
+                ],
+            ),
+            rate: None,
+            targets: Vec::new(),
         },
         Row {
             name: "reserve-1",
@@ -106,6 +134,10 @@ pub fn rows() -> Vec<Row> {
                     SESSION,
                     REDIS,
                     POSTGRES,
+                    System::Postgres(Style::SelectForUpdate),
+                    System::Redis(Fsync::Everysec),
+                    System::Redis(Fsync::Off),
+                    System::AioUnary,
                     System::EchoUnary { shared: false },
                 ],
             ),
@@ -179,8 +211,10 @@ fn zipf() -> Row {
     );
     systems.push(best);
     systems.push((System::Postgres(Style::SelectForUpdate), MANY));
-    // For the reader's sense of scale: it answers before it is durable.
+    // For the reader's sense of scale: they answer before they are durable, or never are.
     systems.push((System::Redis(Fsync::Everysec), MANY));
+    systems.push((System::Redis(Fsync::Off), MANY));
+    systems.push((System::AioUnary, MANY));
     let throughput = |ours, peer, bound| Target {
         metric: Metric::OpsPerS,
         ours,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::bespeak::h2load;
 use crate::farm::{Farm, SCARCE_SKUS, Settings};
 use crate::keys::{KeyRing, Shape};
 use crate::latency::{self, Latency};
@@ -25,7 +26,7 @@ pub struct Options {
     /// Only these rows
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
-    /// Only these servers: bespeak, echo, redis, postgres
+    /// Only these servers: bespeak, echo, redis, redis-off, postgres, grpc-aio
     #[arg(long, value_delimiter = ',')]
     servers: Vec<String>,
     /// How often each system of a row is measured [default: 4, quick: 1]
@@ -46,6 +47,13 @@ pub struct Options {
     /// What starts Bespeak, with {port} and {dir} where its port and data directory go
     #[arg(long)]
     server_command: Option<String>,
+    /// What starts the grpc.aio service, with {port} and {stocks} where its port and the file of its stock go
+    #[arg(long)]
+    aio_command: Option<String>,
+    /// Drop a round when a durable write or a trip over loopback took so many times as long after it as before, or before
+    /// it as after; it is made once more
+    #[arg(long, default_value_t = 2.0)]
+    moved_factor: f64,
     /// Where data directories are made, on a disk; removed at the end [default: the system's]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -57,8 +65,12 @@ pub struct Options {
 const SELL_OUT_ROUNDS_MAX: usize = 50;
 const SELL_OUT_CLIENTS: usize = 64;
 
+/// How often a round is made when the machine moves during it each time.
+const TRIES: usize = 2;
+
 struct Plan {
     passes: usize,
+    moved_factor: f64,
     warmup: Duration,
     measure: Duration,
     skus: u32,
@@ -74,6 +86,7 @@ pub async fn run(options: Options) -> Result<()> {
     let round_s = options.round_s.unwrap_or(default(0.4, 3.0));
     let plan = Plan {
         passes: options.passes.unwrap_or(if options.quick { 1 } else { 4 }),
+        moved_factor: options.moved_factor,
         warmup: Duration::from_secs_f64(default(0.1, 1.0)),
         measure: Duration::from_secs_f64(round_s),
         skus: options
@@ -97,10 +110,11 @@ pub async fn run(options: Options) -> Result<()> {
             skus: plan.skus,
             server_core: options.server_core,
             server_command: options.server_command.clone(),
+            aio_command: options.aio_command.clone(),
         },
     )?;
     let chosen = choose(&options.rows)?;
-    let servers = start(&mut farm, &chosen, &options.servers, &mut report).await?;
+    let servers = start(&mut farm, &chosen, &options, &mut report).await?;
     for row in &chosen {
         measure(row, &plan, &mut farm, &servers, &mut report).await?;
     }
@@ -139,17 +153,19 @@ fn choose(names: &[String]) -> Result<Vec<Row>> {
 async fn start(
     farm: &mut Farm,
     rows: &[Row],
-    only: &[String],
+    options: &Options,
     report: &mut Report,
 ) -> Result<Vec<Server>> {
     let mut running = Vec::new();
     for server in [
         Server::Echo,
         Server::Redis,
+        Server::RedisOff,
         Server::Postgres,
+        Server::Aio,
         Server::Bespeak,
     ] {
-        let name = format!("{server:?}").to_lowercase();
+        let name = server.name().to_owned();
         let needed = |row: &Row| {
             row.systems
                 .iter()
@@ -158,7 +174,7 @@ async fn start(
         if !rows.iter().any(needed) {
             continue;
         }
-        if !only.is_empty() && !only.contains(&name) {
+        if !options.servers.is_empty() && !options.servers.contains(&name) {
             report.write(Line::Skipped {
                 server: name,
                 why: "not among --servers".to_owned(),
@@ -166,12 +182,16 @@ async fn start(
             continue;
         }
         let missing = match server {
-            Server::Redis => crate::peers::find_program("redis-server")
+            Server::Redis | Server::RedisOff => crate::peers::find_program("redis-server")
                 .is_none()
                 .then_some(redis_server::MISSING),
             Server::Postgres => postgres_server::programs()
                 .is_none()
                 .then_some(postgres_server::MISSING),
+            Server::Aio => options
+                .aio_command
+                .is_none()
+                .then_some(crate::peers::aio_server::MISSING),
             Server::Echo | Server::Bespeak => None,
         };
         if let Some(why) = missing {
@@ -192,7 +212,19 @@ async fn start(
         }
         running.push(server);
     }
+    let asks_h2load = |row: &Row| row.systems.iter().any(|(system, _)| left_out(system));
+    if rows.iter().any(asks_h2load) {
+        report.write(Line::Skipped {
+            server: h2load::PROGRAM.to_owned(),
+            why: h2load::MISSING.to_owned(),
+        })?;
+    }
     Ok(running)
+}
+
+/// The other generator is asked for, and not installed.
+fn left_out(system: &System) -> bool {
+    matches!(system, System::H2load { .. }) && crate::peers::find_program(h2load::PROGRAM).is_none()
 }
 
 async fn measure(
@@ -210,6 +242,7 @@ async fn measure(
             .iter()
             .copied()
             .filter(|(system, _)| servers.contains(&system.server()))
+            .filter(|(system, _)| !left_out(system))
             .collect();
         if pass % 2 == 1 {
             systems.reverse();
@@ -224,30 +257,35 @@ async fn measure(
                 rate: row.rate,
                 seed,
             };
-            let measured = farm.round(system, clients, &spec).await?;
-            let after = probe::probe(farm.dir(), plan.server_core)?;
-            if row.rate.is_some()
-                && let Err(why) = latency::refuse_lag(&measured.lag, &measured.first)
-            {
-                let system = system.to_string();
-                report.write(Line::Refused {
-                    row: row.name,
-                    system,
-                    pass,
-                    why,
-                })?;
-            } else {
-                let line = line(
-                    row,
-                    &system,
-                    clients,
-                    (pass, place),
-                    &measured,
-                    (before, after),
-                );
-                report.write(Line::Round(line))?;
+            for attempt in 1..=TRIES {
+                let measured = farm.round(system, clients, &spec).await?;
+                let after = probe::probe(farm.dir(), plan.server_core)?;
+                let probes = (before, after);
+                let moved = probe::moved(&before, &after, plan.moved_factor);
+                before = after;
+                let line = line(row, &system, clients, (pass, place), &measured, probes);
+                if let Some(why) = moved {
+                    report.write(dropped(line, why))?;
+                    // What was out of the ordinary once must not spoil the next round as well.
+                    before = probe::probe(farm.dir(), plan.server_core)?;
+                    if attempt < TRIES {
+                        continue;
+                    }
+                } else if row.rate.is_some()
+                    && let Err(why) = latency::refuse_lag(&measured.lag, &measured.first)
+                {
+                    let system = system.to_string();
+                    report.write(Line::Refused {
+                        row: row.name,
+                        system,
+                        pass,
+                        why,
+                    })?;
+                } else {
+                    report.write(Line::Round(line))?;
+                }
+                break;
             }
-            before = after;
         }
     }
     let rounds = report.rounds(row.name);
@@ -257,6 +295,19 @@ async fn measure(
         }
     }
     Ok(())
+}
+
+fn dropped(line: RoundLine, why: String) -> Line {
+    Line::Dropped {
+        row: line.row,
+        system: line.system,
+        clients: line.clients,
+        pass: line.pass,
+        ops_per_s: line.ops_per_s,
+        before: line.before,
+        after: line.after,
+        why,
+    }
 }
 
 fn line(

@@ -10,14 +10,30 @@ pub enum Server {
     Bespeak,
     Echo,
     Redis,
+    /// Without a log.
+    RedisOff,
     Postgres,
+    /// A grpc.aio service of Python with a dict.
+    Aio,
 }
 
 impl Server {
+    /// What it is called on the command line and in lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bespeak => "bespeak",
+            Self::Echo => "echo",
+            Self::Redis => "redis",
+            Self::RedisOff => "redis-off",
+            Self::Postgres => "postgres",
+            Self::Aio => "grpc-aio",
+        }
+    }
+
     /// Peers sleep while others are measured. Ours stays awake: it would take the sleep for a jump
     /// of the clock.
     pub fn is_peer(self) -> bool {
-        matches!(self, Self::Redis | Self::Postgres)
+        !matches!(self, Self::Bespeak | Self::Echo)
     }
 
     /// How its clients talk to it where nothing else is asked; nothing for a server without stock.
@@ -26,6 +42,8 @@ impl Server {
             Self::Bespeak => Some(System::BespeakSession { shared: false }),
             Self::Echo => None,
             Self::Redis => Some(System::Redis(Fsync::Always)),
+            Self::RedisOff => Some(System::Redis(Fsync::Off)),
+            Self::Aio => Some(System::AioUnary),
             Self::Postgres => Some(System::Postgres(Style::OneStatement)),
         }
     }
@@ -49,17 +67,38 @@ pub enum System {
     EchoSession {
         shared: bool,
     },
+    /// Checks of Bespeak by h2load in place of this tool's own client.
+    H2load {
+        shared: bool,
+    },
+    /// One gRPC call an operation, its own connection a client.
+    AioUnary,
     Redis(Fsync),
     Postgres(Style),
 }
 
 impl System {
+    /// Whether all its clients are on one connection.
+    pub fn shared(self) -> bool {
+        matches!(
+            self,
+            Self::BespeakUnary { shared: true }
+                | Self::BespeakSession { shared: true }
+                | Self::EchoUnary { shared: true }
+                | Self::EchoSession { shared: true }
+                | Self::H2load { shared: true }
+        )
+    }
+
     pub fn server(self) -> Server {
         match self {
-            Self::BespeakUnary { .. } | Self::BespeakSession { .. } | Self::BespeakFlight => {
-                Server::Bespeak
-            }
+            Self::BespeakUnary { .. }
+            | Self::BespeakSession { .. }
+            | Self::BespeakFlight
+            | Self::H2load { .. } => Server::Bespeak,
             Self::EchoUnary { .. } | Self::EchoSession { .. } => Server::Echo,
+            Self::AioUnary => Server::Aio,
+            Self::Redis(Fsync::Off) => Server::RedisOff,
             Self::Redis(_) => Server::Redis,
             Self::Postgres(_) => Server::Postgres,
         }
@@ -75,6 +114,8 @@ impl fmt::Display for System {
             Self::BespeakFlight => write!(f, "bespeak-flight"),
             Self::EchoUnary { shared } => write!(f, "echo-unary{}", connections(shared)),
             Self::EchoSession { shared } => write!(f, "echo-session{}", connections(shared)),
+            Self::H2load { shared } => write!(f, "h2load{}", connections(shared)),
+            Self::AioUnary => write!(f, "grpc-aio"),
             Self::Redis(fsync) => write!(f, "redis-{}", fsync.as_str()),
             Self::Postgres(Style::OneStatement) => write!(f, "postgres"),
             Self::Postgres(Style::SelectForUpdate) => write!(f, "postgres-for-update"),

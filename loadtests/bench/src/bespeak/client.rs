@@ -11,7 +11,8 @@ use prost::Message;
 
 use super::wire::Requests;
 use crate::connection::{Connection, Settle};
-use crate::grpc::{CallError, Channel, Method, Stream};
+use crate::grpc::CallError;
+use crate::http2::{Channel, Method, Stream};
 use crate::ids::Ids;
 
 pub struct UnaryClient {
@@ -25,19 +26,17 @@ pub struct UnaryClient {
 }
 
 impl UnaryClient {
-    /// # Errors
-    /// The channel's address makes no valid request.
-    pub fn new(channel: Channel, salt: u64) -> Result<Self> {
+    pub fn new(channel: Channel, salt: u64) -> Self {
         let method = |name| channel.method(&format!("/bespeak.v1.PromiseService/{name}"));
-        Ok(Self {
+        Self {
             ids: Ids::new(salt),
             requests: Requests::new(false),
-            reserve: method("Reserve")?,
-            confirm: method("Confirm")?,
-            release: method("Release")?,
-            check: method("Check")?,
+            reserve: method("Reserve"),
+            confirm: method("Confirm"),
+            release: method("Release"),
+            check: method("Check"),
             channel,
-        })
+        }
     }
 }
 
@@ -46,7 +45,7 @@ impl Connection for UnaryClient {
 
     async fn reserve(&mut self, sku: u32, quantity: u8) -> Result<Option<u64>> {
         let request = self.requests.reserve(&self.ids.next_text(), sku, quantity);
-        let answer = self.channel.unary(&self.reserve, request).await?;
+        let answer = self.channel.unary(&self.reserve, &request).await?;
         held(&ReserveResponse::decode(answer)?)
     }
 
@@ -55,12 +54,12 @@ impl Connection for UnaryClient {
         let refusal = match how {
             Settle::Confirm => {
                 let request = self.requests.confirm(&id, hold);
-                let answer = self.channel.unary(&self.confirm, request).await?;
+                let answer = self.channel.unary(&self.confirm, &request).await?;
                 ConfirmResponse::decode(answer)?.refusal
             }
             Settle::Cancel => {
                 let request = self.requests.release(&id, hold);
-                let answer = self.channel.unary(&self.release, request).await?;
+                let answer = self.channel.unary(&self.release, &request).await?;
                 ReleaseResponse::decode(answer)?.refusal
             }
         };
@@ -70,7 +69,7 @@ impl Connection for UnaryClient {
     async fn check(&mut self, sku: u32) -> Result<u64> {
         let answer = self
             .channel
-            .unary(&self.check, self.requests.check(sku))
+            .unary(&self.check, &self.requests.check(sku))
             .await?;
         available(CheckResponse::decode(answer)?)
     }
@@ -86,7 +85,7 @@ impl SessionClient {
     /// # Errors
     /// The connection is lost.
     pub async fn open(channel: &mut Channel, salt: u64) -> Result<Self> {
-        let method = channel.method("/bespeak.v1.PromiseService/Session")?;
+        let method = channel.method("/bespeak.v1.PromiseService/Session");
         let stream = channel.stream(&method).await?;
         Ok(Self {
             stream,
@@ -96,7 +95,7 @@ impl SessionClient {
     }
 
     async fn ask(&mut self, request: Bytes) -> Result<session_response::Response> {
-        self.stream.send(request)?;
+        self.stream.send(&request)?;
         let answer = SessionResponse::decode(self.stream.receive().await?)?;
         match answer.response.context("the session answered nothing")? {
             session_response::Response::Error(error) => Err(CallError {

@@ -42,7 +42,7 @@ pub async fn serve(listen: SocketAddr, tls: Option<(PathBuf, PathBuf)>) -> Resul
 
 struct Echo;
 
-fn reserve() -> ReserveResponse {
+pub fn reserve() -> ReserveResponse {
     ReserveResponse {
         outcome: Outcome::Full.into(),
         reservation_id: REVISION,
@@ -66,14 +66,14 @@ fn reserve() -> ReserveResponse {
     }
 }
 
-fn confirm() -> ConfirmResponse {
+pub fn confirm() -> ConfirmResponse {
     ConfirmResponse {
         revision: REVISION,
         ..Default::default()
     }
 }
 
-fn release() -> ReleaseResponse {
+pub fn release() -> ReleaseResponse {
     ReleaseResponse {
         state: ReservationState::Released.into(),
         revision: REVISION,
@@ -81,7 +81,7 @@ fn release() -> ReleaseResponse {
     }
 }
 
-fn check() -> CheckResponse {
+pub fn check() -> CheckResponse {
     CheckResponse {
         results: vec![CheckResult {
             item: item(0),

@@ -229,7 +229,10 @@ pub async fn reconcile(channel: &mut Channel) -> Result<ReconcileResponse> {
 }
 
 /// The port is open before recovery ends.
-async fn until_serving(channel: &mut Channel) -> Result<()> {
+///
+/// # Errors
+/// It is not ready within a minute.
+pub async fn until_serving(channel: &mut Channel) -> Result<()> {
     let deadline = Instant::now() + SERVING_MAX;
     loop {
         let stats: Result<GetStatsResponse> = channel

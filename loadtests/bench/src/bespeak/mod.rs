@@ -3,6 +3,8 @@
 pub mod client;
 pub mod echo;
 pub mod flight;
+pub mod h2_echo;
+pub mod h2load;
 pub mod load;
 pub mod server;
 pub mod wire;

@@ -79,8 +79,29 @@ impl BespeakServer {
             command.arg("--certificate").arg(certificate);
             command.arg("--key").arg(key);
         }
-        let setup = Setup::new(0, &dir.join("echo")).cores(cores);
-        let process = Process::start("echo", command, &setup)?;
+        Self::started("echo", command, port, dir, cores).await
+    }
+
+    /// The echo server straight on h2.
+    ///
+    /// # Errors
+    /// As for [`Self::start_echo`].
+    pub async fn start_h2(dir: &Path, cores: &[usize]) -> Result<Self> {
+        let port = free_port()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["echo", "--h2", "--listen", &format!("127.0.0.1:{port}")]);
+        Self::started("h2", command, port, dir, cores).await
+    }
+
+    async fn started(
+        name: &str,
+        command: Command,
+        port: u16,
+        dir: &Path,
+        cores: &[usize],
+    ) -> Result<Self> {
+        let setup = Setup::new(0, &dir.join(name)).cores(cores);
+        let process = Process::start(name, command, &setup)?;
         until_connects(&process, port).await?;
         Ok(Self { process, port })
     }

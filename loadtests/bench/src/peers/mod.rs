@@ -1,5 +1,6 @@
 //! The same job on the servers that people use for it today.
 
+pub mod aio_server;
 pub mod postgres;
 pub mod postgres_server;
 pub mod redis;

@@ -11,10 +11,19 @@ pub enum Op {
     Reserve,
     Finish,
     Supply,
+    Allocate,
+    Forecast,
 }
 
 impl Op {
-    pub const ALL: [Self; 4] = [Self::Check, Self::Reserve, Self::Finish, Self::Supply];
+    pub const ALL: [Self; 6] = [
+        Self::Check,
+        Self::Reserve,
+        Self::Finish,
+        Self::Supply,
+        Self::Allocate,
+        Self::Forecast,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -22,7 +31,14 @@ impl Op {
             Self::Reserve => "reserve",
             Self::Finish => "finish",
             Self::Supply => "supply",
+            Self::Allocate => "allocate",
+            Self::Forecast => "forecast",
         }
+    }
+
+    /// Whether it changes what the server keeps.
+    pub fn writes(self) -> bool {
+        !matches!(self, Self::Check | Self::Forecast)
     }
 }
 
@@ -42,7 +58,7 @@ pub struct Schedule {
     gaps: Rng,
     ops: Rng,
     /// Weights added up.
-    mix: [u32; 4],
+    mix: [u32; Op::ALL.len()],
     /// Expected arrivals so far.
     expected: f64,
     rate: f64,
@@ -96,7 +112,7 @@ impl Iterator for Schedule {
             Arrivals::Constant => 1.0,
         };
         let at = Duration::from_secs_f64(self.time_of(self.expected)?);
-        let drawn = self.ops.below(self.mix[3]);
+        let drawn = self.ops.below(self.mix[Op::ALL.len() - 1]);
         let index = self.mix.partition_point(|&end| end <= drawn);
         Some(Arrival {
             at,

@@ -11,7 +11,8 @@ use crate::bespeak::LOCATION;
 use crate::bespeak::flight::FlightClient;
 use crate::bespeak::wire::{self, Requests};
 use crate::connection::Connection;
-use crate::grpc::{CallError, Channel, Method, Stream, frame};
+use crate::grpc::{CallError, frame};
+use crate::http2::{Channel, Method, Stream};
 use crate::ids::Ids;
 
 const SERVICE: &str = "/bespeak.v1.PromiseService";
@@ -31,6 +32,13 @@ pub enum Finished {
     Expired,
 }
 
+/// A message as it went out, and to which method.
+#[derive(Clone)]
+pub struct Sent {
+    method: usize,
+    message: Bytes,
+}
+
 pub struct Client {
     channel: Channel,
     stream: Option<Stream>,
@@ -38,8 +46,9 @@ pub struct Client {
     echo: bool,
     ids: Ids,
     requests: Requests,
-    methods: [Method; 5],
-    adjust: Method,
+    methods: [Method; 8],
+    /// The last one.
+    sent: Option<Sent>,
 }
 
 const CHECK: usize = 0;
@@ -47,47 +56,122 @@ const RESERVE: usize = 1;
 const CONFIRM: usize = 2;
 const FULFIL: usize = 3;
 const RELEASE: usize = 4;
+const ADJUST: usize = 5;
+const ALLOCATE: usize = 6;
+const FORECAST: usize = 7;
 
 impl Client {
     /// # Errors
     /// The connection is lost.
     pub async fn open(
         mut channel: Channel,
+        flight: Option<FlightClient>,
         transport: Transport,
         target: Target,
         salt: u64,
     ) -> Result<Self> {
         let method = |name: &str| channel.method(&format!("{SERVICE}/{name}"));
         let methods = [
-            method("Check")?,
-            method("Reserve")?,
-            method("Confirm")?,
-            method("Fulfil")?,
-            method("Release")?,
+            method("Check"),
+            method("Reserve"),
+            method("Confirm"),
+            method("Fulfil"),
+            method("Release"),
+            channel.method("/bespeak.v1.SupplyService/AdjustOnHand"),
+            channel.method("/bespeak.v1.AllocationService/Allocate"),
+            channel.method("/bespeak.v1.ForecastService/Forecast"),
         ];
-        let adjust = channel.method("/bespeak.v1.SupplyService/AdjustOnHand")?;
         let session = transport == Transport::Session;
         let stream = if session {
-            let method = method("Session")?;
+            let method = method("Session");
             Some(channel.stream(&method).await?)
-        } else {
-            None
-        };
-        let flight = if transport == Transport::Flight {
-            Some(FlightClient::open(&mut channel, salt).await?)
         } else {
             None
         };
         Ok(Self {
             stream,
             flight,
-            echo: target == Target::Echo,
+            echo: target.bare(),
             ids: Ids::new(salt),
             requests: Requests::holding(session, HOLD_MS),
             methods,
-            adjust,
+            sent: None,
             channel,
         })
+    }
+
+    /// Goes on over another connection to the same server. What a stream had is lost.
+    pub fn over(&mut self, channel: Channel) {
+        self.channel = channel;
+    }
+
+    /// The message that was sent last.
+    pub fn sent(&mut self) -> Option<Sent> {
+        self.sent.take()
+    }
+
+    /// The same message again.
+    ///
+    /// # Errors
+    /// As for all of them.
+    pub async fn resend(&mut self, sent: &Sent) -> Result<Bytes> {
+        self.call(sent.method, sent.message.clone()).await
+    }
+
+    async fn call(&mut self, method: usize, message: Bytes) -> Result<Bytes> {
+        self.sent = Some(Sent {
+            method,
+            message: message.clone(),
+        });
+        self.channel.unary(&self.methods[method], &message).await
+    }
+
+    /// A batch of orders, from bytes that are ready.
+    pub async fn allocate(
+        &mut self,
+        request: impl FnOnce(&str) -> Bytes,
+    ) -> Result<AllocateResponse> {
+        let id = self.ids.next_text();
+        let message = request(std::str::from_utf8(&id)?);
+        Self::planned(self.call(ALLOCATE, message).await?)
+    }
+
+    /// A forecast, from bytes that are ready.
+    pub async fn forecast(&mut self, message: Bytes) -> Result<ForecastResponse> {
+        Ok(ForecastResponse::decode(
+            self.call(FORECAST, message).await?,
+        )?)
+    }
+
+    pub fn planned(answer: Bytes) -> Result<AllocateResponse> {
+        Ok(AllocateResponse::decode(answer)?)
+    }
+
+    /// What became of a reserve, and whether it had been done before.
+    pub fn reserved(answer: Bytes) -> Result<(Reserved, bool)> {
+        let answer = ReserveResponse::decode(answer)?;
+        let replayed = answer.replayed;
+        Ok((reserved(&answer)?, replayed))
+    }
+
+    pub fn confirmed(answer: Bytes, reservation: u64) -> Result<Finished> {
+        finished(ConfirmResponse::decode(answer)?.refusal, reservation)
+    }
+
+    pub fn released(answer: Bytes, reservation: u64) -> Result<Finished> {
+        finished(ReleaseResponse::decode(answer)?.refusal, reservation)
+    }
+
+    pub fn fulfilled(answer: Bytes, reservation: u64) -> Result<Finished> {
+        finished(FulfilResponse::decode(answer)?.refusal, reservation)
+    }
+
+    pub fn adjusted(answer: Bytes) -> Result<()> {
+        let result = AdjustOnHandResponse::decode(answer)?.result;
+        match result.map(|result| result.refusal()) {
+            Some(Refusal::Unspecified) => Ok(()),
+            other => bail!("found stock was refused: {other:?}"),
+        }
     }
 
     /// # Errors
@@ -149,24 +233,7 @@ impl Client {
             Answer::Session(session_response::Response::Reserve(answer)) => answer,
             Answer::Session(other) => bail!("the session answered a reserve with {other:?}"),
         };
-        if answer.outcome() == Outcome::Full {
-            ensure!(
-                answer.reservation_id != 0,
-                "a full answer without a reservation id"
-            );
-            return Ok(Reserved::Held(answer.reservation_id));
-        }
-        let known = |line: &LineResult| {
-            matches!(
-                line.refusal(),
-                Refusal::InsufficientStock | Refusal::OtherLine
-            )
-        };
-        ensure!(
-            answer.lines.iter().all(known),
-            "a reserve was refused for something else than stock: {answer:?}"
-        );
-        Ok(Reserved::Refused)
+        reserved(&answer)
     }
 
     pub async fn confirm(&mut self, hold: u64) -> Result<Finished> {
@@ -217,12 +284,7 @@ impl Client {
             reason: AdjustReason::Found.into(),
             ..Default::default()
         };
-        let answer = self.channel.unary(&self.adjust, frame(&request)).await?;
-        let result = AdjustOnHandResponse::decode(answer)?.result;
-        match result.map(|result| result.refusal()) {
-            Some(Refusal::Unspecified) => Ok(()),
-            other => bail!("found stock was refused: {other:?}"),
-        }
+        Self::adjusted(self.call(ADJUST, frame(&request)).await?)
     }
 
     /// Each row by itself; tells which were held.
@@ -247,10 +309,9 @@ impl Client {
 
     async fn ask(&mut self, method: usize, message: Bytes) -> Result<Answer> {
         let Some(stream) = &mut self.stream else {
-            let answer = self.channel.unary(&self.methods[method], message).await?;
-            return Ok(Answer::Call(answer));
+            return Ok(Answer::Call(self.call(method, message).await?));
         };
-        stream.send(message)?;
+        stream.send(&message)?;
         let answer = SessionResponse::decode(stream.receive().await?)?;
         match answer.response.context("the session answered nothing")? {
             session_response::Response::Error(error) => Err(CallError {
@@ -266,6 +327,27 @@ impl Client {
 enum Answer {
     Call(Bytes),
     Session(session_response::Response),
+}
+
+fn reserved(answer: &ReserveResponse) -> Result<Reserved> {
+    if answer.outcome() == Outcome::Full {
+        ensure!(
+            answer.reservation_id != 0,
+            "a full answer without a reservation id"
+        );
+        return Ok(Reserved::Held(answer.reservation_id));
+    }
+    let known = |line: &LineResult| {
+        matches!(
+            line.refusal(),
+            Refusal::InsufficientStock | Refusal::OtherLine
+        )
+    };
+    ensure!(
+        answer.lines.iter().all(known),
+        "a reserve was refused for something else than stock: {answer:?}"
+    );
+    Ok(Reserved::Refused)
 }
 
 fn finished(refusal: i32, reservation: u64) -> Result<Finished> {

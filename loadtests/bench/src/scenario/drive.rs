@@ -1,22 +1,28 @@
 //! One step: operations start when the schedule says, workers carry them out, and every one that was due is counted.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::task::JoinHandle;
 
+use super::again::{Acknowledged, Known, Then, Unsure};
 use super::arrivals::{Arrival, Op, Schedule};
 use super::client::{Client, Finished, Reserved};
 use super::due::Due;
+use super::forecasts::Forecasts;
 use super::holds::{Finish, Hold, Holds, Units, gone};
+use super::plans::Plans;
+use super::slot::Slot;
 use super::spec::{Step, Transport};
 use super::tally::{Outcome, Tally};
 use crate::grpc::CallError;
 use crate::keys::{KeyRing, Walk};
 use crate::ledger::Ledger;
 
+const LOST: Outcome = Outcome::Failed("ConnectionLost");
 /// Orders ask for 1, 2 or 3 units in turn.
 const QUANTITY_MAX: u64 = 3;
 
@@ -34,6 +40,24 @@ pub struct Shared {
     wrong: AtomicBool,
     /// A write has no good answer: nobody knows whether it was done.
     pub unsure: AtomicBool,
+    asked: Asked,
+    reconnect: bool,
+    /// Writes without a good answer, and what was acknowledged, where both are looked after.
+    again: Mutex<Vec<Unsure>>,
+    acknowledged: Mutex<Acknowledged>,
+}
+
+/// What was made ready for batches and forecasts, where a step has them.
+#[derive(Clone, Default)]
+pub struct Asked {
+    pub plans: Option<Arc<Plans>>,
+    pub forecasts: Option<Arc<Forecasts>>,
+}
+
+/// A worker's client and the connection that it shares.
+pub struct Line {
+    pub client: Client,
+    pub slot: Arc<Slot>,
 }
 
 impl Shared {
@@ -44,6 +68,31 @@ impl Shared {
     fn holds(&self) -> MutexGuard<'_, Holds> {
         self.holds.lock().expect("no holder of this lock panics")
     }
+
+    fn acknowledge(&self, id: u64, known: Known) {
+        if self.reconnect {
+            let mut all = self.acknowledged.lock();
+            all.as_mut()
+                .expect("no holder of this lock panics")
+                .insert(id, known);
+        }
+    }
+
+    pub fn plans(&self) -> Option<&Plans> {
+        self.asked.plans.as_deref()
+    }
+
+    /// Takes what was written without a good answer, and all that was acknowledged.
+    pub fn looked_after(&self) -> (Vec<Unsure>, Acknowledged) {
+        let again = self.again.lock().map(|mut all| std::mem::take(&mut *all));
+        let known = self.acknowledged.lock();
+        (
+            again.unwrap_or_default(),
+            known
+                .map(|mut all| std::mem::take(&mut *all))
+                .unwrap_or_default(),
+        )
+    }
 }
 
 pub struct Workers {
@@ -53,7 +102,13 @@ pub struct Workers {
 
 impl Workers {
     /// Workers that wait for what is due.
-    pub fn start(clients: Vec<Client>, step: &Step, keys: &KeyRing, ledger: &Ledger) -> Self {
+    pub fn start(
+        clients: Vec<Line>,
+        step: &Step,
+        keys: &KeyRing,
+        ledger: &Ledger,
+        asked: Asked,
+    ) -> Self {
         let shared = Arc::new(Shared {
             due: Due::default(),
             tally: Mutex::new(Tally::new(step)),
@@ -64,11 +119,19 @@ impl Workers {
             open: AtomicUsize::new(0),
             wrong: AtomicBool::new(false),
             unsure: AtomicBool::new(false),
+            asked,
+            reconnect: step.reconnect,
+            again: Mutex::default(),
+            acknowledged: Mutex::default(),
         });
         let count = clients.len();
-        let worker = |(index, client)| {
+        let worker = |(index, line): (usize, Line)| {
             let worker = Worker {
-                client,
+                client: line.client,
+                slot: line.slot,
+                made: 0,
+                lost: false,
+                then: None,
                 walk: keys.walk(index, count),
                 shared: shared.clone(),
                 turn: index as u64,
@@ -79,13 +142,20 @@ impl Workers {
         Self { shared, tasks }
     }
 
-    /// Makes operations due at their times, from `begin` on, then waits for their ends.
-    pub async fn pace(&self, step: &Step, begin: Instant) {
-        for Arrival { at, op } in Schedule::new(step) {
+    /// Makes operations due at their times, from `begin` on, until it is stopped or the measured time is over, then waits
+    /// for their ends.
+    pub async fn pace(&self, step: &Step, begin: Instant, stopped: &Cell<Option<Instant>>) {
+        'due: for Arrival { at, op } in Schedule::new(step) {
             let intended = begin + at;
+            if stopped.get().is_some() {
+                break;
+            }
             // It spins: a timer's millisecond would be the measurement.
             while Instant::now() < intended {
                 tokio::task::yield_now().await;
+                if stopped.get().is_some() {
+                    break 'due;
+                }
             }
             self.shared.open.fetch_add(1, Ordering::Relaxed);
             self.shared.due.push(op, intended, Instant::now());
@@ -119,7 +189,7 @@ impl Workers {
         let now = Instant::now();
         let mut tally = self.shared.tally();
         for (op, intended) in self.shared.due.rest() {
-            tally.ended(op, intended, now, Outcome::Failed("Unanswered"));
+            tally.ended(op, intended, now, Outcome::Failed("Unanswered"), None);
         }
         if tally.unanswered(now) {
             self.shared.unsure.store(true, Ordering::Relaxed);
@@ -143,6 +213,12 @@ pub async fn release(rest: Vec<Hold>, client: &mut Client, ledger: &Ledger) -> R
 
 struct Worker {
     client: Client,
+    slot: Arc<Slot>,
+    /// Which connection of the slot is used, and whether it is lost.
+    made: u64,
+    lost: bool,
+    /// What the call under way would bring.
+    then: Option<Then>,
     walk: Walk,
     shared: Arc<Shared>,
     turn: u64,
@@ -156,66 +232,134 @@ impl Worker {
             // late because of the server: then the generator answers for making it due, and no more.
             let able = if due.waited { started } else { due.pushed };
             let place = self.shared.tally().started(due.op, due.intended, able);
-            let result = self.perform(due.op).await;
-            let now = Instant::now();
-            let outcome = match &result {
-                Ok(outcome) => *outcome,
-                Err(error) => match error.downcast_ref::<CallError>() {
-                    Some(error) => Outcome::Failed(code_name(error.code)),
-                    None if lost(error) => Outcome::Failed("ConnectionLost"),
-                    None => {
-                        self.shared.wrong.store(true, Ordering::Relaxed);
-                        return result.map(|_| ());
-                    }
-                },
+            let (outcome, by) = if self.connected().await {
+                self.then = None;
+                match self.perform(due.op).await {
+                    Ok((outcome, by)) => (outcome, by),
+                    Err(error) => match error.downcast_ref::<CallError>() {
+                        Some(error) => (Outcome::Failed(code_name(error.code)), None),
+                        None if lost(&error) => (LOST, None),
+                        None => {
+                            self.shared.wrong.store(true, Ordering::Relaxed);
+                            return Err(error);
+                        }
+                    },
+                }
+            } else {
+                // Nothing was sent.
+                (Outcome::Failed("NoConnection"), None)
             };
-            if matches!(outcome, Outcome::Failed(_)) && due.op != Op::Check {
-                self.shared.unsure.store(true, Ordering::Relaxed);
+            let now = Instant::now();
+            if outcome != Outcome::Failed("NoConnection") {
+                self.look_after(due.op, outcome);
             }
             let mut tally = self.shared.tally();
-            tally.ended(due.op, due.intended, now, outcome);
+            tally.ended(due.op, due.intended, now, outcome, by.as_deref());
             tally.done(place);
             drop(tally);
             self.shared.open.fetch_sub(1, Ordering::Relaxed);
-            if outcome == Outcome::Failed("ConnectionLost") {
+            self.lost |= outcome == LOST;
+            if self.lost && !self.shared.reconnect {
                 return Ok(());
             }
         }
         Ok(())
     }
 
-    async fn perform(&mut self, op: Op) -> Result<Outcome> {
+    /// Makes a lost connection again, if somebody listens.
+    async fn connected(&mut self) -> bool {
+        if self.lost
+            && let Ok((made, channel)) = self.slot.again(self.made).await
+        {
+            self.client.over(channel);
+            (self.made, self.lost) = (made, false);
+        }
+        !self.lost
+    }
+
+    /// Keeps a write without a good answer, or notes that there was one.
+    fn look_after(&mut self, op: Op, outcome: Outcome) {
+        if !matches!(outcome, Outcome::Failed(_)) || !op.writes() {
+            return;
+        }
+        match (self.then.take(), self.client.sent()) {
+            (Some(then), Some(sent)) if self.shared.reconnect => {
+                let mut again = self.shared.again.lock();
+                again
+                    .as_mut()
+                    .expect("no holder of this lock panics")
+                    .push(Unsure { sent, then });
+            }
+            _ => self.shared.unsure.store(true, Ordering::Relaxed),
+        }
+    }
+
+    async fn perform(&mut self, op: Op) -> Result<(Outcome, Option<String>)> {
         self.turn += 1;
-        match op {
+        let outcome = match op {
+            Op::Allocate => return self.allocate().await,
+            Op::Forecast => return self.forecast().await,
             Op::Check => {
                 let skus: Vec<u32> = self.units().iter().map(|&(sku, _)| sku).collect();
                 self.client.check(&skus).await?;
-                Ok(Outcome::Done)
+                Outcome::Done
             }
-            Op::Reserve if self.shared.transport == Transport::Flight => self.batch().await,
-            Op::Reserve => self.reserve().await,
+            Op::Reserve if self.shared.transport == Transport::Flight => self.batch().await?,
+            Op::Reserve => self.reserve().await?,
             Op::Supply => {
                 let (sku, quantity) = self.units()[0];
+                self.then = Some(Then::Found(sku, quantity));
                 self.client.found(sku, quantity).await?;
                 gone(&[(sku, quantity)], &self.shared.ledger);
-                Ok(Outcome::Done)
+                Outcome::Done
             }
             Op::Finish => {
                 let next = self.shared.holds().next();
                 match next {
-                    Some(next) => self.finish(next).await,
+                    Some(next) => self.finish(next).await?,
                     // At the beginning nothing is open yet.
-                    None => self.reserve().await,
+                    None => self.reserve().await?,
                 }
             }
+        };
+        Ok((outcome, None))
+    }
+
+    async fn allocate(&mut self) -> Result<(Outcome, Option<String>)> {
+        let shared = self.shared.clone();
+        let plans = shared.asked.plans.as_ref().context("no plans are ready")?;
+        let batch = plans.at(self.turn);
+        self.then = Some(Then::Planned(batch));
+        let answer = self.client.allocate(|id| plans.request(batch, id)).await?;
+        let planned = plans.held(batch, &answer)?;
+        let mut holds = shared.holds();
+        for hold in planned.holds {
+            shared.acknowledge(hold.id, Known::Held);
+            holds.add(hold, &shared.ledger);
         }
+        let outcome = if planned.whole {
+            Outcome::Done
+        } else {
+            Outcome::Refused
+        };
+        Ok((outcome, Some(planned.by)))
+    }
+
+    async fn forecast(&mut self) -> Result<(Outcome, Option<String>)> {
+        let shared = self.shared.clone();
+        let forecasts = shared.asked.forecasts.as_ref();
+        let forecasts = forecasts.context("no forecasts are ready")?;
+        let answer = self.client.forecast(forecasts.request(self.turn)).await?;
+        Ok((Outcome::Done, Some(forecasts.made_by(&answer)?)))
     }
 
     async fn reserve(&mut self) -> Result<Outcome> {
         let units = self.units();
+        self.then = Some(Then::Reserved(units.clone()));
         match self.client.reserve(&units).await? {
             Reserved::Refused => Ok(Outcome::Refused),
             Reserved::Held(id) => {
+                self.shared.acknowledge(id, Known::Held);
                 self.shared
                     .holds()
                     .add(Hold { id, units }, &self.shared.ledger);
@@ -227,20 +371,29 @@ impl Worker {
     async fn finish(&mut self, next: Finish) -> Result<Outcome> {
         let (finished, id, units) = match next {
             Finish::Fulfil(id) => {
+                self.then = Some(Then::Fulfilled(id));
                 self.client.fulfil(id).await?;
+                self.shared.acknowledge(id, Known::Ended);
                 return Ok(Outcome::Done);
             }
             Finish::Release(hold) => {
+                self.then = Some(Then::Released(hold.clone()));
                 self.client.release(hold.id).await?;
+                self.shared.acknowledge(hold.id, Known::Ended);
                 gone(&hold.units, &self.shared.ledger);
                 return Ok(Outcome::Done);
             }
-            Finish::Confirm(hold) => (self.client.confirm(hold.id).await?, hold.id, hold.units),
+            Finish::Confirm(hold) => {
+                self.then = Some(Then::Confirmed(hold.clone()));
+                (self.client.confirm(hold.id).await?, hold.id, hold.units)
+            }
         };
         if finished == Finished::Expired {
+            self.shared.acknowledge(id, Known::Ended);
             gone(&units, &self.shared.ledger);
             return Ok(Outcome::Refused);
         }
+        self.shared.acknowledge(id, Known::Confirmed);
         self.shared.holds().confirmed(id);
         Ok(Outcome::Done)
     }

@@ -12,6 +12,7 @@ const OPEN_MAX: usize = 1_024;
 /// An order's SKUs and units.
 pub type Units = Box<[(u32, u8)]>;
 
+#[derive(Clone)]
 pub struct Hold {
     pub id: u64,
     pub units: Units,

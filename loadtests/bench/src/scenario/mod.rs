@@ -1,24 +1,36 @@
 //! Steps of load in open loop against a server of the tool's own: JSON lines in, JSON lines out.
 
+mod again;
 mod arrivals;
 mod client;
 mod drive;
 mod due;
+mod forecasts;
 mod holds;
+mod plans;
+mod samples;
 mod server;
+mod slot;
 mod spec;
+mod tables;
 mod tally;
 mod tls;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
+use self::again::Settled;
+use self::arrivals::Op;
 use self::drive::Workers;
+use self::samples::Names;
 use self::server::Servers;
 use self::spec::{Step, Target};
 use self::tally::{Moment, Summary};
@@ -47,7 +59,19 @@ pub struct Options {
     client_core: Option<usize>,
     /// What starts the server, with {port} and {dir} where its port and data directory go
     #[arg(long)]
-    server_command: String,
+    server_command: Option<String>,
+    /// Port of a server that somebody else has started, on this machine and empty, in place of one of this program's
+    #[arg(long)]
+    attach: Option<u16>,
+    /// Its process, for what it takes
+    #[arg(long, requires = "attach")]
+    attach_pid: Option<u32>,
+    /// Its data directory, for what it keeps
+    #[arg(long, requires = "attach")]
+    attach_data: Option<PathBuf>,
+    /// What starts a worker behind the server, with {address} where its address goes
+    #[arg(long, conflicts_with = "attach")]
+    worker_command: Option<String>,
     /// Where data directories are made, on a disk; removed at the end [default: the system's]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -71,6 +95,11 @@ enum Line {
         tls: bool,
         command: String,
     },
+    /// The measured time of a step whose calls are wanted one by one begins, on the clock that never jumps.
+    Begins {
+        name: String,
+        monotonic_ns: u64,
+    },
     Step(Box<StepLine>),
     Verified {
         #[serde(flatten)]
@@ -91,6 +120,12 @@ struct StepLine {
     /// Why no latency is told; none when it is.
     refused: Option<String>,
     methods: BTreeMap<&'static str, Summary>,
+    /// What sending again and asking showed, where the step looked after its writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settled: Option<Settled>,
+    /// What the numbers in the samples stand for, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    legend: Option<Legend>,
     timeline: Vec<Moment>,
     /// How late the generator itself started operations.
     lag: Latency,
@@ -104,6 +139,14 @@ struct StepLine {
     data_bytes: (u64, u64),
     before: Probe,
     after: Probe,
+}
+
+#[derive(Serialize)]
+struct Legend {
+    path: PathBuf,
+    ops: [&'static str; Op::ALL.len()],
+    codes: Names,
+    makers: Names,
 }
 
 /// # Errors
@@ -134,23 +177,41 @@ pub async fn run(options: Options) -> Result<()> {
     let mut servers = Servers::start(&dir, &options, server_cores).await?;
     write(&Line::Server {
         server: "bespeak",
-        pid: servers.process(Target::Server).pid(),
+        pid: servers.pid(Target::Server),
         load_s: begin.elapsed().as_secs_f64(),
         positions: options.positions,
         receipts: options.receipts,
         tls: options.tls,
-        command: options.server_command.clone(),
+        command: without_path(options.server_command.as_deref().unwrap_or_default()),
     })?;
+    // Ends the step that runs: what is waited for has happened.
+    let mut early = signal(SignalKind::user_defined1())?;
     while let Some(text) = next_line().await? {
+        // Between steps the account may be asked for: `"verify"`.
+        if text == "\"verify\"" {
+            verify(&servers).await?;
+            continue;
+        }
         let step: Step = serde_json::from_str(&text).with_context(|| format!("step {text}"))?;
         let step = step.checked()?;
-        let line = measure(step, &mut servers).await?;
+        let line = measure(step, &mut servers, &mut early).await?;
         write(&Line::Step(Box::new(line)))?;
     }
+    verify(&servers).await
+}
+
+async fn verify(servers: &Servers) -> Result<()> {
     match servers.verify().await? {
         Ok(verified) => write(&Line::Verified { verified }),
         Err(why) => write(&Line::Unverified { why }),
     }
+}
+
+/// A command as lines tell it: they may be shown to others, who need not know where its program lies.
+fn without_path(command: &str) -> String {
+    let (program, arguments) = command.split_once(' ').unwrap_or((command, ""));
+    let name = program.rsplit('/').next().unwrap_or(program);
+    format!("{name} {arguments}").trim_end().to_owned()
 }
 
 /// Waits for a line on a thread of its own: meanwhile connections are kept alive.
@@ -177,44 +238,87 @@ fn write(line: &Line) -> Result<()> {
     Ok(out.flush()?)
 }
 
-async fn measure(step: Step, servers: &mut Servers) -> Result<StepLine> {
+async fn measure(mut step: Step, servers: &mut Servers, early: &mut Signal) -> Result<StepLine> {
+    ensure!(
+        step.pause.is_none() || servers.process(step.target).is_some(),
+        "step {}: only a server that this program has started is paused",
+        step.name
+    );
+    let asked = servers.ready(&step).await?;
     let clients = servers.clients(&step).await?;
     let keys = KeyRing::new(step.keys, servers.positions(), step.seed);
     let core = servers.first_core();
     let before = probe::probe(servers.dir(), core)?;
     let ledger = servers.ledger(step.target);
-    let workers = Workers::start(clients, &step, &keys, &ledger);
-    let pid = servers.process(step.target).pid();
+    let workers = Workers::start(clients, &step, &keys, &ledger, asked);
+    let pid = servers.pid(step.target);
 
     let begin = Instant::now();
     let measured = begin + step.warmup();
     workers.shared.tally().begins(measured);
+    if step.samples.is_some() {
+        let until = measured.saturating_duration_since(Instant::now());
+        write(&Line::Begins {
+            name: step.name.clone(),
+            monotonic_ns: machine::monotonic_ns() + until.as_nanos() as u64,
+        })?;
+    }
     let process = servers.process(step.target);
-    let (_, used, ()) = tokio::join!(
-        workers.pace(&step, begin),
-        usage(pid, servers, measured, step.measure()),
+    let (stopped, told, paced) = (Cell::new(None), Notify::new(), Notify::new());
+    let ((), used, (), ()) = tokio::join!(
         async {
-            if let Some(pause) = step.pause {
+            workers.pace(&step, begin, &stopped).await;
+            paced.notify_one();
+        },
+        usage(pid, servers, measured, step.measure(), &told),
+        async {
+            if let (Some(pause), Some(process)) = (step.pause, process) {
                 let at = measured + Duration::from_secs_f64(pause.at_s);
                 tokio::time::sleep_until(at.into()).await;
                 process.pause();
                 tokio::time::sleep(Duration::from_secs_f64(pause.for_s)).await;
                 process.resume();
             }
+        },
+        async {
+            tokio::select! {
+                _ = early.recv() => {
+                    let now = Instant::now();
+                    workers.shared.tally().ends(now);
+                    stopped.set(Some(now));
+                    told.notify_one();
+                }
+                () = paced.notified() => {}
+            }
         }
     );
+    if let Some(at) = stopped.get() {
+        let ran = at.saturating_duration_since(measured).as_secs_f64();
+        step.measure_s = step.measure_s.min(ran.max(f64::MIN_POSITIVE));
+    }
     let used = used?;
     let shared = workers.shared.clone();
     let rest = workers.end().await?;
-    servers.settle(&step, rest, &shared).await?;
+    let settled = servers.settle(&step, rest, &shared).await?;
     let after = probe::probe(servers.dir(), core)?;
     let tally = shared.tally();
     let refused = latency::refuse_lag_of(tally.lag(), &tally.latency(), step.lag_share_max).err();
+    if let Some(path) = &step.samples {
+        samples::write(path, tally.samples())?;
+    }
+    let legend = step.samples.clone().map(|path| Legend {
+        path,
+        ops: Op::ALL.map(Op::name),
+        codes: tally.codes.clone(),
+        makers: tally.makers.clone(),
+    });
     let seconds = step.measure_s;
     Ok(StepLine {
         calls: tally.calls(),
         achieved_share: tally.achieved_share(),
         methods: tally.summaries(refused.is_none()),
+        settled,
+        legend,
         timeline: if refused.is_none() {
             tally.timeline()
         } else {
@@ -243,7 +347,13 @@ struct Usage {
 }
 
 /// What the measured time took.
-async fn usage(pid: u32, servers: &Servers, begin: Instant, measured: Duration) -> Result<Usage> {
+async fn usage(
+    pid: u32,
+    servers: &Servers,
+    begin: Instant,
+    measured: Duration,
+    early: &Notify,
+) -> Result<Usage> {
     let kept = || {
         let resident = machine::tree_resident_bytes(pid).unwrap_or(0);
         (resident, servers.data_bytes())
@@ -258,7 +368,10 @@ async fn usage(pid: u32, servers: &Servers, begin: Instant, measured: Duration) 
     };
     tokio::time::sleep_until(begin.into()).await;
     let (before, kept_before) = (now()?, kept());
-    tokio::time::sleep_until((begin + measured).into()).await;
+    tokio::select! {
+        () = tokio::time::sleep_until((begin + measured).into()) => {}
+        () = early.notified() => {}
+    }
     let (after, kept_after) = (now()?, kept());
     let [server, client, busy] =
         std::array::from_fn(|index| after[index].saturating_sub(before[index]));
@@ -269,4 +382,18 @@ async fn usage(pid: u32, servers: &Servers, begin: Instant, measured: Duration) 
         resident: (kept_before.0, kept_after.0),
         data: (kept_before.1, kept_after.1),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_told_without_where_its_program_lies() {
+        assert_eq!(
+            without_path("/a/b/python -m serving server --data {dir}"),
+            "python -m serving server --data {dir}"
+        );
+        assert_eq!(without_path("server"), "server");
+    }
 }

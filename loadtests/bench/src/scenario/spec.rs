@@ -1,10 +1,12 @@
 //! What a step asks for, as it is written in JSON, and what of it cannot be done.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::arrivals::Op;
 use crate::keys::Shape;
 
 /// Streams that a server takes on one connection, less some for what is not measured.
@@ -12,6 +14,9 @@ const STREAMS_MAX: usize = 190;
 /// Lines that the server takes in one request, and rows in one batch.
 const LINES_MAX: usize = 256;
 const ROWS_MAX: usize = 65_536;
+/// Orders of one batch and series of one forecast, so that a message stays below the server's limit.
+const ORDERS_MAX: usize = 2_000;
+const SERIES_MAX: usize = 500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -19,6 +24,15 @@ pub enum Target {
     Server,
     /// The bare gRPC server with finished answers: the floor.
     Echo,
+    /// The same straight on h2, unary calls alone.
+    H2,
+}
+
+impl Target {
+    /// Whether nobody holds it to account.
+    pub fn bare(self) -> bool {
+        self != Self::Server
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,11 +63,22 @@ pub struct Mix {
     pub finish: u32,
     /// Stock found or lost.
     pub supply: u32,
+    /// Batches of `orders`, planned and held.
+    pub allocate: u32,
+    /// Forecasts of `series` by a model.
+    pub forecast: u32,
 }
 
 impl Mix {
-    pub fn weights(self) -> [u32; 4] {
-        [self.check, self.reserve, self.finish, self.supply]
+    pub fn weights(self) -> [u32; Op::ALL.len()] {
+        [
+            self.check,
+            self.reserve,
+            self.finish,
+            self.supply,
+            self.allocate,
+            self.forecast,
+        ]
     }
 }
 
@@ -91,6 +116,17 @@ pub struct Step {
     /// Lines of one check or reserve.
     #[serde(default = "one")]
     pub lines: usize,
+    /// Orders of one batch.
+    #[serde(default = "fifty")]
+    pub orders: usize,
+    /// Time for one plan; the server hands what has more than 250 ms to the worker.
+    #[serde(default = "fifty_ms")]
+    pub budget_ms: i64,
+    /// Series of one forecast, and steps ahead.
+    #[serde(default = "ten")]
+    pub series: usize,
+    #[serde(default = "two_weeks")]
+    pub horizon: u32,
     #[serde(default = "one_second")]
     pub warmup_s: f64,
     pub measure_s: f64,
@@ -104,6 +140,13 @@ pub struct Step {
     pub lag_share_max: f64,
     #[serde(default)]
     pub pause: Option<Pause>,
+    /// Where one line of 24 bytes is written for each call that was due in the measured time.
+    #[serde(default)]
+    pub samples: Option<PathBuf>,
+    /// Connections that are lost are made again, writes without a good answer are sent again when the load is over, and
+    /// every reservation that was acknowledged is asked for then.
+    #[serde(default)]
+    pub reconnect: bool,
 }
 
 fn server() -> Target {
@@ -123,6 +166,18 @@ fn sixteen() -> usize {
 }
 fn one() -> usize {
     1
+}
+fn fifty() -> usize {
+    50
+}
+fn fifty_ms() -> i64 {
+    50
+}
+fn ten() -> usize {
+    10
+}
+fn two_weeks() -> u32 {
+    14
 }
 fn one_second() -> f64 {
     1.0
@@ -186,6 +241,29 @@ impl Step {
                 "step {name}: Flight steps only reserve, on the server"
             );
         }
+        for (field, value, most) in [
+            ("orders", self.orders, ORDERS_MAX),
+            ("series", self.series, SERIES_MAX),
+            ("horizon", self.horizon as usize, 366),
+        ] {
+            ensure!(
+                (1..=most).contains(&value),
+                "step {name}: {field} is {value}: give 1 to {most}"
+            );
+        }
+        ensure!(
+            (1..=600_000).contains(&self.budget_ms),
+            "step {name}: budget_ms is {}: give 1 to 600000",
+            self.budget_ms
+        );
+        ensure!(
+            self.target == Target::Server || self.mix.allocate + self.mix.forecast == 0,
+            "step {name}: the echo server knows no plans and no forecasts"
+        );
+        ensure!(
+            !self.reconnect || self.transport == Transport::Unary,
+            "step {name}: reconnect is for unary calls: what a stream had under way cannot be sent again"
+        );
         if let Some(pause) = self.pause {
             let end = pause.at_s + pause.for_s;
             ensure!(
@@ -234,6 +312,12 @@ mod tests {
             (
                 r#", "pause": {"at_s": 0.5, "for_s": 1}"#,
                 "within measure_s",
+            ),
+            (r#", "orders": 5000"#, "orders is 5000"),
+            (r#", "budget_ms": -1"#, "budget_ms is -1"),
+            (
+                r#", "reconnect": true, "transport": "session""#,
+                "unary calls",
             ),
             (r#", "burst": 1"#, "burst"),
             (r#", "keys": "normal""#, "normal"),

@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::arrivals::Op;
+use super::samples::{Names, Sample};
 use super::spec::Step;
 use crate::latency::{self, Latency, histogram};
 
@@ -34,6 +35,8 @@ struct Counts {
     failed: BTreeMap<&'static str, u64>,
     /// Answered before the measured time was over.
     in_time: u64,
+    /// Answers by who made them, where they say.
+    made_by: BTreeMap<String, u64>,
 }
 
 struct Point {
@@ -53,6 +56,10 @@ pub struct Tally {
     /// Begun and not ended, by place.
     running: Vec<Option<(Op, Instant)>>,
     free: Vec<usize>,
+    samples: Option<Vec<Sample>>,
+    /// What the numbers in the samples stand for.
+    pub codes: Names,
+    pub makers: Names,
 }
 
 /// One method's, or all.
@@ -63,6 +70,9 @@ pub struct Summary {
     /// Calls without a good answer, by gRPC code; `Unanswered` and `ConnectionLost` are no codes.
     pub failed: BTreeMap<&'static str, u64>,
     pub failed_share: f64,
+    /// Answers by who made them, where they say.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub made_by: BTreeMap<String, u64>,
     /// Of calls that were answered, refusals included, and of those that never were. Left out when the generator could
     /// not keep up.
     pub latency: Option<Latency>,
@@ -100,12 +110,20 @@ impl Tally {
             points: (0..points.max(1)).map(|_| new()).collect(),
             running: Vec::new(),
             free: Vec::new(),
+            samples: step.samples.is_some().then(Vec::new),
+            codes: Names::default(),
+            makers: Names::default(),
         }
     }
 
     /// The measured time begins then.
     pub fn begins(&mut self, begin: Instant) {
         self.begin = begin;
+    }
+
+    /// The measured time is over before it was meant to be.
+    pub fn ends(&mut self, end: Instant) {
+        self.measured = self.measured.min(end.saturating_duration_since(self.begin));
     }
 
     fn measured(&self, intended: Instant) -> bool {
@@ -134,17 +152,37 @@ impl Tally {
     pub fn unanswered(&mut self, now: Instant) -> bool {
         let mut writes = false;
         for (op, intended) in std::mem::take(&mut self.running).into_iter().flatten() {
-            self.ended(op, intended, now, Outcome::Failed("Unanswered"));
-            writes |= op != Op::Check;
+            self.ended(op, intended, now, Outcome::Failed("Unanswered"), None);
+            writes |= op.writes();
         }
         writes
     }
 
-    pub fn ended(&mut self, op: Op, intended: Instant, now: Instant, outcome: Outcome) {
+    pub fn ended(
+        &mut self,
+        op: Op,
+        intended: Instant,
+        now: Instant,
+        outcome: Outcome,
+        by: Option<&str>,
+    ) {
         if !self.measured(intended) {
             return;
         }
         let took = now - intended;
+        if let Some(samples) = &mut self.samples {
+            samples.push(Sample {
+                due_ns: (intended - self.begin).as_nanos() as u64,
+                took_ns: took.as_nanos() as u64,
+                op: op as u8,
+                outcome: match outcome {
+                    Outcome::Done => 0,
+                    Outcome::Refused => 1,
+                    Outcome::Failed(code) => self.codes.number(code).saturating_add(2),
+                },
+                by: by.map_or(0, |by| self.makers.number(by).saturating_add(1)),
+            });
+        }
         let in_time = now < self.begin + self.measured;
         let last = self.points.len() - 1;
         let index = ((intended - self.begin).as_nanos() / self.point.as_nanos()) as usize;
@@ -155,8 +193,12 @@ impl Tally {
             refused: 0,
             failed: BTreeMap::new(),
             in_time: 0,
+            made_by: BTreeMap::new(),
         });
         counts.calls += 1;
+        if let Some(by) = by {
+            *counts.made_by.entry(by.to_owned()).or_default() += 1;
+        }
         point.due += 1;
         let counted = match outcome {
             Outcome::Done => true,
@@ -176,6 +218,11 @@ impl Tally {
             latency::record(&mut point.latency, took);
         }
         counts.in_time += u64::from(in_time && !matches!(outcome, Outcome::Failed(_)));
+    }
+
+    /// Every call by itself, where they were asked for.
+    pub fn samples(&self) -> &[Sample] {
+        self.samples.as_deref().unwrap_or_default()
     }
 
     pub fn lag(&self) -> &Histogram<u32> {
@@ -209,13 +256,14 @@ impl Tally {
             .iter()
             .map(|(name, counts)| {
                 let failed = counts.failed.clone();
-                let summary = summary(
+                let mut summary = summary(
                     &counts.latency,
                     counts.calls,
                     counts.refused,
                     failed,
                     believed,
                 );
+                summary.made_by.clone_from(&counts.made_by);
                 (*name, summary)
             })
             .collect();
@@ -259,6 +307,7 @@ fn summary(
         refused,
         failed_share: failed.values().sum::<u64>() as f64 / calls.max(1) as f64,
         failed,
+        made_by: BTreeMap::new(),
         latency: told.then(|| Latency::from(latency)),
         curve: if told {
             CURVE.map(us).into()
@@ -285,19 +334,21 @@ mod tests {
     fn only_what_was_due_in_the_measured_time_counts_whenever_it_ended() {
         let begin = Instant::now() + 10 * MS;
         let mut tally = tally(begin);
-        tally.ended(Op::Check, begin - MS, begin + MS, Outcome::Done);
-        tally.ended(Op::Check, begin, begin + 5 * MS, Outcome::Done);
+        tally.ended(Op::Check, begin - MS, begin + MS, Outcome::Done, None);
+        tally.ended(Op::Check, begin, begin + 5 * MS, Outcome::Done, None);
         tally.ended(
             Op::Check,
             begin + 1_999 * MS,
             begin + 3_999 * MS,
             Outcome::Done,
+            None,
         );
         tally.ended(
             Op::Check,
             begin + 2_000 * MS,
             begin + 2_001 * MS,
             Outcome::Done,
+            None,
         );
         let all = &tally.summaries(true)["all"];
         assert_eq!(all.calls, 2);
@@ -310,13 +361,14 @@ mod tests {
         let begin = Instant::now();
         let mut tally = tally(begin);
         for _ in 0..9 {
-            tally.ended(Op::Reserve, begin, begin + 10 * MS, Outcome::Refused);
+            tally.ended(Op::Reserve, begin, begin + 10 * MS, Outcome::Refused, None);
         }
         tally.ended(
             Op::Reserve,
             begin,
             begin + MS / 10,
             Outcome::Failed("Unavailable"),
+            None,
         );
         let found = &tally.summaries(true)["reserve"];
         assert_eq!(
@@ -335,7 +387,7 @@ mod tests {
         let mut tally = tally(begin);
         let place = tally.started(Op::Check, begin, begin);
         tally.started(Op::Check, begin + MS, begin + MS);
-        tally.ended(Op::Check, begin, begin + MS, Outcome::Done);
+        tally.ended(Op::Check, begin, begin + MS, Outcome::Done, None);
         tally.done(place);
         tally.unanswered(begin + 20_000 * MS);
         let all = &tally.summaries(true)["all"];
@@ -348,7 +400,7 @@ mod tests {
     fn no_latency_is_told_that_is_not_believed() {
         let begin = Instant::now();
         let mut tally = tally(begin);
-        tally.ended(Op::Check, begin, begin + MS, Outcome::Done);
+        tally.ended(Op::Check, begin, begin + MS, Outcome::Done, None);
         let all = &tally.summaries(false)["all"];
         assert!(all.latency.is_none() && all.curve.is_empty());
         assert_eq!(all.calls, 1);
