@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.allocation.targets import ROWS as ALLOCATION_ROWS
+from loadtests.chaos import cli as chaos
 from loadtests.machine import available_bytes
 from loadtests.parts import AT_MOST, ENGINE, PROGRAMS, ROWS, Row
 from loadtests.slo import cli as slo
@@ -208,7 +209,8 @@ def parsed(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         prog="make bench",
         description=__doc__,
-        epilog="With --slo FILE or --search METHOD objectives are proven instead: add --help for the options of that.",
+        epilog="With --slo FILE or --search METHOD objectives are proven instead, with --peers what others use is measured "
+        "in the same run, with --chaos something happens under load: add --help for the options of each.",
         allow_abbrev=False,
     )
     parser.add_argument("--only", metavar="PART,…", help=f"of {', '.join(PARTS)}")
@@ -257,8 +259,15 @@ def works(options: argparse.Namespace, others: list[str]) -> Iterator[tuple[str,
 
 def main() -> int:
     """Returns 0 when all that was to be measured was, whether or not the targets were met; with --slo when they were."""
+    if chaos.wanted(sys.argv[1:]):
+        return chaos.main(sys.argv[1:])
     if slo.wanted(sys.argv[1:]):
         return slo.main(sys.argv[1:])
+    if "--peers" in sys.argv[1:]:
+        # It is made of this module's parts.
+        from loadtests.peers.cli import main as peers
+
+        return peers(sys.argv[1:])
     options, others = parsed(sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     report = Report(options.out)

@@ -74,12 +74,12 @@ def rounds(*, quick: bool, seed: int) -> Iterator[Line]:
     """Yields a line a spell and the rows."""
     shape = SUITE["tiny" if quick else "mid"]
     pairs, copies, rate = (1, 6, 50) if quick else (10, 24, 200)
-    given = _server_tables(make(shape, seed))
+    given = server_tables(make(shape, seed))
     with ExitStack() as stack:
         place = stack.enter_context(tempfile.TemporaryDirectory())
         address = stack.enter_context(_server(Path(place)))
         channel = stack.enter_context(grpc.insecure_channel(address))
-        client = _Batches(channel, given, copies)
+        client = Batches(channel, given, copies)
         promises = stack.enter_context(_promises(address, rate))
         spell_of(promises, SPELL_S)
         client.spell(0.5)
@@ -110,7 +110,7 @@ def rounds(*, quick: bool, seed: int) -> Iterator[Line]:
     yield row(f"{GRPC}-promises", words, "ratio", "server", slower, PROMISES_RATIO)
 
 
-def _server_tables(given: Tables) -> Tables:
+def server_tables(given: Tables) -> Tables:
     """With the server's own stock, the limits of the higher classes follow from shares."""
     stock = given.stock.filter(pc.equal(given.stock["class"], 0)).drop_columns(["class"])
     protection = pa.table({"class": pa.array([1, 2], pa.int32()), "keep_ppm": [100_000, 250_000]})
@@ -185,7 +185,7 @@ def _promises(address: str, rate: int) -> Iterator[_Promises]:
         process.wait()
 
 
-class _Batches:
+class Batches:
     """Copies of a batch in a server."""
 
     def __init__(self, channel: grpc.Channel, given: Tables, copies: int):
@@ -255,13 +255,17 @@ class _Batches:
         )
         self._held.clear()
 
-    def described(self, given: Tables, calls: Sequence[float]) -> Line:
-        """The last plan, judged from the tables, and all calls."""
+    def judged(self) -> tuple[int, allocation_pb2.AllocateResponse]:
+        """Cost of the last plan from the tables alone, and the answer that told it."""
         copy, answer = self._answers[-1]
-        plan = pa.ipc.open_stream(answer.plan).read_all()
-        outcome = evaluate(copy, plan)
+        outcome = evaluate(copy, pa.ipc.open_stream(answer.plan).read_all())
         if outcome.total != answer.objective_minor:
             raise SystemExit(f"error: the server says {answer.objective_minor}, the plan costs {outcome.total}")
+        return outcome.total, answer
+
+    def described(self, given: Tables, calls: Sequence[float]) -> Line:
+        """The last plan, judged from the tables, and all calls."""
+        cost, answer = self.judged()
         reference = run("highs", given, 20_000)
         rules = run(RULES, given, 0)
         assert rules.plan is not None
@@ -272,8 +276,8 @@ class _Batches:
             "p50_ms": percentile(calls, 0.5),
             "p99_ms": percentile(calls, 0.99),
             "most_ms": max(calls),
-            "cost": outcome.total,
-            "gap_percent": 100 * (outcome.total / bound - 1),
+            "cost": cost,
+            "gap_percent": 100 * (cost / bound - 1),
             "rules_gap_percent": 100 * (evaluate(given, rules.plan).total / bound - 1),
             "made_by": answer.made_by,
             "fallback": answer.fallback,

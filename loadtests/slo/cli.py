@@ -7,25 +7,25 @@ JSON lines on standard output, verdicts on standard error. Leaves with 1 when an
 import argparse
 import itertools
 import json
-import shutil
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from loadtests.machine import available_bytes
+from loadtests.peers.figures import figures
 from loadtests.slo.file import METHODS, Objective, Scenario, Slo, WrongSlo, read, seconds_needed
 from loadtests.slo.generator import Generator, GeneratorFailed
-from loadtests.slo.page import page
+from loadtests.slo.page import document, page, parts
+from loadtests.slo.pictures import picture
 from loadtests.slo.search import Found, Limits, Probe, search
 from loadtests.slo.varying import Variant, variants
 from loadtests.slo.verdicts import Round, Verdict, judge
 
 Line = dict[str, Any]
 EXAMPLE = Path(__file__).resolve().parents[1] / "slo.toml"
-OPTIONS = ("--slo", "--search")
+OPTIONS = ("--slo", "--search", "--from")
 LONGEST_S = 300.0
 """Measured seconds of one step of a search at most: at low rates it takes long until there are calls enough for a p99.9."""
 NOT_MET = 1
@@ -51,12 +51,17 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--dir", type=Path, help="where data directories are made, on a disk")
     parser.add_argument("--out", type=Path, help="also write the JSON lines to this file")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a page of the run: report.html, report.png")
-    parser.add_argument("--from", dest="lines", type=Path, metavar="LINES", help="run nothing: report of stored lines")
+    parser.add_argument(
+        "--from", dest="lines", type=Path, action="append", metavar="LINES", help="run nothing: report of stored lines"
+    )
+    parser.add_argument("--figures", action="store_true", help="of stored lines, with --from: print the README's table")
     options = parser.parse_args(arguments)
     if options.vary and not options.search:
         parser.error("--vary is for --search")
-    if options.lines and not options.report:
-        parser.error("--from is for --report")
+    if options.figures and not options.lines:
+        parser.error("--figures is for --from")
+    if options.lines and not (options.report or options.figures):
+        parser.error("--from is for --report and --figures")
     return options
 
 
@@ -87,8 +92,12 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     report = Report(options.out)
     if options.lines:
-        stored = options.lines.read_text(encoding="utf-8").splitlines()
-        write_page([json.loads(line) for line in stored], options.report)
+        texts = [path.read_text(encoding="utf-8") for path in options.lines]
+        stored = [json.loads(line) for text in texts for line in text.splitlines()]
+        if options.figures:
+            print(figures(stored))
+        if options.report:
+            write_page(stored, options.report)
         return 0
     try:
         return run(options, report)
@@ -116,19 +125,14 @@ def run(options: argparse.Namespace, report: Report) -> int:
 
 
 def write_page(lines: list[Line], directory: Path) -> None:
-    """Writes the page of a run, and a picture of it where Chromium is installed."""
+    """Writes the page of a run, and where Chromium is installed pictures of it and of its parts."""
     directory.mkdir(parents=True, exist_ok=True)
-    made = directory / "report.html"
-    made.write_text(page(lines), encoding="utf-8")
-    if browser := shutil.which("chromium"):
-        text = made.read_text(encoding="utf-8")
-        tall = 400 + 180 * (text.count("<figure>") + 1) + 32 * text.count("<tr>")
-        # As root it runs only without its sandbox; the page is our own.
-        options = ["--headless", "--no-sandbox", "--hide-scrollbars", f"--window-size=1240,{tall}"]
-        picture = f"--screenshot={directory / 'report.png'}"
-        subprocess.run(
-            [browser, *options, picture, made.resolve().as_uri()], capture_output=True, timeout=60, check=False
-        )
+    whole = page(lines)
+    (directory / "report.html").write_text(whole, encoding="utf-8")
+    picture(whole, directory / "report.png")
+    for name in ("peers", "tail", "latency", "growth"):
+        if part := parts(lines)[name]:
+            picture(document(part), directory / f"{name}.png")
 
 
 def chosen(slo: Slo, names: str | None) -> Slo:

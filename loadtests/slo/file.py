@@ -13,16 +13,21 @@ MIXES = {
     "ingest": {"check": 10, "reserve": 5, "finish": 5, "supply": 80},
     "flash-sale": {"check": 20, "reserve": 40, "finish": 35, "supply": 5},
     "bulk": {"reserve": 1},
+    "allocation": {"allocate": 1},
+    "forecast": {"forecast": 1},
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "flash-sale": {"keys": "one-hot"},
     "bulk": {"transport": "flight", "connections": 2, "streams": 1},
+    # The server makes four plans at once and refuses more; a worker makes one forecast after another.
+    "allocation": {"connections": 2, "streams": 2},
+    "forecast": {"connections": 2, "streams": 4},
 }
 """What comes with a mix of that name, unless the scenario says otherwise."""
 
 WHOLE = ("errors", "achieved", "growth")
 """What is asked of a whole scenario, beside the bounds of its methods: shares."""
-METHODS = ("check", "reserve", "finish", "supply")
+METHODS = ("check", "reserve", "finish", "supply", "allocate", "forecast")
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 CALLS_ABOVE = 3
 """Calls that must be expected above a quantile: of fewer it tells nothing."""
@@ -64,12 +69,17 @@ class Objective:
 
 @dataclass(frozen=True)
 class Server:
-    """What the server is started with and filled with."""
+    """What the server is started with and filled with.
+
+    Attributes:
+        worker: model of the worker behind it, which is started where a scenario asks for forecasts.
+    """
 
     positions: int = 100_000
     receipts: int = 4
     durability: str = "group"
     tls: bool = False
+    worker: str = "climatology"
     cores: tuple[int, ...] = ()
 
 
@@ -99,6 +109,10 @@ class Scenario:
     connections: int = 16
     streams: int = 16
     lines: int = 1
+    orders: int = 50
+    budget_ms: int = 50
+    series: int = 10
+    horizon: int = 14
     rate_to: float | None = None
     measure_s: float | None = None
     pause: Mapping[str, float] | None = None
@@ -118,6 +132,11 @@ class Slo:
     scenarios: tuple[Scenario, ...]
     lines: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def asks_worker(self) -> bool:
+        """Whether any scenario needs a worker behind the server."""
+        return any(scenario.share("forecast") for scenario in self.scenarios)
+
     def measure_s(self, scenario: Scenario) -> float:
         """Measured seconds of one round of a scenario."""
         return scenario.measure_s or self.generator.measure_s
@@ -136,6 +155,10 @@ class Slo:
             "connections": scenario.connections,
             "streams": scenario.streams,
             "lines": scenario.lines,
+            "orders": scenario.orders,
+            "budget_ms": scenario.budget_ms,
+            "series": scenario.series,
+            "horizon": scenario.horizon,
             "warmup_s": self.generator.warmup_s,
             "measure_s": self.measure_s(scenario),
             "drain_s": self.generator.drain_s,
@@ -244,6 +267,8 @@ def _check_objective(slo: Slo, scenario: Scenario, objective: Objective) -> None
         raise WrongSlo(f"{where}: its mix has no {objective.method}")
     if objective.against_echo and scenario.transport == "flight":
         raise WrongSlo(f"{where}: the echo server knows no Flight: give a bound in microseconds")
+    if objective.against_echo and (scenario.share("allocate") or scenario.share("forecast")):
+        raise WrongSlo(f"{where}: the echo server knows no plans and no forecasts: give a bound in microseconds")
     if needed := calls_needed(objective):
         expected = scenario.rate * slo.measure_s(scenario) * scenario.share(objective.method)
         if expected < needed:

@@ -35,6 +35,9 @@ class Generator:
         options += ["--dir", str(directory)] if directory else []
         keeps = "--data {dir}" if server.durability == "group" else "--memory"
         command = f"{sys.executable} -m serving server --listen 127.0.0.1:{{port}} {keeps}"
+        if slo.asks_worker:
+            worker = f"{sys.executable} -m serving worker --compute local --model {server.worker}"
+            options += ["--worker-command", f"{worker} --address {{address}}"]
         self._tell = tell
         self._process = subprocess.Popen(
             [REPO / "loadtests/run", "steps", *options],

@@ -5,17 +5,25 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from loadtests.chaos.page import section as chaos
+from loadtests.peers.page import side_by_side, tail
 from loadtests.slo.charts import COLOURS, Axis, Series, chart, duration, linear_axis, time_axis
+from loadtests.slo.growth import growth
+from loadtests.slo.varying import SUFFIXES
 from loadtests.slo.verdicts import shown
 
 Line = dict[str, Any]
-METHOD_COLOURS = dict(zip(("check", "reserve", "finish", "supply", "all"), COLOURS, strict=False))
+METHOD_COLOURS = {
+    **dict(zip(("check", "reserve", "finish", "supply", "all"), COLOURS, strict=False)),
+    "allocate": COLOURS[5],
+    "forecast": COLOURS[1],
+}
 PERCENTILES = (("50 %", 0.5), ("90 %", 0.9), ("99 %", 0.99), ("99.9 %", 0.999), ("99.99 %", 0.9999))
 STYLE = """
 body{font:14px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1180px;padding:0 1rem;color:#222;background:#fff}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}p{max-width:52rem}
 table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.25rem .75rem;border-bottom:1px solid #ddd;text-align:right}
-td:nth-child(-n+3),th:nth-child(-n+3){text-align:left}.met{color:#00694c}.missed{color:#b3261e;font-weight:600}
+td:nth-child(-n+3),th:nth-child(-n+3){text-align:left}td:nth-child(n+4){white-space:nowrap}table.each td{white-space:nowrap}table.each td,table.each th{padding:.2rem .4rem}.met{color:#00694c}.missed{color:#b3261e;font-weight:600}
 .charts{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0}figcaption{font-weight:600;margin:.5rem 0 .25rem}
 svg{font:11px system-ui,sans-serif;max-width:100%;height:auto}svg text{fill:#444}svg text.title{fill:#222}
 svg text.name{font-weight:600;fill:revert-layer}.grid{stroke:#e6e6e6}.axis{stroke:#888}.event{fill:#f3d9a4;opacity:.6}
@@ -26,24 +34,43 @@ small{color:#666}
 
 def page(lines: Sequence[Line]) -> str:
     """The page of what a run wrote, whether it proved objectives or searched."""
-    of = {kind: [line for line in lines if line["kind"] == kind] for kind in ("machine", "server", "step", "verdict")}
-    found = [line for line in lines if line["kind"] == "found"]
-    notes = [line for line in lines if line["kind"] in {"skipped", "failed", "unverified"}]
-    body = [
+    machines = [line for line in lines if line["kind"] == "machine"]
+    servers = [line for line in lines if line["kind"] == "server" and "positions" in line]
+    notes = [line for line in lines if line["kind"] in {"failed", "unverified"} or "variant" in line]
+    steps = [line for line in lines if line["kind"] == "step"]
+    head = [
         "<h1>Objectives, proven under load</h1>",
-        _machine(of["machine"], of["server"]),
-        _notes(notes, of["step"]),
-        _verdicts(of["verdict"]),
-        _searches(found, _searched_steps(lines)),
-        _percentiles(of["step"], of["verdict"]) if of["verdict"] else "",
-        _timelines(of["step"]) if of["verdict"] else "",
+        _machine(machines, servers),
+        _notes([line for line in notes if line["kind"] != "found"], steps),
     ]
+    return document("".join((*head, *parts(lines).values())))
+
+
+def parts(lines: Sequence[Line]) -> dict[str, str]:
+    """What a page shows one after another; parts of which the lines say nothing are empty."""
+    verdicts = [line for line in lines if line["kind"] == "verdict"]
+    judged = {one["scenario"] for one in verdicts}
+    steps = [line for line in lines if line["kind"] == "step" and line["name"] in judged]
+    found = [line for line in lines if line["kind"] == "found"]
+    searched = _searched_steps(lines)
+    return {
+        "verdicts": _verdicts(verdicts),
+        "peers": side_by_side(lines),
+        "tail": tail(lines),
+        "latency": _percentiles(steps, verdicts) if verdicts else "",
+        "throughput": _searches(found, searched),
+        "growth": growth(list(zip(found, searched, strict=True)), _defaults(lines)),
+        "timeline": _timelines(steps) if verdicts else "",
+        "chaos": chaos(lines),
+    }
+
+
+def document(body: str) -> str:
+    """A whole page around what it shows."""
     head = (
         "<meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>Objectives under load</title>"
     )
-    return (
-        f"<!doctype html><html lang='en'><head>{head}<style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
-    )
+    return f"<!doctype html><html lang='en'><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>\n"
 
 
 def _machine(machines: Sequence[Line], servers: Sequence[Line]) -> str:
@@ -52,7 +79,7 @@ def _machine(machines: Sequence[Line], servers: Sequence[Line]) -> str:
     one = machines[0]
     told = (
         f"{escape(one['cpu'])}, {one['cores']} cores, {one['memory_mib'] / 1024:.0f} GiB, Linux {escape(one['kernel'])}; "
-        f"server on cores {', '.join(map(str, one['server_cores']))}, generator on core {one['client_core']}; "
+        f"server on cores {', '.join(map(str, one.get('server_cores') or [one['server_core']]))}, generator on core {one['client_core']}; "
         f"version {escape(one['version'])}"
     )
     filled = "".join(
@@ -105,12 +132,43 @@ def _searched_steps(lines: Sequence[Line]) -> list[list[Line]]:
     searches: list[list[Line]] = []
     since: list[Line] = []
     for line in lines:
-        if line["kind"] == "step" and line["target"] == "server":
+        if line["kind"] == "server":
+            # Another server: what ran before was no part of this search.
+            since = []
+        elif line["kind"] == "step" and line["target"] == "server":
             since.append(line)
         elif line["kind"] == "found":
             searches.append(since)
             since = []
     return searches
+
+
+def _defaults(lines: Sequence[Line]) -> dict[str, str]:
+    """What a search had that changed nothing, as `--vary` would say it."""
+    first = next((place for place, line in enumerate(lines) if line["kind"] == "found"), 0)
+    server = next((line for line in reversed(lines[:first]) if line["kind"] == "server"), None)
+    step = next((line for line in reversed(lines[:first]) if line["kind"] == "step"), None)
+    if server is None or step is None:
+        return {}
+    kept: dict[str, str] = {
+        name: str(step[name]) for name in ("lines", "connections", "streams", "keys", "transport") if name in step
+    }
+    memory = "memory" if "--memory" in server["command"] else "group"
+    return {
+        "positions": _short(server["positions"]),
+        "receipts": str(server["receipts"]),
+        "durability": memory,
+        "tls": str(server["tls"]).lower(),
+        **kept,
+    }
+
+
+def _short(number: int) -> str:
+    """A whole number as `--vary` takes it."""
+    for suffix, size in reversed(SUFFIXES.items()):
+        if number % size == 0:
+            return f"{number // size}{suffix}"
+    return str(number)
 
 
 def _searches(found: Sequence[Line], steps: Sequence[Sequence[Line]]) -> str:

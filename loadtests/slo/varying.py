@@ -8,7 +8,7 @@ from loadtests.slo.file import Scenario, Server, Slo, WrongSlo, with_server
 
 SUFFIXES = {"k": 1_000, "M": 1_000_000}
 OF_SERVER = ("positions", "receipts", "durability", "tls")
-OF_SCENARIO = ("lines", "connections", "streams", "keys", "transport")
+OF_SCENARIO = ("lines", "orders", "series", "connections", "streams", "keys", "transport")
 POSITION_BYTES = 1_400
 RECEIPT_BYTES = 220
 """Resident bytes of a position with 8 commitments, and of each receipt more, rounded up; the machine must have them."""

@@ -39,6 +39,8 @@ def step(name, target="server", p50=300.0, rate=1_000.0, refused=None, **more):
         "rate": rate,
         "measure_s": 2.0,
         "refused": refused,
+        "lines": 1,
+        "server_cpu_us": p50 / 30,
         "methods": {"check": summary, "reserve": summary, "all": summary},
         "timeline": [{"at_s": 0.25 * n, **moment} for n in range(8)],
         **more,
@@ -80,6 +82,29 @@ SEARCH = [
 ]
 
 
+def search(variant, p50, rate=200.0):
+    return [
+        step("reserve", p50=p50, rate=rate),
+        {"kind": "found", "search": "reserve", "variant": variant, "rate": rate, "limited_by": ""},
+    ]
+
+
+GROWTH = [
+    MACHINE,
+    SERVER,
+    step("other", p50=9e9),
+    SERVER,
+    *search("as the file says", 300.0),
+    *search("lines 20", 1_200.0),
+    *search("lines 5", 600.0),
+    # Nothing held: there is no cost to tell.
+    *search("lines 256", 9_000.0, 0.0),
+    SERVER,
+    *search("positions 1M", 330.0),
+    *search("keys zipf", 300.0),
+]
+
+
 def charts_of(text):
     return [ET.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]
 
@@ -108,7 +133,22 @@ def test_a_search_shows_throughput_against_latency():
     assert across == sorted(across)
 
 
-@pytest.mark.parametrize("lines", [PROOF, SEARCH], ids=["proof", "search"])
+def test_what_was_varied_shows_how_the_cost_grows():
+    text = page(GROWTH)
+    charts = {chart.get("aria-label"): chart for chart in charts_of(text)}
+    assert charts.keys() >= {"by lines", "by positions"}
+    assert "by keys" not in charts, "one value alone has nothing to be compared with"
+    (line,) = [element for element in charts["by lines"].iter() if element.tag == "polyline"]
+    points = [tuple(map(float, place.split(","))) for place in line.get("points").split()]
+    assert len(points) == 3, "1 as the file says, 5 and 20"
+    assert points == sorted(points)
+    heights = [y for _, y in points]
+    assert heights == sorted(heights, reverse=True), "it costs more"
+    words = [element.text for element in charts["by positions"].iter() if element.tag == "text"]
+    assert {"1k", "1M"} <= set(words)
+
+
+@pytest.mark.parametrize("lines", [PROOF, SEARCH, GROWTH], ids=["proof", "search", "growth"])
 def test_a_page_needs_nothing_from_elsewhere_and_draws_within_its_charts(lines):
     text = page(lines)
     assert not re.search(r"(src|href)=|@import|url\(", text)

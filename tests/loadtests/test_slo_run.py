@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from loadtests.slo.file import Generator as Settings
-from loadtests.slo.file import Server, Slo
+from loadtests.slo.file import Scenario, Server, Slo
 from loadtests.slo.generator import Generator
 from tests.conftest import REPO
 
@@ -167,6 +168,22 @@ def test_every_transport_and_mix_adds_up_within_tls(settings, tmp_path):
     assert told[-1]["kind"] == "verified"
     assert told[-1]["units_sold"] > 500
     assert told[-1]["units_oversold"] == 0
+
+
+def test_batches_and_forecasts_are_made_by_whom_they_say_and_add_up(settings, tmp_path):
+    asked = replace(settings, scenarios=(Scenario("forecast", 1.0, {"forecast": 1}),))
+    told = []
+    with Generator(asked, told.append, tmp_path) as generator:
+        mix = {"allocate": 1, "finish": 6}
+        plans = generator.run(step("plans", mix=mix, rate=60, orders=8, budget_ms=10, connections=2, streams=2))
+        forecasts = generator.run(step("forecasts", mix={"forecast": 1}, rate=6, series=3, horizon=5, connections=1))
+        generator.verify()
+    assert plans["methods"]["allocate"]["made_by"] == {"search@1": plans["methods"]["allocate"]["calls"]}
+    assert plans["methods"]["finish"]["failed"] == {}
+    assert forecasts["methods"]["forecast"]["failed"] == {}
+    assert set(forecasts["methods"]["forecast"]["made_by"]) == {"worker climatology@1"}
+    assert told[-1]["kind"] == "verified"
+    assert told[-1]["skus"] > 50, "the positions of the network are held to account as well"
 
 
 def test_errors_are_counted_by_code_and_the_account_is_not_told(settings, tmp_path, monkeypatch):

@@ -1,0 +1,1 @@
+"""What callers see while something happens to the server: `python -m serving bench --chaos`."""
