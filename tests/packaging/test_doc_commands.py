@@ -7,6 +7,8 @@ import pytest
 import typer
 
 from loadtests import measure
+from loadtests.chaos import cli as chaos
+from loadtests.peers import cli as peers
 from loadtests.slo import cli as slo
 from serving.cli.app import app
 from serving.demo.__main__ import main as demo
@@ -47,6 +49,10 @@ def parse(command, name, arguments):
 
 
 def bench(arguments):
+    if chaos.wanted(arguments):
+        return chaos.parsed(arguments)
+    if "--peers" in arguments:
+        return peers.parsed(arguments)
     return slo.parsed(arguments) if slo.wanted(arguments) else measure.parsed(arguments)
 
 
