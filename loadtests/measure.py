@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import time
@@ -20,7 +19,9 @@ from typing import Any
 from loadtests.allocation.targets import ROWS as ALLOCATION_ROWS
 from loadtests.chaos import cli as chaos
 from loadtests.machine import available_bytes
-from loadtests.parts import AT_MOST, ENGINE, PROGRAMS, ROWS, Row
+from loadtests.parts import ENGINE, PROGRAMS, ROWS, Row
+from loadtests.row import AT_MOST
+from loadtests.row import row as line_of
 from loadtests.slo import cli as slo
 
 REPO = Path(__file__).resolve().parents[1]
@@ -85,22 +86,7 @@ def judged(row: Row, lines: list[Line]) -> Line:
     """The row's line, out of one line of each run of its program."""
     values = [float(line[row.metric]) for line in lines]
     bound = lines[0][row.target] if row.target else None
-    median = statistics.median(values)
-    met = None if bound is None else median <= bound if row.sense == AT_MOST else median >= bound
-    return {
-        "kind": "row",
-        "row": row.name,
-        "title": row.title,
-        "metric": row.metric,
-        "ours": row.ours,
-        "peer": None,
-        "sense": row.sense,
-        "bound": bound,
-        "median": median,
-        "min": min(values),
-        "max": max(values),
-        "met": met,
-    }
+    return line_of(row.name, row.title, row.metric, row.ours, values, sense=row.sense, bound=bound)
 
 
 def lines_of(command: list[str | Path], core: int | None = None, also_sound: Iterable[int] = ()) -> list[Line]:

@@ -5,8 +5,7 @@ A program's line carries its own target, so that no bound is written twice.
 
 from dataclasses import dataclass
 
-AT_MOST = "at_most"
-AT_LEAST = "at_least"
+from loadtests.row import AT_LEAST, AT_MOST
 
 PYTHON = "-m", "serving.benchmarks"
 FORECAST_PUSH = "-m", "serving.push_benchmark"

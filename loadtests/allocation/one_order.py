@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from bespeak.allocation import Problem
 from loadtests.allocation.instances import Shape, make
-from loadtests.allocation.suite import Line, row
+from loadtests.allocation.suite import Line
 from loadtests.allocation.targets import ORDER, ORDER_US
+from loadtests.row import row
 
 LOCATIONS = 50
 #: Lines planned in a call, and calls.
@@ -31,4 +32,4 @@ def one_order(seed: int) -> Iterator[Line]:
             problem.best_plans(pa.array(prices))
             took.append(1e6 * (time.perf_counter() - started) / orders)
         title = f"one order of {lines} lines over {LOCATIONS} locations and 3 services"
-        yield row(f"{ORDER}-{lines}", title, "microseconds", "core", float(np.median(took)), bound)
+        yield row(f"{ORDER}-{lines}", title, "microseconds", "core", [float(np.median(took))], bound=bound)

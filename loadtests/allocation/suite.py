@@ -11,6 +11,7 @@ from loadtests.allocation.instances import SUITE, Shape, make
 from loadtests.allocation.solvers import RULES, Run, run
 from loadtests.allocation.tables import Tables
 from loadtests.allocation.targets import OVERRUN_MAX, Target
+from loadtests.row import row
 
 Line = dict[str, Any]
 #: Up to this many orders the whole problem is proven by HiGHS; beyond it column generation gives the bound.
@@ -153,7 +154,7 @@ def measured(target: Target, seeds: Iterable[int], known: dict[tuple[str, int], 
         yield from lines
         worst.append(min(line.get(target.metric, float("inf")) for line in lines))
     words = f"{target.title}, worst of {len(worst)} seeds"
-    yield row(target.name, words, target.metric, " / ".join(target.solvers), max(worst), target.bound)
+    yield row(target.name, words, target.metric, " / ".join(target.solvers), [max(worst)], bound=target.bound)
 
 
 def summaries(plans: Sequence[Line]) -> Iterator[Line]:
@@ -161,29 +162,18 @@ def summaries(plans: Sequence[Line]) -> Iterator[Line]:
     made = [line for line in plans if line["feasible"] is True]
     if made:
         late = max(line["overrun"] for line in made)
-        yield row("allocation-overrun", "time over the budget, worst of all", "overrun", "all", late, OVERRUN_MAX)
+        yield row(
+            "allocation-overrun", "time over the budget, worst of all", "overrun", "all", [late], bound=OVERRUN_MAX
+        )
         dearer = max(line["cost"] / line["rules_cost"] for line in made)
         yield row(
-            "allocation-rules", "cost of the plan to the rule engine's, worst of all", "ratio", "all", dearer, 1.0
+            "allocation-rules",
+            "cost of the plan to the rule engine's, worst of all",
+            "ratio",
+            "all",
+            [dearer],
+            bound=1.0,
         )
-
-
-def row(name: str, title: str, metric: str, ours: str, value: float, bound: float) -> Line:
-    """A row as the other benchmarks have them."""
-    return {
-        "kind": "row",
-        "row": name,
-        "title": title,
-        "metric": metric,
-        "ours": ours,
-        "peer": None,
-        "sense": "at_most",
-        "bound": bound,
-        "median": value,
-        "min": value,
-        "max": value,
-        "met": value <= bound,
-    }
 
 
 def wrong(line: Line) -> str | None:

@@ -38,9 +38,10 @@ from bespeak.v1 import (
 from loadtests.allocation.evaluate import evaluate
 from loadtests.allocation.instances import SUITE, make
 from loadtests.allocation.solvers import RULES, run
-from loadtests.allocation.suite import Line, row
+from loadtests.allocation.suite import Line
 from loadtests.allocation.tables import Tables, stream_of
 from loadtests.allocation.targets import GRPC, GRPC_BUDGET_MS, GRPC_P99_MS, PROMISES_RATIO
+from loadtests.row import row
 
 NETWORK = "suite"
 SPELL_S = 1.5
@@ -104,10 +105,10 @@ def rounds(*, quick: bool, seed: int) -> Iterator[Line]:
             beside += halves[True]
         yield client.described(given, calls)
     words = f"{shape.orders:,} x {shape.locations} with reservation in {GRPC_BUDGET_MS} ms"
-    yield row(GRPC, words, "p99_ms", "server", percentile(calls, 0.99), GRPC_P99_MS)
+    yield row(GRPC, words, "p99_ms", "server", [percentile(calls, 0.99)], bound=GRPC_P99_MS)
     slower = percentile(beside, 0.99) / percentile(alone, 0.99)
     words = "p99 of promises beside batches, to p99 without"
-    yield row(f"{GRPC}-promises", words, "ratio", "server", slower, PROMISES_RATIO)
+    yield row(f"{GRPC}-promises", words, "ratio", "server", [slower], bound=PROMISES_RATIO)
 
 
 def server_tables(given: Tables) -> Tables:

@@ -15,8 +15,9 @@ from typing import Any
 from loadtests import measure
 from loadtests.machine import available_bytes
 from loadtests.parts import ENGINE
-from loadtests.peers.ratios import label, ratios, row
+from loadtests.peers.ratios import label, ratios
 from loadtests.peers.steps import Plan, Steps, flash, floor, sizes
+from loadtests.row import row
 from loadtests.slo.cli import write_page
 from loadtests.slo.generator import GeneratorFailed
 

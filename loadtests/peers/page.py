@@ -63,14 +63,21 @@ def _verdicts(rows: Sequence[Line]) -> str:
     if not rows:
         return ""
     told = "".join(
-        f"<tr><td>{escape(one['title'])}</td><td>{escape(one['ours'])}{' / ' + escape(one['peer']) if one['peer'] else ''}</td>"
-        f"<td>{one['metric']}</td><td>{_value(one, 'median')} <small>({_value(one, 'min')} to {_value(one, 'max')})</small></td>"
+        f"<tr>{_measured(one)}"
         f"<td>{'≤' if one['sense'] == 'at_most' else '≥'} {_value(one, 'bound')}</td>"
         f"<td class='{'met' if one['met'] else 'missed'}'>{'met' if one['met'] else 'missed'}</td></tr>"
         for one in rows
     )
     head = "<tr><th>row<th>what<th>metric<th>measured (least to most)<th>bound<th></tr>"
     return f"<table>{head}{told}</table>"
+
+
+def _measured(one: Line) -> str:
+    peer = f" / {escape(one['peer'])}" if one["peer"] else ""
+    return (
+        f"<td>{escape(one['title'])}</td><td>{escape(one['ours'])}{peer}</td><td>{one['metric']}</td>"
+        f"<td>{_value(one, 'median')} <small>({_value(one, 'min')} to {_value(one, 'max')})</small></td>"
+    )
 
 
 def _value(one: Line, key: str) -> str:
@@ -143,9 +150,5 @@ def _systems(systems: Sequence[Mapping[str, Any]]) -> str:
 def _recorded(rows: Sequence[Line]) -> str:
     if not rows:
         return ""
-    told = "".join(
-        f"<tr><td>{escape(one['title'])}</td><td>{escape(one['ours'])}{' / ' + escape(one['peer']) if one['peer'] else ''}</td>"
-        f"<td>{one['metric']}</td><td>{_value(one, 'median')} <small>({_value(one, 'min')} to {_value(one, 'max')})</small></td></tr>"
-        for one in rows
-    )
+    told = "".join(f"<tr>{_measured(one)}</tr>" for one in rows)
     return f"<h2>Recorded, nothing asked</h2><table><tr><th>row<th>what<th>metric<th>measured (least to most)</tr>{told}</table>"

@@ -71,28 +71,3 @@ def medians(rounds: Iterable[Line]) -> Iterator[Line]:
         values["p999_us"] = statistics.median(one["latency"]["p999_us"] for one in ones)
         values |= {key: statistics.median(one[key] for one in ones) for key in ("server_busy", "client_busy")}
         yield {"row": row, "system": name, "rounds": len(ones), **values}
-
-
-def row(name: str, title: str, metric: str, ours: str, values: Sequence[float], **more: Any) -> Line:
-    """A row of the table, in the shape that all rows have.
-
-    Args:
-        more: `peer`, when the values are ratios to it; `bound`, and `sense` when it is not "at_most".
-    """
-    bound, sense = more.get("bound"), more.get("sense", "at_most")
-    median = statistics.median(values)
-    met = None if bound is None else median <= bound if sense == "at_most" else median >= bound
-    return {
-        "kind": "row",
-        "row": name,
-        "title": title,
-        "metric": metric,
-        "ours": ours,
-        "peer": more.get("peer"),
-        "sense": sense,
-        "bound": bound,
-        "median": median,
-        "min": min(values),
-        "max": max(values),
-        "met": met,
-    }

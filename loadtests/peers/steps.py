@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.machine import available_bytes
-from loadtests.peers.ratios import row
+from loadtests.row import row
 from loadtests.slo.file import MIXES, Generator, Server, Slo
 from loadtests.slo.generator import Generator as Running
 from loadtests.slo.varying import POSITION_BYTES, RECEIPT_BYTES

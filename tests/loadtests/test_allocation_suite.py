@@ -10,11 +10,12 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from loadtests.allocation.instances import Shape, make
-from loadtests.allocation.suite import Batch, row, summaries, table, wrong
+from loadtests.allocation.suite import Batch, summaries, table, wrong
 from loadtests.allocation.svg import LogChart, decades, grouped, stacked
 from loadtests.allocation.targets import ROWS, TARGETS
 from loadtests.allocation.through_server import percentile, request_id
 from loadtests.measure import parsed
+from loadtests.row import row
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_rows_count_the_worst(judged):
     late, rules = summaries([optimum, search | {"overrun": 0.5, "cost": 2 * search["rules_cost"]}])
     assert (late["median"], late["met"]) == (0.5, False)
     assert (rules["median"], rules["met"]) == (2.0, False)
-    assert row("a", "b", "c", "d", 1.0, 1.0)["met"] is True
+    assert row("a", "b", "c", "d", [1.0], bound=1.0)["met"] is True
     assert len(set(ROWS)) == len(TARGETS) + 2
 
 

@@ -14,8 +14,9 @@ from loadtests.peers.aio import CONFIRMED, RELEASED, Stock
 from loadtests.peers.cli import half_of_most, parsed
 from loadtests.peers.figures import figures
 from loadtests.peers.page import side_by_side
-from loadtests.peers.ratios import medians, ratios, row
+from loadtests.peers.ratios import medians, ratios
 from loadtests.peers.steps import moved
+from loadtests.row import row
 from loadtests.slo.page import page
 from tests.conftest import REPO
 
