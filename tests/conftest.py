@@ -33,6 +33,25 @@ def pytest_report_header() -> list[str]:
     return list(_UNTESTED.values())
 
 
+_running: set[str] = set()
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """A test begins, here or in one of the processes that run them for us."""
+    _running.add(nodeid)
+
+
+def pytest_runtest_logfinish(nodeid: str) -> None:
+    """A test has ended."""
+    _running.discard(nodeid)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names the tests that hang, when the run was ended from outside, and those that took their process with them."""
+    for nodeid in sorted(_running):
+        terminalreporter.write_line(f"NEVER ENDED {nodeid}")
+
+
 @pytest.fixture(scope="session")
 def repo() -> Path:
     """The root of the tree."""
