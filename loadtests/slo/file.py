@@ -25,8 +25,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """What comes with a mix of that name, unless the scenario says otherwise."""
 
-WHOLE = ("errors", "achieved", "growth")
-"""What is asked of a whole scenario, beside the bounds of its methods: shares."""
+SHARES = ("errors", "achieved", "growth")
+WHOLE = (*SHARES, "data_bytes")
+"""What is asked of a whole scenario, beside the bounds of its methods."""
 METHODS = ("check", "reserve", "finish", "supply", "allocate", "forecast")
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 CALLS_ABOVE = 3
@@ -42,8 +43,9 @@ class Objective:
     """One bound: of a method of a scenario, or of the whole scenario ("all").
 
     Attributes:
-        metric: p50_us, p99_us, p999_us, the same ending in _echo, errors, achieved, or growth of the server's memory.
-        bound: microseconds, times the echo's, or a share.
+        metric: p50_us, p99_us, p999_us, the same ending in _echo, errors, achieved, growth of the server's memory, or
+            data_bytes, by which its data grows a call.
+        bound: microseconds, times the echo's, a share, or bytes.
         line: where it stands in the file; 0 for one that nobody wrote.
     """
 
@@ -261,7 +263,7 @@ def _check_objective(slo: Slo, scenario: Scenario, objective: Objective) -> None
         raise WrongSlo(f"{where}: there is no {objective.metric}: choose from {', '.join(known)}, errors")
     if isinstance(objective.bound, bool) or not isinstance(objective.bound, int | float) or objective.bound < 0:
         raise WrongSlo(f"{where}: {objective.metric} is {objective.bound!r}: give a number")
-    if objective.metric in WHOLE and objective.bound > 1:
+    if objective.metric in SHARES and objective.bound > 1:
         raise WrongSlo(f"{where}: {objective.metric} is {objective.bound}: it is a share, give at most 1")
     if not scenario.share(objective.method):
         raise WrongSlo(f"{where}: its mix has no {objective.method}")

@@ -119,6 +119,8 @@ def _measured(one: Line) -> str:
 def _value(metric: str, number: float) -> str:
     if metric.endswith("_us"):
         return duration(number)
+    if metric == "data_bytes":
+        return f"{shown(number)} B"
     return f"{shown(number)} x" if metric.endswith("_echo") else f"{shown(100 * number)} %"
 
 

@@ -81,7 +81,7 @@ def shown(number: float) -> str:
 def value_of(objective: Objective, one: Round) -> float | None:
     """What a round says of an objective, in the unit of its bound; None when it says nothing."""
     if objective.metric in WHOLE:
-        return _share(objective, one.server)
+        return _of_the_whole(objective, one.server)
     methods = one.server["methods"]
     if objective.method not in methods:
         return None
@@ -96,12 +96,17 @@ def value_of(objective: Objective, one: Round) -> float | None:
     return ours / theirs[LATENCIES[name]] if theirs and theirs[LATENCIES[name]] else None
 
 
-def _share(objective: Objective, line: Line) -> float | None:
+def _of_the_whole(objective: Objective, line: Line) -> float | None:
     if objective.metric == "achieved":
         return float(line["achieved_share"])
     if objective.metric == "growth":
         before, after = line["resident_bytes"]
-        return float((after - before) / before) if before else None
+        # The index of request ids grows with what is written, and is told: it is no leak.
+        index_before, index_after = line["request_index_bytes"]
+        return float((after - before - (index_after - index_before)) / before) if before else None
+    if objective.metric == "data_bytes":
+        before, after = line["data_bytes"]
+        return float((after - before) / line["calls"]) if line["calls"] else None
     summary = line["methods"].get(objective.method)
     return float(summary["failed_share"]) if summary else None
 

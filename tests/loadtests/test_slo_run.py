@@ -164,6 +164,7 @@ def test_every_transport_and_mix_adds_up_within_tls(settings, tmp_path):
     assert bulk["methods"]["reserve"]["failed"] == {}
     assert bulk["calls"] >= 1
     assert unary["data_bytes"][1] > 0
+    assert unary["request_index_bytes"][1] > 0
     assert unary["resident_bytes"][1] > 1 << 20
     assert told[-1]["kind"] == "verified"
     assert told[-1]["units_sold"] > 500

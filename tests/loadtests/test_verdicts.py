@@ -56,9 +56,20 @@ def test_a_median_on_the_right_side_is_met(metric, bound, rounds, value, met):
     assert found.line()["line"] == 5
 
 
-@pytest.mark.parametrize(("after", "met"), [(1_020, True), (900, True), (1_021, False)])
-def test_memory_may_grow_by_a_share_of_itself(after, met):
-    assert verdict("growth", 0.02, [Round({**line(1), "resident_bytes": [1_000, after]})]).met is met
+@pytest.mark.parametrize(
+    ("after", "index", "met"),
+    [(1_020, [7, 7], True), (900, [7, 7], True), (1_021, [7, 7], False), (1_120, [0, 100], True), (1_120, [1, 100], False)],
+)
+def test_memory_may_grow_by_a_share_of_itself_and_by_its_index_of_requests(after, index, met):
+    rounds = [Round({**line(1), "resident_bytes": [1_000, after], "request_index_bytes": index})]
+    assert verdict("growth", 0.02, rounds).met is met
+
+
+@pytest.mark.parametrize(("after", "met"), [(9_000, True), (9_001, False)])
+def test_data_may_grow_by_so_many_bytes_a_call(after, met):
+    rounds = [Round({**line(1), "data_bytes": [5_000, after], "calls": 10})]
+    found = verdict("data_bytes", 400, rounds)
+    assert (found.met, found.value) == (met, (after - 5_000) / 10)
 
 
 LATE = "generator started operations 900 us late"

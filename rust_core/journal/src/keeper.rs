@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::error::{IoContext, JournalError, Result};
-use crate::index::{FrameList, Ids, Sidecar, SidecarSource};
+use crate::index::{FrameList, Ids, Sidecar, SidecarSource, forget_old};
 use crate::storage::{Storage, StorageFile};
 use crate::view::Shared;
 
@@ -19,6 +19,8 @@ pub(crate) struct Finished {
     pub source: SidecarSource,
     pub ids: Arc<Ids>,
     pub frames: FrameList,
+    /// Engine time for which ids can be found, in milliseconds back from the newest record.
+    pub window_ms: u64,
 }
 
 enum Job {
@@ -167,4 +169,5 @@ fn write_index(shared: &Shared, finished: &Finished) {
         }
         Err(error) => tracing::error!(%error, "the request index stays in memory"),
     }
+    forget_old(shared, finished.window_ms);
 }

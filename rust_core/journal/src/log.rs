@@ -235,6 +235,7 @@ impl Log {
             source,
             ids,
             frames,
+            window_ms: self.config.index_window_ms,
         });
         Ok(())
     }

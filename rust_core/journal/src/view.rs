@@ -156,6 +156,13 @@ impl LogView {
         &self.shared.stats
     }
 
+    /// Bytes that the index of request ids takes in memory: about 1.4 for each request of the window, and 24 for each
+    /// of the active segment.
+    #[must_use]
+    pub fn index_memory_bytes(&self) -> usize {
+        self.shared.index.memory_bytes()
+    }
+
     /// Identity of the journal.
     #[must_use]
     pub fn journal_id(&self) -> [u8; 16] {
@@ -293,19 +300,17 @@ impl LogView {
             return Err(self.out_of_retention(revision));
         }
         let segment = published.segments[after - 1].clone();
-        let find = |frames: &FrameList| {
-            let at = frames
-                .partition_point(|(first, _)| *first <= revision)
-                .checked_sub(1)?;
-            Some(frames[at].1)
-        };
         if after == published.segments.len() {
-            return Ok(find(&published.frames).map(|offset| (segment, offset)));
+            let frames = &published.frames;
+            let begun = frames.partition_point(|(first, _)| *first <= revision);
+            let last = begun.checked_sub(1).map(|at| frames[at].1);
+            return Ok(last.map(|offset| (segment, offset)));
         }
         drop(published);
+        // Without an index, or with one that cannot be read, the segment is read from its beginning.
         let sidecar = self.shared.index.sidecar(segment.first_revision);
         Ok(sidecar
-            .and_then(|sidecar| find(sidecar.frames()))
+            .and_then(|sidecar| sidecar.batch_of(revision).ok()?)
             .map(|offset| (segment, offset)))
     }
 

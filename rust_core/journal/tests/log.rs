@@ -153,6 +153,28 @@ fn request_ids_beyond_the_window_are_not_loaded() {
 }
 
 #[test]
+fn request_ids_beyond_the_window_leave_memory_while_the_log_is_open() {
+    let written = |window_ms| {
+        let config = LogConfig {
+            index_window_ms: window_ms,
+            ..small()
+        };
+        let (mut log, _) = Log::open(Arc::new(SimStorage::new(1)), config).unwrap();
+        for _ in 0..400 {
+            append(&mut log, 3).unwrap();
+        }
+        log
+    };
+    let (bounded, whole) = (written(300), written(u64::MAX));
+    let find = |log: &Log, revision| log.view().find_request(&id(revision), u64::MAX).unwrap();
+    assert_eq!(find(&whole, 1), Some(1));
+    assert_eq!(find(&bounded, 1), None);
+    assert_eq!(find(&bounded, 1_180), Some(1_180), "within the window");
+    assert!(4 * bounded.view().index_memory_bytes() < whole.view().index_memory_bytes());
+    assert_eq!(bounded.view().read_record(1).unwrap().payload, payload(1));
+}
+
+#[test]
 fn a_batch_larger_than_a_segment_is_written_in_pieces() {
     let disk = SimStorage::new(1);
     let (mut log, _) = open(&disk).unwrap();

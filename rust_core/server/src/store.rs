@@ -296,6 +296,13 @@ impl Store {
                 signed(self.partition.durable_revision())
             }),
         ];
+        if let Some(log) = log {
+            gauges.push((
+                "request_index_bytes",
+                "Memory of the index of request ids",
+                signed(log.index_memory_bytes() as u64),
+            ));
+        }
         if let Ok((stats, revision)) = self
             .partition
             .peek(|state| (state.stats(), state.revision()))

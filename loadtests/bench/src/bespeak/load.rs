@@ -228,6 +228,19 @@ pub async fn reconcile(channel: &mut Channel) -> Result<ReconcileResponse> {
     Ok(response)
 }
 
+/// What the server says of itself.
+///
+/// # Errors
+/// It does not answer.
+pub async fn stats(channel: &mut Channel) -> Result<GetStatsResponse> {
+    channel
+        .call(
+            "/bespeak.v1.AdminService/GetStats",
+            &GetStatsRequest::default(),
+        )
+        .await
+}
+
 /// The port is open before recovery ends.
 ///
 /// # Errors
@@ -235,13 +248,7 @@ pub async fn reconcile(channel: &mut Channel) -> Result<ReconcileResponse> {
 pub async fn until_serving(channel: &mut Channel) -> Result<()> {
     let deadline = Instant::now() + SERVING_MAX;
     loop {
-        let stats: Result<GetStatsResponse> = channel
-            .call(
-                "/bespeak.v1.AdminService/GetStats",
-                &GetStatsRequest::default(),
-            )
-            .await;
-        match stats {
+        match stats(channel).await {
             Ok(_) => return Ok(()),
             Err(error) if Instant::now() > deadline => {
                 return Err(error).context("the server does not get ready");

@@ -137,6 +137,8 @@ struct StepLine {
     /// Resident bytes of the server and bytes of its data, at the beginning and the end of the measured time.
     resident_bytes: (u64, u64),
     data_bytes: (u64, u64),
+    /// Bytes of `resident_bytes` that the server says are its index of request ids, which grows with what is written.
+    request_index_bytes: (u64, u64),
     before: Probe,
     after: Probe,
 }
@@ -270,7 +272,7 @@ async fn measure(mut step: Step, servers: &mut Servers, early: &mut Signal) -> R
             workers.pace(&step, begin, &stopped).await;
             paced.notify_one();
         },
-        usage(pid, servers, measured, step.measure(), &told),
+        usage(pid, servers, step.target, measured, step.measure(), &told),
         async {
             if let (Some(pause), Some(process)) = (step.pause, process) {
                 let at = measured + Duration::from_secs_f64(pause.at_s);
@@ -332,6 +334,7 @@ async fn measure(mut step: Step, servers: &mut Servers, early: &mut Signal) -> R
         foreign_busy: used.foreign.as_secs_f64() / seconds,
         resident_bytes: used.resident,
         data_bytes: used.data,
+        request_index_bytes: used.index,
         before,
         after,
         step,
@@ -344,12 +347,14 @@ struct Usage {
     foreign: Duration,
     resident: (u64, u64),
     data: (u64, u64),
+    index: (u64, u64),
 }
 
 /// What the measured time took.
 async fn usage(
     pid: u32,
     servers: &Servers,
+    target: Target,
     begin: Instant,
     measured: Duration,
     early: &Notify,
@@ -368,11 +373,13 @@ async fn usage(
     };
     tokio::time::sleep_until(begin.into()).await;
     let (before, kept_before) = (now()?, kept());
+    let index_before = servers.request_index_bytes(target).await;
     tokio::select! {
         () = tokio::time::sleep_until((begin + measured).into()) => {}
         () = early.notified() => {}
     }
     let (after, kept_after) = (now()?, kept());
+    let index_after = servers.request_index_bytes(target).await;
     let [server, client, busy] =
         std::array::from_fn(|index| after[index].saturating_sub(before[index]));
     Ok(Usage {
@@ -381,6 +388,7 @@ async fn usage(
         foreign: Duration::from_nanos(busy.saturating_sub(server + client)),
         resident: (kept_before.0, kept_after.0),
         data: (kept_before.1, kept_after.1),
+        index: (index_before, index_after),
     })
 }
 

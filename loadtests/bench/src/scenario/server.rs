@@ -259,6 +259,18 @@ impl Servers {
         }
     }
 
+    /// Memory that the server says its index of request ids takes; 0 of a bare one, and where it does not say.
+    pub async fn request_index_bytes(&self, target: Target) -> u64 {
+        let stats = async {
+            let mut channel = self.connect(target).await?;
+            load::stats(&mut channel).await
+        };
+        match target {
+            Target::Server => stats.await.map_or(0, |stats| stats.request_index_bytes),
+            Target::Echo | Target::H2 => 0,
+        }
+    }
+
     /// Workers' lines for a step: `streams` on each of `connections`.
     ///
     /// # Errors

@@ -79,6 +79,11 @@ impl NewIds {
         found.filter(|revision| *revision <= last)
     }
 
+    /// Bytes that they take in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        (self.entries.capacity() + self.forgotten.capacity()) * size_of::<IdEntry>()
+    }
+
     /// No more will come.
     pub(crate) fn freeze(self) -> Ids {
         Ids::new(self.entries)
@@ -105,6 +110,12 @@ impl Ids {
             range,
             sorted: OnceLock::new(),
         }
+    }
+
+    /// Bytes that they take in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let sorted = self.sorted.get().map_or(0, Vec::capacity);
+        (self.entries.capacity() + sorted) * size_of::<IdEntry>()
     }
 
     /// By id; of entries with the same id only the newest.

@@ -1,6 +1,7 @@
 //! From request id to revision: a list in memory for the active segment, a sorted file beside each
 //! finished one, with a bloom filter and one key a page in memory.
 
+mod batches;
 mod bloom;
 mod ids;
 mod rebuild;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::error::JournalError;
 
 pub(crate) use ids::{Ids, NewIds};
-pub(crate) use rebuild::{load_indexes, rebuild, requests_of};
+pub(crate) use rebuild::{forget_old, load_indexes, rebuild, requests_of};
 pub(crate) use sidecar::{Sidecar, SidecarSource, sidecar_name, sidecar_revision};
 
 /// First revision and offset of each batch of one segment, ascending.
@@ -75,6 +76,19 @@ impl IdIndex {
     pub(crate) fn forget_before(&self, first_revision: u64) {
         let mut sealed = self.sealed.write().unwrap_or_else(PoisonError::into_inner);
         sealed.retain(|(first, _)| *first >= first_revision);
+    }
+
+    /// Bytes that the index takes in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        let active_bytes = active.memory_bytes();
+        drop(active);
+        let sealed = self.sealed.read().unwrap_or_else(PoisonError::into_inner);
+        let sealed_bytes = sealed.iter().map(|(_, segment)| match segment {
+            Sealed::InMemory(ids) => ids.memory_bytes(),
+            Sealed::OnDisk(sidecar) => sidecar.memory_bytes(),
+        });
+        active_bytes + sealed_bytes.sum::<usize>()
     }
 
     /// The newest revision up to `last` that carries `id`, or the file that could not be read.

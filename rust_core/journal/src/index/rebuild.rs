@@ -61,6 +61,21 @@ pub(crate) fn load_indexes(
     Ok(())
 }
 
+/// Lets go of indexes that a start would not open again: those of segments that end before the window.
+pub(crate) fn forget_old(shared: &Shared, window_ms: u64) {
+    let published = shared.published();
+    let horizon = published.newest.time_ms.saturating_sub(window_ms);
+    let ends = published.segments.iter().skip(1);
+    let first = ends
+        .zip(&published.segments)
+        .find(|(next, _)| next.base_time_ms >= horizon)
+        .map(|(_, info)| info.first_revision);
+    drop(published);
+    if let Some(first) = first {
+        shared.index.forget_before(first);
+    }
+}
+
 /// Builds the index of a finished segment from the segment.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use crate::error::{IoContext, JournalError, Result};
 use crate::format::{ChainHash, get_array, get_u16, get_u32, get_u64, parse_numbered, put};
 use crate::storage::{Storage, StorageFile};
 
+use super::batches::{Batches, ENTRY_BYTES as ENTRY_OF_BATCH};
 use super::bloom::Bloom;
 use super::ids::Range;
 use super::{FrameList, Ids};
@@ -16,7 +17,6 @@ const PAGE_BYTES: usize = 4096;
 const ENTRY_BYTES: usize = 24;
 const PAGE_CRC_AT: usize = PAGE_BYTES - 4;
 const PAGE_ENTRIES: usize = PAGE_CRC_AT / ENTRY_BYTES;
-const FRAME_ENTRY_BYTES: usize = 16;
 
 /// Name of the index beside the segment that starts at `revision`.
 pub(crate) fn sidecar_name(revision: u64) -> String {
@@ -47,7 +47,7 @@ pub(crate) struct Sidecar {
     fences: Vec<[u8; 16]>,
     range: Range,
     bloom: Bloom,
-    frames: FrameList,
+    batches: Batches,
 }
 
 impl std::fmt::Debug for Sidecar {
@@ -76,7 +76,7 @@ fn encode(source: &SidecarSource, ids: &Ids, frames: &FrameList) -> Vec<u8> {
         put(&mut page, PAGE_CRC_AT, &crc.to_le_bytes());
         data.extend_from_slice(&page);
     }
-    let mut frame_bytes = Vec::with_capacity(frames.len() * FRAME_ENTRY_BYTES);
+    let mut frame_bytes = Vec::with_capacity(frames.len() * ENTRY_OF_BATCH);
     for (revision, offset) in frames {
         frame_bytes.extend_from_slice(&revision.to_le_bytes());
         frame_bytes.extend_from_slice(&offset.to_le_bytes());
@@ -174,12 +174,9 @@ impl Sidecar {
         let bloom_at = fences_at + pages * 16;
         let bloom_bytes = get_u64(&header, 40);
         let bloom = read(bloom_bytes, bloom_at, Some(get_u32(&header, 100)))?;
-        let frames_len = get_u64(&header, 24) * FRAME_ENTRY_BYTES as u64;
-        let frames = read(
-            frames_len,
-            bloom_at + bloom_bytes,
-            Some(get_u32(&header, 104)),
-        )?;
+        let batches_at = bloom_at + bloom_bytes;
+        let batches_len = get_u64(&header, 24) * ENTRY_OF_BATCH as u64;
+        let batches = read(batches_len, batches_at, Some(get_u32(&header, 104)))?;
         if bloom.is_empty() {
             return Err(JournalError::damaged(
                 &name,
@@ -193,10 +190,7 @@ impl Sidecar {
             range: Range::default(),
             fences: fences.chunks_exact(16).map(|id| get_array(id, 0)).collect(),
             bloom: Bloom::from_bytes(bloom, &source.journal_id),
-            frames: frames
-                .chunks_exact(FRAME_ENTRY_BYTES)
-                .map(|entry| (get_u64(entry, 0), get_u64(entry, 8)))
-                .collect(),
+            batches: Batches::new(batches_at, &batches),
             file,
             name,
         };
@@ -266,9 +260,18 @@ impl Sidecar {
         &self.source
     }
 
-    /// First revision and offset of each batch of the segment.
-    pub(crate) fn frames(&self) -> &FrameList {
-        &self.frames
+    /// Offset of the batch of the segment that holds `revision`.
+    ///
+    /// # Errors
+    /// I/O errors; `Damaged` when the file is not any more what it was.
+    pub(crate) fn batch_of(&self, revision: u64) -> Result<Option<u64>> {
+        self.batches.find(self.file.as_ref(), &self.name, revision)
+    }
+
+    /// Bytes that it takes in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let fences = self.fences.capacity() * size_of::<[u8; 16]>();
+        fences + self.bloom.bytes().len() + self.batches.memory_bytes()
     }
 }
 
@@ -301,7 +304,7 @@ mod tests {
             for sidecar in [&written, &opened] {
                 assert!((0..count).all(|n| sidecar.lookup(&id(n)).unwrap() == Some(n + 10)));
                 assert!((count..count + 500).all(|n| sidecar.lookup(&id(n)).unwrap().is_none()));
-                assert_eq!(sidecar.frames(), &[(10, 512)]);
+                assert_eq!(sidecar.batch_of(10).unwrap(), Some(512));
             }
         }
     }
@@ -328,6 +331,7 @@ mod tests {
                         assert!(!matches!(found, Ok(None)), "byte {offset} bit {bit}");
                         assert!(found.is_err() || found.unwrap() == Some(n + 10));
                     }
+                    assert_eq!(sidecar.batch_of(10).unwrap(), Some(512));
                 }
                 storage.corrupt(&name, offset, 1 << bit).unwrap();
             }

@@ -77,6 +77,7 @@ class Stats:
     clock_suspect: bool
     version: str
     forecasts: ForecastStats
+    request_index_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

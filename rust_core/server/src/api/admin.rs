@@ -71,6 +71,7 @@ impl Api {
             let segments = journal.segments();
             answer.epoch = u64::from(journal.newest().epoch);
             answer.journal_segments = segments.len() as u64;
+            answer.request_index_bytes = journal.index_memory_bytes() as u64;
             answer.journal_bytes = segments.iter().map(|segment| segment.bytes).sum();
         }
         if let Some(snapshots) = partition
