@@ -118,6 +118,7 @@ class Scenario:
     rate_to: float | None = None
     measure_s: float | None = None
     pause: Mapping[str, float] | None = None
+    rest: bool = False
 
     def share(self, method: str) -> float:
         """Share of the calls that are of a method."""
@@ -167,6 +168,7 @@ class Slo:
             "lag_share_max": self.generator.lag_share,
             "seed": seed,
             "pause": None if echo else scenario.pause,
+            "rest": scenario.rest,
         }
         return {name: value for name, value in given.items() if value is not None}
 

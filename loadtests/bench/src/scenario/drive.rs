@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::task::JoinHandle;
 
 use super::again::{Acknowledged, Known, Then, Unsure};
+use super::alarm::Alarm;
 use super::arrivals::{Arrival, Op, Schedule};
 use super::client::{Client, Finished, Reserved};
 use super::due::Due;
@@ -144,13 +145,24 @@ impl Workers {
 
     /// Makes operations due at their times, from `begin` on, until it is stopped or the measured time is over, then waits
     /// for their ends.
-    pub async fn pace(&self, step: &Step, begin: Instant, stopped: &Cell<Option<Instant>>) {
+    pub async fn pace(
+        &self,
+        step: &Step,
+        begin: Instant,
+        stopped: &Cell<Option<Instant>>,
+    ) -> Result<()> {
+        let alarm = step.rest.then(Alarm::new).transpose()?;
         'due: for Arrival { at, op } in Schedule::new(step) {
             let intended = begin + at;
             if stopped.get().is_some() {
                 break;
             }
-            // It spins: a timer's millisecond would be the measurement.
+            if let Some(alarm) = &alarm
+                && let Some(left) = intended.checked_duration_since(Instant::now())
+            {
+                alarm.sleep(left).await?;
+            }
+            // It spins: what a timer is late by would be the measurement.
             while Instant::now() < intended {
                 tokio::task::yield_now().await;
                 if stopped.get().is_some() {
@@ -171,6 +183,7 @@ impl Workers {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         self.shared.due.close();
+        Ok(())
     }
 
     /// Ends the workers and counts what they never answered. Gives the holds that are still open.

@@ -1,6 +1,7 @@
 //! Steps of load in open loop against a server of the tool's own: JSON lines in, JSON lines out.
 
 mod again;
+mod alarm;
 mod arrivals;
 mod client;
 mod drive;
@@ -267,10 +268,11 @@ async fn measure(mut step: Step, servers: &mut Servers, early: &mut Signal) -> R
     }
     let process = servers.process(step.target);
     let (stopped, told, paced) = (Cell::new(None), Notify::new(), Notify::new());
-    let ((), used, (), ()) = tokio::join!(
+    let (ran, used, (), ()) = tokio::join!(
         async {
-            workers.pace(&step, begin, &stopped).await;
+            let ran = workers.pace(&step, begin, &stopped).await;
             paced.notify_one();
+            ran
         },
         usage(pid, servers, step.target, measured, step.measure(), &told),
         async {
@@ -298,6 +300,7 @@ async fn measure(mut step: Step, servers: &mut Servers, early: &mut Signal) -> R
         let ran = at.saturating_duration_since(measured).as_secs_f64();
         step.measure_s = step.measure_s.min(ran.max(f64::MIN_POSITIVE));
     }
+    ran?;
     let used = used?;
     let shared = workers.shared.clone();
     let rest = workers.end().await?;

@@ -133,6 +133,10 @@ pub struct Step {
     /// Operations that are not answered so long after the last one was due have failed.
     #[serde(default = "twenty_seconds")]
     pub drain_s: f64,
+    /// The generator rests until the next call is due and does not spin: it is some tens of microseconds later, and
+    /// takes most of a core less.
+    #[serde(default)]
+    pub rest: bool,
     #[serde(default)]
     pub seed: u64,
     /// How late the generator itself may start operations (p99), as a share of the p99 that it would report.
