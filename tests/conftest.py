@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+import serving  # noqa: F401 - it sets up gRPC, which tests may import before it
+
 REPO = Path(__file__).resolve().parent.parent
 
 # A seed that fails must fail for everyone: CI draws the same examples each run, and the long
