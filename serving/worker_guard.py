@@ -31,6 +31,8 @@ def guard() -> None:
     parent = os.getpid()
     child = os.fork()
     if child == 0:
+        # Whatever signals a whole process group below us, such as Ray at its end, must not reach those above us.
+        os.setpgid(0, 0)
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:  # it died before the kernel knew what to do then
             os.kill(os.getpid(), signal.SIGTERM)

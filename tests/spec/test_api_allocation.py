@@ -114,7 +114,8 @@ def test_tiers_come_first_and_floors_are_told(shop):
     assert (fill[0].lines, fill[0].lines_filled, fill[0].floor_ppm, fill[0].floor_met) == (1, 1, 0, True)
     assert (fill[1].lines, fill[1].lines_filled) == (1, 0)
     # By cost tier 1 would get it; a floor of tier 0 turns that.
-    plan = shop.allocate(batch, terms(floors=(TierFloor(0, 1_000_000),)))
+    # A floor is searched for: time enough for a machine that does much else.
+    plan = shop.allocate(batch, terms(floors=(TierFloor(0, 1_000_000),), budget_ms=1_000))
     assert rows(plan) == {("b", 1): ("utr1", "road", 2)}
     assert plan.fill_by_tier[0].floor_met
     none = shop.allocate(orders(("c", 1, "salt", 3)), terms(floors=(TierFloor(0, 500_000),)))
