@@ -26,7 +26,8 @@ _WORDS: Mapping[str, type[StrEnum]] = {
 }
 
 
-_ZERO, _ONE = pa.scalar(0, pa.uint8()), pa.scalar(1, pa.uint8())
+# From bytes: to make a scalar of a Python number pyarrow imports pandas, a third of the start of every command.
+_ZERO, _ONE = pa.Array.from_buffers(pa.uint8(), 2, [None, pa.py_buffer(b"\0\1")])
 
 
 class TableMethods(Caller):
