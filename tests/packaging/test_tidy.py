@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST
+
 REPO = Path(__file__).resolve().parents[2]
 FILE_LINES_MAX = 500
 CODE = {".py", ".pyi", ".rs", ".proto", ".sh", ".html", ".js", ".toml"}
@@ -142,6 +144,11 @@ def test_crates_are_no_older_than_their_fixed_holes():
     old = [(name, version) for name, version in versions if version < least.get(name, ())]
     assert old == []
     assert len({version[0] for name, version in versions if name == "arrow-array"}) <= 1
+
+
+def test_files_that_are_begun_with_are_there():
+    assert [name for name in LONGEST if not (REPO / "tests" / name).exists()] == []
+    assert len(set(LONGEST)) == len(LONGEST)
 
 
 def test_make_help_lists_every_public_target():

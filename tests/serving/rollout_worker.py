@@ -1,9 +1,10 @@
 """A live worker with versions of a model from outside the tree, questions to it, and load on it."""
 
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import grpc
@@ -20,6 +21,8 @@ CONTEXT = history(60)
 FACTORS = {"1": 1.0, "2": 2.0, "slow": 1.0, "failing": 1.0, "crossing": 1.0}
 FAULTS = {"slow": {"delay_s": 0.06}, "failing": {"fails": True}, "crossing": {"crosses": True}}
 WAIT_S = 60
+#: A look that never rests would take a core from what it waits for.
+LOOK_EVERY_S = 0.05
 
 
 class Running:
@@ -53,18 +56,41 @@ class Running:
         end = time.monotonic() + WAIT_S
         while not told(found := self.state()[0]):
             assert time.monotonic() < end, found
+            self.rest()
         return found
+
+    def rest(self):
+        """Between two looks: a worker that ends meanwhile ends the wait."""
+        with suppress(subprocess.TimeoutExpired):
+            pytest.fail(f"the worker ended with {self.worker.process.wait(LOOK_EVERY_S)}")
+
+
+class Answers(list):
+    """The answers so far. Whoever adds one wakes whoever waits for more."""
+
+    def __init__(self):
+        super().__init__()
+        self._come = threading.Condition()
+
+    def add(self, answer):
+        with self._come:
+            self.append(answer)
+            self._come.notify_all()
+
+    def wait_for(self, count):
+        with self._come:
+            assert self._come.wait_for(lambda: len(self) >= count, WAIT_S), f"{len(self)} answers, not {count}"
 
 
 @contextmanager
-def running_worker(place, compute, **more_settings):
-    """A worker that serves `scaled`, of which version 1 is in production."""
+def running_worker(place, compute, others=(), **more_settings):
+    """A worker that serves `scaled`, of which version 1 is in production, and before it the others."""
     with pytest.MonkeyPatch.context() as patch:
         versions = Versions(place, patch)
         for version, factor in FACTORS.items():
             versions.push(version, factor, **FAULTS.get(version, {}))
         versions.registry.promote("scaled@1")
-        settings = {"compute": compute, "models": ("scaled",), "registry": versions.registry.root}
+        settings = {"compute": compute, "models": (*others, "scaled"), "registry": versions.registry.root}
         with worker(place, metrics_address="127.0.0.1:0", **settings, **more_settings) as one:
             one.await_serving(seconds=240)
             yield Running(one, compute)
@@ -105,13 +131,13 @@ def makers(answer, context=CONTEXT):
 @contextmanager
 def load(running, threads=3):
     """Asks without a pause meanwhile; yields the answers so far. Nothing may fail, and all must be right."""
-    answers, failures = [], []
+    answers, failures = Answers(), []
     over = threading.Event()
 
     def go():
         while not over.is_set():
             try:
-                answers.append(makers(running.ask()))
+                answers.add(makers(running.ask()))
             except (grpc.RpcError, AssertionError) as failure:
                 failures.append(failure)
 
@@ -128,9 +154,7 @@ def load(running, threads=3):
 
 def more(answers, count=10):
     """Returns once so many more answers have come."""
-    wanted = len(answers) + count
-    while len(answers) < wanted:
-        time.sleep(0)
+    answers.wait_for(len(answers) + count)
 
 
 def goes_from_shadow_to_all_and_back(running):

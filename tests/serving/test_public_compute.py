@@ -56,8 +56,8 @@ class Public:
 
 
 @contextmanager
-def public(place: Path, compute: str):
-    """A server in front of a worker, both as an operator starts them."""
+def public(place: Path, compute: str, *models: str):
+    """A server in front of a worker, both as an operator starts them. To load torch takes longer than most tests."""
     sockets = place / "worker.sock"
     (place / "bespeak.toml").write_text(SETTINGS.format(sockets=sockets))
     arguments = [
@@ -65,10 +65,7 @@ def public(place: Path, compute: str):
         f"unix:{sockets}",
         "--compute",
         compute,
-        "--model",
-        "patch-nano",
-        "--model",
-        "climatology",
+        *(text for model in (*models, "climatology") for text in ("--model", model)),
     ]
     with process("worker", *arguments, cwd=place) as worker, server("--memory", cwd=place) as (_, address):
         worker.line("serving")
@@ -122,13 +119,18 @@ def assert_feasible_plan(answer, orders, options, stock):
     return sum(row["quantity"] for row in plan)
 
 
-@pytest.mark.parametrize("compute", ["local", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.timeout(300)])])
-def test_the_worker_answers_until_it_is_killed_and_then_the_server_does(tmp_path, compute):
+@pytest.mark.parametrize(
+    ("compute", "models"),
+    [("local", ["patch-nano"]), pytest.param("ray", [], marks=[pytest.mark.ray, pytest.mark.timeout(300)])],
+    ids=["local", "ray"],
+)
+def test_the_worker_answers_until_it_is_killed_and_then_the_server_does(tmp_path, compute, models):
     context = history(30)
     orders, options, stock = batch_of_orders(60)
-    with public(tmp_path, compute) as asked:
+    first = (*models, "climatology")[0]
+    with public(tmp_path, compute, *models) as asked:
         forecast = asked.forecast(context, 14)
-        assert (forecast.made_by, forecast.fallback) == (f"patch-nano@{open_model('patch-nano').version}", False)
+        assert (forecast.made_by, forecast.fallback) == (f"{first}@{open_model(first).version}", False)
         assert_plausible_forecast(forecast, context, 14)
         plan = asked.allocate(orders, options, stock, solver=ColumnGeneration.name, budget_ms=2_000)
         assert (plan.made_by, plan.fallback) == (f"{ColumnGeneration.name}@{ColumnGeneration.version}", False)

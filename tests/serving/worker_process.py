@@ -32,8 +32,10 @@ run_worker(WorkerConfig(**eval(sys.argv[1])), listening)
 class Worker:
     """A running worker and a channel to it."""
 
-    def __init__(self, process, address, metrics):
+    def __init__(self, process, address, metrics, settings):
         self.process = process
+        self.mode = settings.get("compute", "local")
+        self.models = settings.get("models", ())
         self.address = address
         self.metrics = metrics
         limit = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
@@ -90,7 +92,7 @@ def worker(tmp_path, **settings):
             line = end.read1().decode()  # ends when the worker writes, or when it dies
         assert line, f"the worker ended: {(tmp_path / 'worker.log').read_text()}"
         address, metrics = line.split()
-        running = Worker(process, address, metrics)
+        running = Worker(process, address, metrics, settings)
         yield running
         running.channel.close()
     finally:

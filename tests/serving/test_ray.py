@@ -1,13 +1,18 @@
-"""Rollouts on Ray under load, and replicas that are killed: no answer fails or names the wrong version."""
+"""A worker on Ray is asked what a local one is, then rolls out versions under load, and replicas of it are killed: no
+answer fails or names the wrong version. All of it on one cluster, as its start is what takes long.
+"""
 
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
+from serving.worker_processes import descendants
 from tests.serving import rollout_worker
 from tests.serving.rollout_worker import load, makers, more
+from tests.serving.worker_questions import Questions
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 #: Replicas are added by more calls at a time than the other tests make.
@@ -22,8 +27,23 @@ SCALED_WITHIN_S = 120
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    with rollout_worker.running_worker(tmp_path_factory.mktemp("rollout"), "ray", **SCALING) as one:
+    place = tmp_path_factory.mktemp("rollout")
+    with rollout_worker.running_worker(place, "ray", others=("patch-nano", "climatology"), **SCALING) as one:
         yield one
+        below = descendants(one.worker.process.pid)
+    # Ray's daemons and replicas end with the worker.
+    assert below
+    assert not {pid for pid in below if Path(f"/proc/{pid}").exists()}
+    assert one.worker.process.returncode == 0
+
+
+@pytest.fixture
+def asked(running):
+    return running.worker
+
+
+class TestRay(Questions):
+    """The questions, in replicas."""
 
 
 def test_a_version_goes_from_shadow_to_all_and_back_under_load(running):
@@ -54,10 +74,12 @@ def test_replicas_are_added_while_calls_queue_and_taken_away_after(running):
         while len(who) < 2:
             assert time.monotonic() < end, f"only {who} answers {len(answers)} calls, 24 at a time"
             who.add(running.ask().origin.replica)
+            running.rest()
         assert running.state()[1]["1"].replicas == 2, "as many as are allowed"
         more(answers)
     end = time.monotonic() + SCALED_WITHIN_S
     while (left := running.state()[1]["1"].replicas) != 1:
         assert time.monotonic() < end, f"{left} replicas although nobody asks"
+        running.rest()
     # Which of the two went costs no answer.
     assert set(makers(running.ask()).values()) == {"1"}
