@@ -113,7 +113,24 @@ def built(examples: Iterable[str]) -> Path:
     return REPO / os.environ.get("CARGO_TARGET_DIR", "target") / profile / "examples"
 
 
-def measure(row: Row, programs: Path, options: argparse.Namespace) -> Iterator[Line]:
+class Runs:
+    """Runs of programs by what they were told to do: rows that one program measures share its runs."""
+
+    def __init__(self, core: int) -> None:
+        self._core = core
+        self._made: dict[tuple[str, ...], list[list[Line]]] = {}
+
+    def of(self, row: Row, command: Iterable[str | Path], repeats: int) -> Iterator[Line]:
+        """Yields the lines of each run, of which there are `repeats`."""
+        told = tuple(map(str, command))
+        made = self._made.setdefault(told, [])
+        for number in range(repeats):
+            if number == len(made):
+                made.append(lines_of(list(told), self._core if row.one_core else None))
+            yield from made[number]
+
+
+def measure(row: Row, programs: Path, options: argparse.Namespace, runs: Runs) -> Iterator[Line]:
     """Yields what the programs said, as `measured`, and the row; or why it is not measured."""
     arguments = row.quick if options.quick else row.arguments
     left = available_bytes()
@@ -126,11 +143,10 @@ def measure(row: Row, programs: Path, options: argparse.Namespace) -> Iterator[L
         return
     command = [programs / row.program] if isinstance(row.program, str) else [sys.executable, *row.program]
     counted = []
-    for _ in range(options.repeats if row.repeated else 1):
-        for line in lines_of([*command, *arguments], options.core if row.one_core else None):
-            yield {"kind": "measured", "row": row.name, **line}
-            if line["bench"] == row.bench:
-                counted.append(line)
+    for line in runs.of(row, [*command, *arguments], options.repeats if row.repeated else 1):
+        yield {"kind": "measured", "row": row.name, **line}
+        if line["bench"] == row.bench:
+            counted.append(line)
     if not counted:
         yield {"kind": "skipped", "row": row.name, "why": f"there is no {row.bench} here: the program printed none"}
         return
@@ -230,8 +246,9 @@ def works(options: argparse.Namespace, others: list[str]) -> Iterator[tuple[str,
     counted = "instructions" in options.only
     examples = {row.program for row in rows if isinstance(row.program, str)}
     programs = built(examples | ({ENGINE} if counted else set()))
+    runs = Runs(options.core)
     for row in rows:
-        yield row.name, measure(row, programs, options)
+        yield row.name, measure(row, programs, options, runs)
     if counted:
         yield "instructions", instructions(programs / ENGINE)
     if "allocation" in options.only:
