@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 
 import serving  # noqa: F401 - it sets up gRPC, which tests may import before it
 
+# Of what the command line writes in this process: read when it is imported.
+os.environ["COLUMNS"] = "160"
 REPO = Path(__file__).resolve().parent.parent
 
 # A seed that fails must fail for everyone: CI draws the same examples each run, and the long
@@ -38,7 +40,7 @@ def pytest_report_header() -> list[str]:
 # The files that take longest, the longest first. They are begun with, so that of several processes that run tests none
 # is left with one of them at the end.
 LONGEST = (
-    "serving/test_ray.py",
+    "serving/test_rollout_ray.py",
     "loadtests/test_slo_run.py",
     "loadtests/test_chaos_run.py",
     "serving/test_public_compute.py",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 VARIABLES = {"$__rate_interval": "5m", "$job": ".*", "$instance": ".*"}
-SELECTOR = re.compile(r"\b((?:bespeak|node)[a-z0-9_:]*|up)(?:\{((?:[^}\"]|\"[^\"]*\")*)\})?")
+SELECTOR = re.compile(r"\b((?:bespeak|process)[a-z0-9_:]*|up)(?:\{((?:[^}\"]|\"[^\"]*\")*)\})?")
 MATCHER = re.compile(r"(\w+)\s*(=~|!~|!=|=)\s*\"([^\"]*)\"")
 GROUPING = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 TEXT = re.compile(r"\"[^\"]*\"")

@@ -22,9 +22,9 @@ PANELS = [
 ]
 
 
-def test_the_promise_path_the_journal_and_compute_have_one_each():
-    assert BOARDS.keys() == {"promises", "journal", "compute"}
-    assert len({board["uid"] for board in BOARDS.values()}) == len({board["title"] for board in BOARDS.values()}) == 3
+def test_the_promise_path_the_journal_plans_and_compute_have_one_each():
+    assert BOARDS.keys() == {"promises", "journal", "allocation", "compute"}
+    assert len({board["uid"] for board in BOARDS.values()}) == len({board["title"] for board in BOARDS.values()}) == 4
 
 
 @pytest.mark.parametrize("name", BOARDS)

@@ -18,12 +18,8 @@ from tests.serving.worker_process import as_ipc, history, worker
 
 BY_PROMETHEUS = {"job", "instance"}
 """Labels that every scraped series has."""
-FOREIGN = {
-    "up": set(),
-    "node_filesystem_avail_bytes": {"fstype", "mountpoint", "device"},
-    "node_filesystem_size_bytes": {"fstype", "mountpoint", "device"},
-}
-"""Metrics that are not ours, and their labels: of Prometheus and of the node exporter."""
+FOREIGN: dict[str, set[str]] = {"up": set()}
+"""Metrics that are not ours, and their labels: of Prometheus."""
 CODES = {"".join(word.capitalize() for word in code.name.split("_")) for code in grpc.StatusCode}
 METHODS = {
     f"{service}/{name}"

@@ -46,7 +46,7 @@ def test_a_page_names_metrics_methods_and_settings_that_there_are(page):
     for block in re.findall(r"```promql\n(.*?)```", text, re.DOTALL):
         for found in selectors(block):
             bare = re.sub(r"_(bucket|count|sum|total)$", "", found.name.removeprefix("bespeak_"))
-            assert f"`{bare}`" in METRICS or found.name.startswith("node_"), found.name
+            assert f"`{bare}`" in METRICS, found.name
     for name in re.findall(r"`[Cc]lient\.(\w+)", text):
         assert callable(getattr(Client, name)), name
     settings = "\n".join(page.read_text() for page in (REPO / "docs/operate").glob("*.md"))

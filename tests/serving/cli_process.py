@@ -1,5 +1,7 @@
 """Runs our own command line as a process, and reads what it says."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -9,6 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from serving.cli import main
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -30,6 +36,23 @@ def run(*arguments: object, cwd: Path, timeout: float = 60) -> subprocess.Comple
         check=False,
         timeout=timeout,
     )
+
+
+def call(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end in this process: what it does, without the seconds that its start takes.
+
+    For commands that end by themselves and start no process. That they start as well is told by a `run` of each.
+    """
+    out, errors = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["serving", *map(str, arguments)])
+        for name in os.environ.keys() - environment().keys():
+            patch.delenv(name)
+        with pytest.raises(SystemExit) as left:
+            main()
+    assert isinstance(left.value.code, int), f"left with {left.value.code}"
+    return subprocess.CompletedProcess(arguments, left.value.code, out.getvalue(), errors.getvalue())
 
 
 class Process:

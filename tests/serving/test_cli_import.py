@@ -9,7 +9,7 @@ from bespeak import Client
 from serving.imports.checking import check
 from serving.imports.kinds import KINDS, RECEIPTS, STOCK
 from serving.imports.reading import FileError, parse_mapping, read
-from tests.serving.cli_process import run, server
+from tests.serving.cli_process import call, run, server
 
 
 @pytest.fixture
@@ -111,12 +111,12 @@ def test_files_that_cannot_be_read_are_told(tmp_path, name):
 
 def test_every_kind_has_its_command(tmp_path):
     for kind in KINDS:
-        assert run("import", kind, "--help", cwd=tmp_path).returncode == 0
+        assert call("import", kind, "--help", cwd=tmp_path).returncode == 0
 
 
 def test_stock_and_receipts_are_taken_once(tmp_path, service):
     stock = file_of(tmp_path, "item,location,Antal,unit\ntea,ams1,20,\ntea,ams1,2,case\nrice,rtm1,7,\n", "stock.csv")
-    dry = run("import", "stock", stock, "--map", "quantity=Antal", "--dry-run", cwd=tmp_path)
+    dry = call("import", "stock", stock, "--map", "quantity=Antal", "--dry-run", cwd=tmp_path)
     assert "3 rows: 2 can be sent; nothing was sent" in dry.stdout
     assert dry.returncode == 1
     stock.write_text("item,location,Antal,unit\ntea,ams1,20,\nrice,rtm1,7,\nrice,ams1,1,barrel\n")
@@ -130,12 +130,12 @@ def test_stock_and_receipts_are_taken_once(tmp_path, service):
     assert "UNKNOWN_UNIT" in what
     assert service.get_position("tea", "ams1").unrestricted == 20
     service.adjust_on_hand("tea", "ams1", -5, "SALE")
-    again = run(*arguments, cwd=tmp_path)
+    again = call(*arguments, cwd=tmp_path)
     assert "2 taken, 2 of them had been before" in again.stdout
     assert service.get_position("tea", "ams1").unrestricted == 15
 
     receipts = file_of(tmp_path, "receipt_id,item,location,quantity,due\npo-1,tea,ams1,5,+9d\n", "receipts.csv")
-    refused = run("import", "receipts", receipts, "-a", service.address, cwd=tmp_path)
+    refused = call("import", "receipts", receipts, "-a", service.address, cwd=tmp_path)
     assert "0 taken" in refused.stdout
     assert "it must be a time such as" in refused.stdout
     receipts.write_text("receipt_id,item,location,quantity,due,kind\npo-1,tea,ams1,5,2027-06-01,production\n")
@@ -146,7 +146,7 @@ def test_stock_and_receipts_are_taken_once(tmp_path, service):
 
 def test_orders_are_held_whole_or_told(tmp_path, service):
     stock = file_of(tmp_path, "item,location,quantity\ntea,ams1,20\nrice,ams2,5\n", "stock.csv")
-    assert run("import", "stock", stock, "--create", "-a", service.address, cwd=tmp_path).returncode == 0
+    assert call("import", "stock", stock, "--create", "-a", service.address, cwd=tmp_path).returncode == 0
     orders = file_of(
         tmp_path,
         "order_ref,item,quantity,location,customer\n"
@@ -168,6 +168,6 @@ def test_orders_are_held_whole_or_told(tmp_path, service):
     assert service.stats().confirmed_reservations == 2
     assert service.get_position("tea", "ams1").confirmed == 6
     assert service.get_position("rice", "ams2").confirmed == 1
-    again = run(*asked, cwd=tmp_path)
+    again = call(*asked, cwd=tmp_path)
     assert "2 had been answered before" in again.stdout
     assert service.stats().confirmed_reservations == 2

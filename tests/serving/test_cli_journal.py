@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bespeak import Engine, Item, Location, ReserveLine
-from tests.serving.cli_process import run
+from tests.serving.cli_process import call, run
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_verify_reads_all_and_finds_it_whole(written):
     report = json.loads(told.stdout)
     assert told.returncode == 0
     assert (report["records"] >= 4, report["torn_bytes"], len(report["snapshots"])) == (True, 0, 1)
-    assert "whole:" in run("journal", "verify", "journal", cwd=written).stdout
+    assert "whole:" in call("journal", "verify", "journal", cwd=written).stdout
 
 
 def test_stats_count_events(written):
@@ -34,7 +34,7 @@ def test_stats_count_events(written):
     assert found["events"]["held"] == 1
     assert found["events"]["counted"] == 1
     assert found["records"] == found["newest_revision"]
-    shown = run("journal", "stats", "journal", cwd=written).stdout
+    shown = call("journal", "stats", "journal", cwd=written).stdout
     assert "newest revision" in shown
     assert "item_put" in shown
 
@@ -45,29 +45,29 @@ def test_dump_writes_a_record_a_line(written):
     held = next(line for line in lines if "Held" in json.dumps(line["events"]))
     assert held["meta"]["actor"] == "test"
     assert len(held["meta"]["request_id"]) == 36
-    part = run("journal", "dump", "journal", "--from", 2, "--limit", 1, cwd=written).stdout
+    part = call("journal", "dump", "journal", "--from", 2, "--limit", 1, cwd=written).stdout
     assert json.loads(part)["revision"] == 2
 
 
 def test_a_copy_can_be_brought_back_to_an_earlier_revision(written, tmp_path):
     made = json.loads(run("journal", "backup", tmp_path / "b", "--data", "journal", "--json", cwd=written).stdout)
-    assert run("journal", "verify", tmp_path / "b", cwd=written).stdout.startswith("whole: backup")
+    assert call("journal", "verify", tmp_path / "b", cwd=written).stdout.startswith("whole: backup")
     ran = run("journal", "restore", tmp_path / "b", tmp_path / "r", "--revision", 3, "--json", cwd=written)
     assert json.loads(ran.stdout)["left_out"] == made["revision"] - 3
     with Engine(tmp_path / "r") as engine:
         assert engine.check("tea", "ams1").available == 20
-    whole = run("journal", "restore", tmp_path / "b", tmp_path / "whole", cwd=written).stdout
+    whole = call("journal", "restore", tmp_path / "b", tmp_path / "whole", cwd=written).stdout
     beside = {file.name: file.read_bytes() for file in (written / "journal/demand").iterdir()}
     assert f"{len(beside)} files of demand history, forecasts and networks beside it" in whole
     assert {file.name: file.read_bytes() for file in (tmp_path / "whole/demand").iterdir()} == beside
-    again = run("journal", "restore", tmp_path / "b", tmp_path / "r", cwd=written)
+    again = call("journal", "restore", tmp_path / "b", tmp_path / "r", cwd=written)
     assert again.returncode == 1
     assert "is not empty" in again.stderr
 
 
 def test_damage_is_named_with_its_segment_and_offset(written, tmp_path):
-    run("journal", "backup", tmp_path / "b", "--data", "journal", cwd=written)
-    run("journal", "restore", tmp_path / "b", tmp_path / "r", cwd=written)
+    call("journal", "backup", tmp_path / "b", "--data", "journal", cwd=written)
+    call("journal", "restore", tmp_path / "b", tmp_path / "r", cwd=written)
     segment = min(
         file for file in (tmp_path / "r").iterdir() if file.is_file() and file.suffix not in (".tmp", ".snap")
     )
@@ -75,7 +75,7 @@ def test_damage_is_named_with_its_segment_and_offset(written, tmp_path):
     place = content.index(b"ams1")
     content[place] ^= 1
     segment.write_bytes(content)
-    told = run("journal", "verify", tmp_path / "r", cwd=written)
+    told = call("journal", "verify", tmp_path / "r", cwd=written)
     assert told.returncode == 1
     assert f"{segment.name} is damaged at offset" in told.stderr
     assert "Traceback" not in told.stderr
@@ -83,6 +83,6 @@ def test_damage_is_named_with_its_segment_and_offset(written, tmp_path):
 
 @pytest.mark.parametrize("command", ["verify", "stats", "dump"])
 def test_a_journal_that_is_not_there_is_said(tmp_path, command):
-    told = run("journal", command, tmp_path / "gone", cwd=tmp_path)
+    told = call("journal", command, tmp_path / "gone", cwd=tmp_path)
     assert told.returncode == 2
     assert "gone is no directory" in told.stderr

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from bespeak import Client, Item, Location
-from tests.serving.cli_process import process, run, server
+from tests.serving.cli_process import call, process, run, server
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +29,14 @@ def test_check_says_what_can_be_had(place, address):
     asked = run("check", "tea", "ams1", "--address", address, cwd=place)
     assert asked.returncode == 0, asked.stderr
     assert "tea at ams1: 20 available" in asked.stdout
-    assert "yes: 5 of tea at ams1" in run("check", "tea", "ams1", 5, "-a", address, cwd=place).stdout
-    short = run("check", "tea", "ams1", 50, "-t", "+1d", "-a", address, cwd=place).stdout
+    assert "yes: 5 of tea at ams1" in call("check", "tea", "ams1", 5, "-a", address, cwd=place).stdout
+    short = call("check", "tea", "ams1", 50, "-t", "+1d", "-a", address, cwd=place).stdout
     assert "no: tea at ams1: 20 of 50 available" in short
     assert "never within the horizon" in short
 
 
 def test_check_prints_json(place, address):
-    asked = run("check", "tea", "ams1", 5, "--staircase", "--json", "-a", address, cwd=place)
+    asked = call("check", "tea", "ams1", 5, "--staircase", "--json", "-a", address, cwd=place)
     answer = json.loads(asked.stdout)
     assert (answer["available"], answer["in_full"], answer["refusal"]) == (20, True, None)
     assert answer["staircase"][0]["available"] == 20
@@ -49,7 +49,7 @@ def test_reserve_holds_and_a_refusal_has_status_1(place, address):
     with Client(address) as client:
         assert client.get_reservation(answer["reservation_id"]).order_ref == "o-1"
         client.release(answer["reservation_id"])
-    refused = run("reserve", "tea", "ams1", 500, "-a", address, cwd=place)
+    refused = call("reserve", "tea", "ams1", 500, "-a", address, cwd=place)
     assert refused.returncode == 1
     assert "500 of tea: INSUFFICIENT_STOCK, 20 available" in refused.stdout
 
@@ -63,14 +63,14 @@ def test_reserve_holds_and_a_refusal_has_status_1(place, address):
     ],
 )
 def test_errors_are_one_line(place, address, arguments, said):
-    failed = run(*arguments, "--address", address, cwd=place)
+    failed = call(*arguments, "--address", address, cwd=place)
     assert failed.returncode != 0
     assert said in failed.stderr
     assert "Traceback" not in failed.stderr
 
 
 def test_no_server_is_said_in_one_line(place):
-    failed = run("check", "tea", "ams1", "--address", "127.0.0.1:1", cwd=place)
+    failed = call("check", "tea", "ams1", "--address", "127.0.0.1:1", cwd=place)
     assert failed.returncode == 1
     assert "[UNAVAILABLE]" in failed.stderr
     assert "Traceback" not in failed.stderr

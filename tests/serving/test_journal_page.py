@@ -8,7 +8,7 @@ import pytest
 
 from bespeak import Engine, Item, Location, ManualClock, ReserveLine
 from tests.conftest import REPO
-from tests.serving.cli_process import run
+from tests.serving.cli_process import call
 
 PAGE = REPO / "docs/operate/journal.md"
 NOON_MS = int(datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp() * 1000)
@@ -37,7 +37,7 @@ def place(tmp_path_factory):
     for line in lines:
         words = shlex.split(line, comments=True)
         assert words[:3] == ["python", "-m", "serving"]
-        told = run(*words[3:], cwd=place)
+        told = call(*words[3:], cwd=place)
         assert told.returncode == 0, (line, told.stderr)
     return place
 
@@ -55,15 +55,15 @@ def test_each_restore_is_of_its_moment(place):
 
 
 def test_a_moment_may_carry_its_own_offset(place):
-    told = run("journal", "restore", "backups/monday", "earlier", "--time", "2026-11-25T12:59:59+01:00", cwd=place)
+    told = call("journal", "restore", "backups/monday", "earlier", "--time", "2026-11-25T12:59:59+01:00", cwd=place)
     assert told.returncode == 0, told.stderr
     assert on_hand(place / "earlier") == (20, 5)
 
 
 def test_a_moment_that_is_none_is_said(place):
-    told = run("journal", "restore", "backups/monday", "never", "--time", "noon", cwd=place)
+    told = call("journal", "restore", "backups/monday", "never", "--time", "noon", cwd=place)
     assert told.returncode == 2
     assert "noon is no time" in told.stderr
-    both = run("journal", "restore", "backups/monday", "never", "--time", "now", "--revision", 3, cwd=place)
+    both = call("journal", "restore", "backups/monday", "never", "--time", "now", "--revision", 3, cwd=place)
     assert both.returncode == 2
     assert not (place / "never").exists()

@@ -1,6 +1,8 @@
 """The metrics page of a server with a journal: what it counts, and that the documentation knows every name."""
 
 import re
+import shutil
+import time
 import urllib.request
 from pathlib import Path
 
@@ -46,12 +48,15 @@ def page(tmp_path_factory):
             lines = tuple(AllocationLine(n, item, 1, 90) for n, item in enumerate(("tea", "tea", "coffee")))
             rates = pa.table({"location": ["ams1"], "zone": ["x"], "package_minor": [100]})
             client.allocate(AllocationOrder("a", lines, zone="x"), AllocationTerms(network=Network(rates)))
+            # A count that breaks a promise, and one that mends it.
+            client.set_on_hand("tea", "ams1", 3)
+            client.set_on_hand("tea", "ams1", 20)
             stats = client.stats()
         with urllib.request.urlopen(f"http://{told['metrics']}/metrics", timeout=30) as answer:
             text = answer.read().decode()
         assert running.stop() == 0
     families = {family.name.removeprefix("bespeak_"): family for family in text_string_to_metric_families(text)}
-    return families, stats
+    return families, stats, place
 
 
 def value(families, name, suffix="", **labels):
@@ -74,7 +79,19 @@ def value(families, name, suffix="", **labels):
         ("refusals", "_total", {"refusal": "INSUFFICIENT_STOCK"}, 1),
         ("refusals", "_total", {"refusal": "CUSTOMER_LIMIT"}, 0),
         ("requests_in_flight", "", {}, 0),
-        ("requests_shed", "_total", {}, 0),
+        *(
+            ("requests_shed", "_total", {"reason": reason}, 0)
+            for reason in ("requests_in_flight", "streams", "plans", "buffered_bytes")
+        ),
+        *(("connections_refused", "_total", {"reason": reason}, 0) for reason in ("limit", "handshake", "timeout")),
+        ("limit", "", {"of": "requests_in_flight"}, 4_096),
+        ("limit", "", {"of": "streams"}, 1_024),
+        ("limit", "", {"of": "connections"}, 4_096),
+        ("limit", "", {"of": "journal_pending_records"}, 65_536),
+        ("limit", "", {"of": "positions"}, 64_000_000),
+        ("journal_writes_refused", "_total", {}, 0),
+        ("journal_rolls", "_total", {}, 0),
+        ("supply_shocks", "_total", {}, 1),
         ("items", "", {}, 1),
         ("locations", "", {}, 2),
         ("positions", "", {}, 2),
@@ -97,12 +114,12 @@ def value(families, name, suffix="", **labels):
     ],
 )
 def test_what_happened_is_counted(page, name, suffix, labels, expected):
-    families, _ = page
+    families, *_ = page
     assert value(families, name, suffix, **labels) == expected
 
 
 def test_every_record_is_in_a_synced_batch(page):
-    families, stats = page
+    families, stats, _ = page
     records = value(families, "journal_records", "_total")
     assert records == stats.revision == value(families, "durable_revision")
     assert value(families, "journal_batch_records", "_sum") == records
@@ -114,7 +131,7 @@ def test_every_record_is_in_a_synced_batch(page):
 
 @pytest.mark.parametrize("name", ["request_seconds", "journal_sync_seconds", "journal_batch_records"])
 def test_buckets_rise_to_the_count(page, name):
-    families, _ = page
+    families, *_ = page
     by_series: dict[tuple[tuple[str, str], ...], list[float]] = {}
     for sample in families[name].samples:
         if sample.name.endswith("_bucket"):
@@ -125,8 +142,27 @@ def test_buckets_rise_to_the_count(page, name):
         assert buckets[-1] == value(families, name, "_count", **dict(series))
 
 
+def test_the_space_left_for_the_journal_is_that_of_its_disk(page):
+    families, _, place = page
+    size, free = (value(families, f"journal_disk_{name}_bytes") for name in ("size", "free"))
+    there = shutil.disk_usage(place)
+    assert size == there.total
+    # Others write to the disk as well.
+    assert 0 < free < size
+    assert abs(free - there.free) < 0.2 * size
+
+
+def test_the_process_is_told_as_prometheus_expects_it(page):
+    families, *_ = page
+    told = {name: family.samples[0].value for name, family in families.items() if name.startswith("process_")}
+    assert 0 < time.time() - told["process_start_time_seconds"] < 3_600
+    assert 0 < told["process_cpu_seconds"] < 3_600
+    assert told["process_resident_memory_bytes"] > 10 << 20
+    assert 3 < told["process_open_fds"] < told["process_max_fds"]
+
+
 def test_the_documentation_names_what_is_there(page):
-    families, _ = page
+    families, *_ = page
     of_the_server = DOCUMENT.read_text().partition("\n## The worker\n")[0]
     known = set(re.findall(r"`([a-z_]+)`", of_the_server))
     assert set(families) - known == set(), "not documented"

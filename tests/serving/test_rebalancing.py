@@ -12,7 +12,7 @@ from bespeak import Client, Item, Location
 from serving.allocation.cover import RebalancingError, cover_of
 from serving.allocation.fair_share import equal_cover, share
 from serving.allocation.rebalancing import RebalancingPolicy, rebalance
-from tests.serving.cli_process import run, server
+from tests.serving.cli_process import call, run, server
 
 
 def positions(*rows):
@@ -297,10 +297,10 @@ def test_proposals_of_a_live_server(tmp_path):
         said = done.stdout.replace("\n", " ")
         assert "proposals: 1, of 9 units for 180 minor, 5.0 units expected to be sold more" in said
         assert moves(pq.read_table(tmp_path / "out.parquet")) == [("tea", "ams", "rtm", 9)]
-        shared = run(*asked, "--inbound", tmp_path / "inbound.csv", "--json", cwd=tmp_path)
+        shared = call(*asked, "--inbound", tmp_path / "inbound.csv", "--json", cwd=tmp_path)
         assert shared.returncode == 0, shared.stderr
         assert [(row["to"], row["quantity"]) for row in json.loads(shared.stdout)] == [("rtm", 12)]
         assert client.positions_table().drop_columns(["revision"]) == before
-        failed = run("rebalance", "--lanes", tmp_path / "none.parquet", "--address", address, cwd=tmp_path)
+        failed = call("rebalance", "--lanes", tmp_path / "none.parquet", "--address", address, cwd=tmp_path)
         assert failed.returncode == 1
         assert "name a Parquet or CSV file" in failed.stderr

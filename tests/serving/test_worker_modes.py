@@ -1,4 +1,4 @@
-"""A worker that computes in its own process, asked through real gRPC. One on Ray is asked the same in test_ray.py."""
+"""A worker that computes in its own process, asked through real gRPC. One on Ray is asked the same in test_rollout_ray.py."""
 
 import pytest
 
