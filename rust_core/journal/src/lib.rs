@@ -16,6 +16,7 @@ mod index;
 mod keeper;
 mod log;
 mod open;
+mod paced;
 mod partition;
 mod reader;
 mod scan;

@@ -109,7 +109,7 @@ fn a_chunk_of_another_snapshot_is_refused_by_the_hash() {
 #[test]
 fn a_power_loss_leaves_a_whole_snapshot_or_none() {
     let mut seen = [0, 0];
-    for cut_at in 0..16 {
+    for cut_at in 0..24 {
         let disk = SimStorage::new(1);
         write(&disk, 4, 5_000).unwrap();
         disk.power_off_after(cut_at);

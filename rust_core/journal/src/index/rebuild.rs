@@ -104,5 +104,5 @@ pub(crate) fn rebuild(
     }
     let requests = requests_of(&segment, &frames);
     let named = requests.into_iter().filter(|(id, _)| *id != NO_REQUEST);
-    Sidecar::write(storage, source, &Ids::new(named.collect()), &frames)
+    Sidecar::write(storage, source, &Ids::new(named.collect()), &frames, false)
 }

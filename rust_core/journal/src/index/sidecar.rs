@@ -105,13 +105,15 @@ fn page_crc(number: usize, page: &[u8]) -> u32 {
 }
 
 impl Sidecar {
-    /// Writes the index aside and renames it into place. Nothing is synced: an index that a power
-    /// loss tore does not check, and is made again.
+    /// Writes the index aside and renames it into place. It need not be durable: an index that a power loss tore does
+    /// not check, and is made again. Where promises are made beside it, it is written at leisure and so synced all
+    /// the same: the kernel would write megabytes at once some time later, in front of a sync of theirs.
     pub(crate) fn write(
         storage: &dyn Storage,
         source: &SidecarSource,
         ids: &Ids,
         frames: &FrameList,
+        paced: bool,
     ) -> Result<Self> {
         let name = sidecar_name(source.first_revision);
         let aside = format!("{name}.tmp");
@@ -119,8 +121,13 @@ impl Sidecar {
             storage.remove(&aside).doing("remove", &aside)?;
         }
         let file = storage.create(&aside, 0).doing("create", &aside)?;
-        file.write_all_at(&encode(source, ids, frames), 0)
-            .doing("write", &aside)?;
+        let data = encode(source, ids, frames);
+        let written = if paced {
+            crate::paced::write_all_at(file.as_ref(), &data, 0)
+        } else {
+            file.write_all_at(&data, 0)
+        };
+        written.doing("write", &aside)?;
         storage.rename(&aside, &name).doing("name", &name)?;
         Self::open(storage, source)
     }
@@ -299,7 +306,8 @@ mod tests {
                     .unwrap()
             };
             let ids = Ids::new((0..count).map(|n| (id(n), n + 10)).collect());
-            let written = Sidecar::write(&storage, &source(), &ids, &vec![(10, 512)]).unwrap();
+            let written =
+                Sidecar::write(&storage, &source(), &ids, &vec![(10, 512)], false).unwrap();
             let opened = Sidecar::open(&storage, &source()).unwrap();
             for sidecar in [&written, &opened] {
                 assert!((0..count).all(|n| sidecar.lookup(&id(n)).unwrap() == Some(n + 10)));
@@ -320,7 +328,7 @@ mod tests {
         let ids = Ids::new((0..20).map(|n| (id(n), n + 10)).collect());
         let storage = SimStorage::new(1);
         let name = sidecar_name(10);
-        Sidecar::write(&storage, &source(), &ids, &vec![(10, 512)]).unwrap();
+        Sidecar::write(&storage, &source(), &ids, &vec![(10, 512)], false).unwrap();
         let len = storage.open(&name, false).unwrap().size().unwrap();
         for offset in 0..len {
             for bit in 0..8 {
@@ -341,7 +349,7 @@ mod tests {
     #[test]
     fn another_segments_index_is_refused() {
         let storage = SimStorage::new(1);
-        Sidecar::write(&storage, &source(), &Ids::default(), &Vec::new()).unwrap();
+        Sidecar::write(&storage, &source(), &Ids::default(), &Vec::new(), false).unwrap();
         let other = SidecarSource {
             end_chain: [3; 32],
             ..source()

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use bespeak_engine::limits::REQUEST_WINDOW_MS;
 
 use crate::error::{IoContext, JournalError};
+use crate::paced;
 use crate::snapshot::{SnapshotInfo, SnapshotWriter, list_snapshots, prune_snapshots};
 use crate::storage::Storage;
 
@@ -16,9 +17,6 @@ use super::codec::RECORD_SCHEMA;
 use super::core::{Inner, Journal};
 use super::error::PartitionError;
 use super::recover::{base_state, replay};
-
-/// Lower than whatever promises.
-const NICENESS: i32 = 10;
 
 /// Wakes the maintenance thread when a segment is finished.
 #[derive(Default)]
@@ -50,10 +48,7 @@ pub(super) fn start(
     std::thread::Builder::new()
         .name("journal-snapshot".to_owned())
         .spawn(move || {
-            let own = Some(rustix::thread::gettid());
-            if let Err(error) = rustix::process::setpriority_process(own, NICENESS) {
-                tracing::debug!(%error, "snapshots run at normal priority");
-            }
+            paced::lower_priority("snapshots run");
             while !inner.closed.load(Ordering::SeqCst) {
                 // A failure here costs disk space and time to recover, not answers.
                 if let Err(error) = snapshot_if_due(&inner, storage.as_ref()) {

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::error::{IoContext, Result};
+use crate::paced;
 use crate::storage::{Storage, StorageFile};
 use crate::view::Position;
 
@@ -95,7 +96,8 @@ impl<'a> SnapshotWriter<'a> {
         self.chunk[..4].copy_from_slice(&(len as u32).to_le_bytes());
         self.chunk[4..8].copy_from_slice(&crc.to_le_bytes());
         self.hasher.update(&self.chunk[CHUNK_HEADER_LEN..]);
-        self.file.write_all_at(&self.chunk, self.offset)?;
+        // Left to the sync at the end, all of it would lie in front of the syncs of promises.
+        paced::write_all_at(self.file.as_ref(), &self.chunk, self.offset)?;
         self.offset += self.chunk.len() as u64;
         self.info.content_bytes += len as u64;
         self.chunks += 1;
