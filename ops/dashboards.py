@@ -1,8 +1,8 @@
-"""Grafana dashboards: what is asked and answered, the journal, forecasts and plans."""
+"""Grafana dashboards: what is asked and answered, the journal, plans, and what computes."""
 
 import json
 
-from ops import compute, journal, promise_path
+from ops import allocation, compute, journal, promise_path
 from ops.objectives import Objectives
 from ops.panel import DATASOURCE, Json, Rows
 
@@ -16,6 +16,7 @@ def dashboards(chosen: Objectives) -> dict[str, str]:
     made = {
         "promises.json": ("Bespeak promises", "bespeak-server", promise_path.promises(chosen)),
         "journal.json": ("Bespeak journal", "bespeak-server", journal.journal(chosen)),
+        "allocation.json": ("Bespeak allocation", "bespeak-server|bespeak-worker", allocation.allocation(chosen)),
         "compute.json": ("Bespeak forecasts and plans", "bespeak-server|bespeak-worker", compute.compute(chosen)),
     }
     return {

@@ -80,16 +80,39 @@ def journal(chosen: Objectives) -> Rows:
         ),
         Panel(
             "Disk left",
-            "Free share of file systems, where the node exporter is scraped too.",
+            "Free share of the file system that the journal lies on.",
             "percentunit",
             (
                 (
-                    'node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|squashfs"} / node_filesystem_size_bytes',
-                    "{{instance}} {{mountpoint}}",
+                    f"bespeak_journal_disk_free_bytes{{{HERE}}} / bespeak_journal_disk_size_bytes{{{HERE}}}",
+                    "{{instance}}",
                 ),
             ),
             limits.disk_free_ratio,
             below=True,
+            width=12,
+        ),
+        Panel(
+            "Free bytes",
+            "Of that file system, and what they will be in a day when it goes on as in the last six hours.",
+            "bytes",
+            (
+                gauge("bespeak_journal_disk_free_bytes", "now {{instance}}"),
+                (
+                    f"predict_linear(bespeak_journal_disk_free_bytes{{{HERE}}}[6h], 86400)",
+                    "in a day {{instance}}",
+                ),
+            ),
+            width=12,
+        ),
+        Panel(
+            "Segments and refused writes",
+            "Segments begun a second, and writes refused since too much waited for a sync.",
+            "iops",
+            (
+                rate("bespeak_journal_rolls_total", "segments {{instance}}"),
+                rate("bespeak_journal_writes_refused_total", "refused {{instance}}"),
+            ),
             width=12,
         ),
     ]

@@ -9,7 +9,7 @@ HERE = Path(__file__).resolve().parent
 SERVICE = "bespeak.v1.PromiseService"
 LATENCY_BOUNDS_MS = (
     *(0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75),
-    *(1, 2, 3, 5, 10, 25, 50, 100, 1_000, 10_000),
+    *(1, 2, 3, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000),
 )
 """Upper bounds of bespeak_request_seconds: a share of calls is known exactly at these alone."""
 
@@ -67,7 +67,7 @@ class Thresholds:
     journal_pending_records: float
     disk_free_ratio: float
     recovery_minutes: int
-    in_flight_limit: int
+    in_flight_ratio: float
     shed_ratio: float
     fallback_ratio: float
     stale_forecast_ratio: float

@@ -2,7 +2,7 @@
 
 from ops.objectives import SERVICE, Objective, Objectives
 from ops.panel import Panel, Rows
-from ops.queries import gauge, quantiles, rate
+from ops.queries import HERE, gauge, limit, quantiles, rate
 from ops.rules import SERVER_ERRORS, recorded
 
 
@@ -82,16 +82,30 @@ def promises(chosen: Objectives) -> Rows:
         )
         for objective in chosen.objectives
     ]
-    shed = limits.in_flight_limit * 0.8
+    shares = [
+        (f"bespeak_{of}{{{HERE}}} / on (job, instance) {limit(of)}", f"{of.replace('_', ' ')} {{{{instance}}}}")
+        for of in ("requests_in_flight", "streams", "connections", "positions", "receipts", "items")
+    ]
     load = [
         Panel(
             "In progress",
-            "Requests taken up and not yet answered; the line is 80 % of the limit.",
+            "Requests taken up and not yet answered.",
             "short",
             (gauge("bespeak_requests_in_flight"),),
-            shed,
         ),
-        Panel("Shed", "Requests refused at a limit, at once.", "reqps", (rate("bespeak_requests_shed_total"),)),
+        Panel(
+            "Room",
+            "Shares of the limits that are taken up. The line is where the alert of the requests in progress begins.",
+            "percentunit",
+            tuple(shares),
+            limits.in_flight_ratio,
+        ),
+        Panel(
+            "Shed",
+            "Requests refused at a limit, at once, by the limit.",
+            "reqps",
+            (rate("bespeak_requests_shed_total", "{{reason}}", by="reason"),),
+        ),
         Panel(
             "Connections and streams",
             "Open now; refused at the limit or lost in their handshake.",
@@ -99,7 +113,11 @@ def promises(chosen: Objectives) -> Rows:
             (
                 gauge("bespeak_connections", "connections {{instance}}"),
                 gauge("bespeak_streams", "streams {{instance}}"),
-                rate("bespeak_connections_refused_total", "refused a second {{instance}}"),
+                rate(
+                    "bespeak_connections_refused_total",
+                    "refused a second, {{reason}} {{instance}}",
+                    by="reason, instance",
+                ),
                 rate("bespeak_connections_opened_total", "opened a second {{instance}}"),
             ),
         ),
@@ -140,7 +158,7 @@ def promises(chosen: Objectives) -> Rows:
             "Open supply shocks",
             "Receipts and counts that broke promises, not yet dealt with.",
             "short",
-            (gauge("bespeak_open_shocks"),),
+            (gauge("bespeak_open_shocks"), rate("bespeak_supply_shocks_total", "raised a second {{instance}}")),
         ),
         Panel(
             "Tables",

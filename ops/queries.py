@@ -15,6 +15,11 @@ def gauge(name: str, legend: str = "{{instance}}") -> tuple[str, str]:
     return f"{name}{{{HERE}}}", legend
 
 
+def limit(of: str) -> str:
+    """The most that there may be of something."""
+    return f'bespeak_limit{{{HERE}, of="{of}"}}'
+
+
 def quantiles(histogram: str, more: str = "", by: str = "") -> tuple[tuple[str, str], ...]:
     """Median, p99 and p99.9 of a histogram, by one more label when asked for."""
     shown = f"{{{{{by}}}}} " if by else ""
@@ -28,8 +33,8 @@ def quantiles(histogram: str, more: str = "", by: str = "") -> tuple[tuple[str, 
     )
 
 
-def one_quantile(histogram: str, by: str, q: float = 0.99) -> tuple[tuple[str, str], ...]:
+def one_quantile(histogram: str, by: str, q: float = 0.99, more: str = "") -> tuple[tuple[str, str], ...]:
     """One quantile of a histogram by labels."""
     legend = " ".join(f"{{{{{label}}}}}" for label in by.split(", "))
-    sums = f"sum by ({by}, le) (rate({histogram}_bucket{{{HERE}}}[{RATE}]))"
+    sums = f"sum by ({by}, le) (rate({histogram}_bucket{{{HERE}{more}}}[{RATE}]))"
     return ((f"histogram_quantile({q}, {sums})", legend),)

@@ -129,7 +129,7 @@ def _journal(chosen: Objectives) -> Iterator[Alert]:
     )
     yield Alert(
         "ServerRestarts",
-        "resets(bespeak_connections_opened_total[1h]) > 2",
+        'changes(process_start_time_seconds{job="bespeak-server"}[1h]) > 2',
         "0s",
         "page",
         "{{ $labels.instance }} started {{ $value }} times within an hour",
@@ -167,13 +167,11 @@ def _journal(chosen: Objectives) -> Iterator[Alert]:
     )
     yield Alert(
         "JournalDiskFilling",
-        'node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|squashfs", mountpoint!~"/boot.*"}\n'
-        f"/ node_filesystem_size_bytes < {limits.disk_free_ratio:g}\n"
-        'or predict_linear(node_filesystem_avail_bytes{fstype!~"tmpfs|ramfs|squashfs", mountpoint!~"/boot.*"}[6h], 86400)\n'
-        "< 0",
+        f"bespeak_journal_disk_free_bytes / bespeak_journal_disk_size_bytes < {limits.disk_free_ratio:g}\n"
+        "or predict_linear(bespeak_journal_disk_free_bytes[6h], 86400) < 0",
         "15m",
         "page",
-        "{{ $labels.mountpoint }} on {{ $labels.instance }} is nearly full, or will be within a day",
+        "the disk of the journal of {{ $labels.instance }} is nearly full, or will be within a day",
     )
 
 
@@ -226,10 +224,11 @@ def _load(chosen: Objectives) -> Iterator[Alert]:
     )
     yield Alert(
         "RequestsQueueing",
-        f"min_over_time(bespeak_requests_in_flight[2m]) > 0.8 * {limits.in_flight_limit}",
+        "min_over_time(bespeak_requests_in_flight[2m])\n"
+        f'/ on (job, instance) bespeak_limit{{of="requests_in_flight"}} > {limits.in_flight_ratio:g}',
         "0s",
         "page",
-        f"{{{{ $value }}}} requests are in progress on {{{{ $labels.instance }}}}, of {limits.in_flight_limit} at most",
+        "{{ $value | humanizePercentage }} of the requests that {{ $labels.instance }} may have in progress are",
     )
     yield Alert(
         "SupplyShocks",

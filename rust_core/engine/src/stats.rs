@@ -22,6 +22,8 @@ pub struct Stats {
     pub confirmed: u64,
     /// Open supply shocks.
     pub open_shocks: usize,
+    /// Supply shocks ever raised.
+    pub raised_shocks: u64,
     /// Answers remembered in memory.
     pub remembered_requests: usize,
 }
@@ -37,6 +39,7 @@ impl State {
             held: self.reservations.held,
             confirmed: self.reservations.confirmed,
             open_shocks: self.shocks.open.len(),
+            raised_shocks: self.shocks.next_id - 1,
             remembered_requests: self.requests.len(),
         }
     }

@@ -112,6 +112,8 @@ pub struct LogStats {
     pub seals: AtomicU64,
     /// Segments started.
     pub rolls: AtomicU64,
+    /// Writes refused, since as much waited for a sync as may wait.
+    pub refused: AtomicU64,
 }
 
 impl LogStats {

@@ -248,7 +248,7 @@ fn page(shared: &Arc<Shared>, progress: &Arc<Progress>) -> Text {
             let Some(shared) = shared.upgrade() else {
                 return Observed::default();
             };
-            match shared.api.get() {
+            let mut observed = match shared.api.get() {
                 Some(api) => {
                     let serving = !*shared.draining.borrow();
                     let mut observed = api.store().observe();
@@ -265,7 +265,15 @@ fn page(shared: &Arc<Shared>, progress: &Arc<Progress>) -> Text {
                     replay_lag: progress.left(),
                     ..Observed::default()
                 },
-            }
+            };
+            let limits = &shared.limits;
+            observed.limits.extend([
+                ("connections", limits.connections as u64),
+                ("requests_in_flight", limits.in_flight as u64),
+                ("streams", limits.open_streams as u64),
+                ("buffered_bytes", limits.buffered_bytes as u64),
+            ]);
+            observed
         }),
     )
 }

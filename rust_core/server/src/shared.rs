@@ -12,7 +12,7 @@ use crate::compute::Client;
 use crate::config::Limits;
 use crate::dormant::Dormant;
 use crate::error::ApiError;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Shed};
 use crate::telemetry::Traces;
 use crate::transport::message::Budget;
 
@@ -53,7 +53,7 @@ impl Shared {
             api: OnceLock::new(),
             compute: OnceLock::new(),
             traces: OnceLock::new(),
-            budget: Budget::new(limits.buffered_bytes),
+            budget: Budget::new(limits.buffered_bytes, Arc::clone(&metrics)),
             limits,
             metrics,
             stop: watch::Sender::new(false),
@@ -98,12 +98,16 @@ impl Shared {
             return Ok(());
         }
         self.metrics.in_flight.fetch_sub(1, Ordering::AcqRel);
-        Err(self.overloaded("requests in progress", self.limits.in_flight))
+        Err(self.overloaded(
+            Shed::InFlight,
+            "requests in progress",
+            self.limits.in_flight,
+        ))
     }
 
     #[cold]
-    fn overloaded(&self, what: &'static str, limit: usize) -> ApiError {
-        self.metrics.shed.fetch_add(1, Ordering::Relaxed);
+    fn overloaded(&self, why: Shed, what: &'static str, limit: usize) -> ApiError {
+        self.metrics.shed(why);
         ApiError::Overloaded {
             what,
             limit: limit as u64,
@@ -148,7 +152,7 @@ impl Shared {
         if usize::try_from(taken).is_ok_and(|taken| taken < self.limits.open_streams) {
             return Ok(seat);
         }
-        Err(self.overloaded("open streams", self.limits.open_streams))
+        Err(self.overloaded(Shed::Streams, "open streams", self.limits.open_streams))
     }
 }
 

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bespeak_engine::{Answer, Command, Meta, PositionId, Record, State};
+use bespeak_engine::{Answer, Command, Meta, PositionId, Record, State, limits};
 use bespeak_journal::storage::{FsStorage, Storage};
 use bespeak_journal::{
-    Clock, Hooks, LogConfig, Partition, PartitionConfig, PartitionError, SyncBy, SystemClock,
+    Clock, Hooks, LogConfig, LogView, Partition, PartitionConfig, PartitionError, SyncBy,
+    SystemClock,
 };
 
 use crate::config::{EngineSettings, JournalMode, JournalSettings};
@@ -266,15 +267,21 @@ impl Store {
     /// Numbers for the metrics page.
     pub fn observe(&self) -> Observed {
         let log = self.partition.journal();
-        let counters = log.map(|log| {
-            let stats = log.stats();
+        let mut counters = Vec::new();
+        if let Some(stats) = log.map(LogView::stats) {
             let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-            vec![
+            counters.extend([
                 ("journal_records", "Records written", load(&stats.records)),
                 ("journal_bytes", "Bytes written", load(&stats.bytes)),
                 ("journal_seals", "Seals written", load(&stats.seals)),
-            ]
-        });
+                ("journal_rolls", "Segments begun", load(&stats.rolls)),
+                (
+                    "journal_writes_refused",
+                    "Writes refused, since too much waited for a sync",
+                    load(&stats.refused),
+                ),
+            ]);
+        }
         let (records, bytes) = self.partition.pending();
         let mut gauges = vec![
             (
@@ -303,10 +310,29 @@ impl Store {
                 signed(log.index_memory_bytes() as u64),
             ));
         }
+        if let Some((free, size)) = self.home().and_then(space) {
+            gauges.extend([
+                (
+                    "journal_disk_free_bytes",
+                    "Free bytes of the file system that the journal lies on",
+                    signed(free),
+                ),
+                (
+                    "journal_disk_size_bytes",
+                    "Bytes of the file system that the journal lies on",
+                    signed(size),
+                ),
+            ]);
+        }
         if let Ok((stats, revision)) = self
             .partition
             .peek(|state| (state.stats(), state.revision()))
         {
+            counters.push((
+                "supply_shocks",
+                "Supply shocks raised, since the journal began",
+                stats.raised_shocks,
+            ));
             gauges.extend([
                 (
                     "revision",
@@ -338,11 +364,31 @@ impl Store {
         Observed {
             serving: true,
             replay_lag: 0,
+            limits: self.limits(),
             gauges,
-            counters: counters.unwrap_or_default(),
+            counters,
             sync_us: log.map(|log| log.stats().sync_us.snapshot()),
             batch_records: log.map(|log| log.stats().batch_records.snapshot()),
         }
+    }
+
+    /// Most of what the partition keeps.
+    fn limits(&self) -> Vec<(&'static str, u64)> {
+        let mut limits = vec![
+            ("items", limits::MAX_ITEMS as u64),
+            ("locations", limits::MAX_LOCATIONS as u64),
+            ("positions", limits::MAX_POSITIONS as u64),
+            ("receipts", limits::MAX_RECEIPTS as u64),
+            ("reservations", limits::MAX_RESERVATIONS as u64),
+        ];
+        if self.partition.journal().is_some() {
+            let (records, bytes) = self.partition.pending_max();
+            limits.extend([
+                ("journal_pending_records", records as u64),
+                ("journal_pending_bytes", bytes as u64),
+            ]);
+        }
+        limits
     }
 
     /// Makes everything durable and lets go of the journal.
@@ -356,6 +402,13 @@ impl Store {
         }
         Ok(self.partition.close()?)
     }
+}
+
+/// Bytes that are free for this process on the file system of a directory, and all that it has.
+fn space(dir: &Path) -> Option<(u64, u64)> {
+    let found = rustix::fs::statvfs(dir).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Some((bytes(found.f_bavail), bytes(found.f_blocks)))
 }
 
 fn signed(value: u64) -> i64 {

@@ -162,6 +162,10 @@ impl Partition {
             Err(jump_ms) => return failed(PartitionError::ClockSuspect { jump_ms }),
         };
         if let Err(error) = core.check_room(&inner.config) {
+            if let Some(journal) = &inner.journal {
+                let refused = &journal.view.stats().refused;
+                refused.fetch_add(1, Ordering::Relaxed);
+            }
             return failed(error);
         }
         let result = command(&core.state).and_then(|command| {
@@ -359,6 +363,13 @@ impl Partition {
         self.inner
             .core()
             .map_or((0, 0), |core| (core.pending.len(), core.pending.bytes()))
+    }
+
+    /// Most records and bytes that may wait for a sync.
+    #[must_use]
+    pub fn pending_max(&self) -> (usize, usize) {
+        let config = &self.inner.config;
+        (config.pending_records_max, config.pending_bytes_max)
     }
 
     /// The journal, for those who read it; `None` in memory.

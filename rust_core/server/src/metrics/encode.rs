@@ -1,16 +1,18 @@
 //! Prometheus text of everything that is counted.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bespeak_journal::HistogramSnapshot;
 use bespeak_proto::v1::Refusal;
 use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::Metrics;
+use super::process::Process;
+use super::{Metrics, SHED, TURNED};
 use crate::method::Method;
 
 /// What the partition knows of itself at one moment.
@@ -20,6 +22,8 @@ pub struct Observed {
     pub serving: bool,
     /// Records that replay still has to apply, as far as known.
     pub replay_lag: u64,
+    /// Most that there may be, by what is limited.
+    pub limits: Vec<(&'static str, u64)>,
     /// Named numbers that may go down: name, help, value.
     pub gauges: Vec<(&'static str, &'static str, i64)>,
     /// Named numbers that only rise: name, help, value.
@@ -54,11 +58,16 @@ impl Text {
 
     /// The page in the OpenMetrics text format.
     pub fn render(&self) -> String {
-        let mut registry = Registry::with_prefix("bespeak");
-        registry.register_collector(Box::new(self.clone()));
+        let mut own = Registry::with_prefix("bespeak");
+        own.register_collector(Box::new(self.clone()));
+        let mut every = Registry::default();
+        every.register_collector(Box::new(Process));
         let mut page = String::new();
+        let made = encode_registry(&mut page, &own)
+            .and_then(|()| encode_registry(&mut page, &every))
+            .and_then(|()| encode_eof(&mut page));
         // Writing to a String does not fail; an empty page would be seen by whoever scrapes it.
-        if prometheus_client::encoding::text::encode(&mut page, &registry).is_err() {
+        if made.is_err() {
             page.clear();
         }
         page
@@ -132,12 +141,6 @@ impl Text {
                 &m.connections_opened,
             ),
             (
-                "connections_refused",
-                "Connections refused, or lost in their handshake",
-                &m.connections_refused,
-            ),
-            ("requests_shed", "Requests refused at a limit", &m.shed),
-            (
                 "rows_checked",
                 "Rows of Arrow batches checked",
                 &m.rows_checked,
@@ -161,7 +164,20 @@ impl Text {
         ] {
             counter(out, name, help, value.load(Ordering::Relaxed))?;
         }
-        Ok(())
+        counters(
+            out,
+            "connections_refused",
+            "Connections refused, or lost in their handshake",
+            ("reason", &TURNED),
+            &m.connections_refused,
+        )?;
+        counters(
+            out,
+            "requests_shed",
+            "Requests refused at a limit",
+            ("reason", &SHED),
+            &m.shed,
+        )
     }
 
     fn observed(&self, out: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
@@ -179,6 +195,11 @@ impl Text {
             "Records still to be replayed",
             lag,
         )?;
+        let help = "Most that there may be";
+        let mut family = out.encode_descriptor("limit", help, None, MetricType::Gauge)?;
+        for (what, most) in seen.limits {
+            family.encode_family(&[("of", what)])?.encode_gauge(&most)?;
+        }
         for (name, help, value) in seen.gauges {
             gauge(out, name, help, value)?;
         }
@@ -229,6 +250,23 @@ pub(super) fn counter(
 ) -> std::fmt::Result {
     out.encode_descriptor(name, help, None, MetricType::Counter)?
         .encode_counter::<NoLabelSet, u64, f64>(&value, None)
+}
+
+/// A counter by one label, each value of which is there from the start.
+fn counters(
+    out: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    (label, values): (&str, &[&str]),
+    counts: &[AtomicU64],
+) -> std::fmt::Result {
+    let mut family = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (value, count) in values.iter().zip(counts) {
+        family
+            .encode_family(&[(label, *value)])?
+            .encode_counter::<NoLabelSet, u64, f64>(&count.load(Ordering::Relaxed), None)?;
+    }
+    Ok(())
 }
 
 /// The journal's buckets are too many for a page: they are gathered into powers of two.

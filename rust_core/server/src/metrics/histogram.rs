@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Upper bounds in microseconds; what is beyond goes to +Inf.
-pub const BOUNDS_US: [u64; 19] = [
+pub const BOUNDS_US: [u64; 23] = [
     25, 50, 75, 100, 150, 200, 300, 500, 750, 1_000, 2_000, 3_000, 5_000, 10_000, 25_000, 50_000,
-    100_000, 1_000_000, 10_000_000,
+    100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
 ];
 
 /// Counts durations.

@@ -4,6 +4,7 @@ mod allocation;
 mod encode;
 mod histogram;
 mod http;
+mod process;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -22,6 +23,36 @@ use crate::method::Method;
 const CODES: usize = 17;
 /// Refusals, from 1.
 const REFUSALS: usize = Refusal::Limit as usize + 1;
+
+/// Why a request was refused at a limit.
+#[derive(Debug, Clone, Copy)]
+pub enum Shed {
+    /// As many requests are in progress as may be.
+    InFlight,
+    /// As many streams are open as may be.
+    Streams,
+    /// As many plans are being made as may be.
+    Plans,
+    /// As many bytes of requests are arriving as may be.
+    Buffered,
+}
+
+/// [`Shed`] in words, in its order.
+const SHED: [&str; 4] = ["requests_in_flight", "streams", "plans", "buffered_bytes"];
+
+/// Why a connection was not taken up.
+#[derive(Debug, Clone, Copy)]
+pub enum Turned {
+    /// As many are open as may be.
+    Limit,
+    /// Its handshake failed.
+    Handshake,
+    /// Its handshake took too long.
+    Timeout,
+}
+
+/// [`Turned`] in words, in its order.
+const TURNED: [&str; 3] = ["limit", "handshake", "timeout"];
 
 /// Counters of one method.
 #[derive(Debug, Default)]
@@ -42,12 +73,12 @@ pub struct Metrics {
     pub connections: AtomicI64,
     /// Connections ever.
     pub connections_opened: AtomicU64,
-    /// Connections refused: over the limit, or a handshake that failed or took too long.
-    pub connections_refused: AtomicU64,
+    /// Connections refused, by [`Turned`].
+    connections_refused: [AtomicU64; TURNED.len()],
     /// Long-lived streams now.
     pub open_streams: AtomicI64,
-    /// Requests shed at a limit.
-    pub shed: AtomicU64,
+    /// Requests refused at a limit, by [`Shed`].
+    shed: [AtomicU64; SHED.len()],
     /// Rows of Arrow batches, by what was done with them.
     pub rows_checked: AtomicU64,
     /// Rows of Arrow batches reserved or refused.
@@ -75,9 +106,9 @@ impl Default for Metrics {
             in_flight: AtomicI64::new(0),
             connections: AtomicI64::new(0),
             connections_opened: AtomicU64::new(0),
-            connections_refused: AtomicU64::new(0),
+            connections_refused: Default::default(),
             open_streams: AtomicI64::new(0),
-            shed: AtomicU64::new(0),
+            shed: Default::default(),
             rows_checked: AtomicU64::new(0),
             rows_reserved: AtomicU64::new(0),
             rows_supplied: AtomicU64::new(0),
@@ -102,6 +133,18 @@ impl Metrics {
                 count.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Counts a request that was refused at a limit.
+    #[cold]
+    pub fn shed(&self, why: Shed) {
+        self.shed[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection that was not taken up.
+    #[cold]
+    pub fn turned_away(&self, why: Turned) {
+        self.connections_refused[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a source event that had been seen before.
@@ -132,5 +175,37 @@ impl Metrics {
         if let Some(refusal) = refusal {
             self.refusals[refusal as usize].fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_counted_under_its_reason() {
+        let metrics = Arc::new(Metrics::default());
+        metrics.shed(Shed::Plans);
+        metrics.shed(Shed::Buffered);
+        metrics.shed(Shed::Buffered);
+        metrics.turned_away(Turned::Timeout);
+        let observed = || Observed {
+            limits: vec![("streams", 9)],
+            ..Observed::default()
+        };
+        let page = Text::new(metrics, Arc::new(observed)).render();
+        let told = |line: &str| assert!(page.lines().any(|one| one == line), "{line}: {page}");
+        told("bespeak_requests_shed_total{reason=\"requests_in_flight\"} 0");
+        told("bespeak_requests_shed_total{reason=\"streams\"} 0");
+        told("bespeak_requests_shed_total{reason=\"plans\"} 1");
+        told("bespeak_requests_shed_total{reason=\"buffered_bytes\"} 2");
+        told("bespeak_connections_refused_total{reason=\"limit\"} 0");
+        told("bespeak_connections_refused_total{reason=\"handshake\"} 0");
+        told("bespeak_connections_refused_total{reason=\"timeout\"} 1");
+        told("bespeak_limit{of=\"streams\"} 9");
+        assert!(page.contains("\nprocess_start_time_seconds "), "{page}");
+        assert!(page.ends_with("# EOF\n"), "{page}");
     }
 }

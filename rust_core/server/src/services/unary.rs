@@ -1,7 +1,6 @@
 //! Unary methods: decode, call, encode.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bespeak_proto::v1 as pb;
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use crate::api::Api;
 use crate::compute::{self, Caller, Client};
 use crate::error::ApiError;
 use crate::method::Method;
+use crate::metrics::Shed;
 use crate::store::Seen;
 use crate::transport::body::{self, AnswerBody};
 use crate::transport::dispatch::Call;
@@ -188,7 +188,7 @@ async fn allocation(
     let seat = match api.desk().seats.take() {
         Ok(seat) => seat,
         Err(error) => {
-            api.metrics().shed.fetch_add(1, Ordering::Relaxed);
+            api.metrics().shed(Shed::Plans);
             return Encoded::failed(error);
         }
     };

@@ -1,6 +1,7 @@
 //! Reads the one message of a unary request.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
@@ -9,6 +10,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::error::ApiError;
+use crate::metrics::{Metrics, Shed};
 
 /// Compressed flag and length in front of each message.
 pub const PREFIX: usize = 5;
@@ -20,14 +22,16 @@ const RETRY_MS: u64 = 100;
 pub struct Budget {
     left: AtomicUsize,
     limit: usize,
+    metrics: Arc<Metrics>,
 }
 
 impl Budget {
-    /// A budget of so many bytes.
-    pub fn new(bytes: usize) -> Self {
+    /// A budget of so many bytes. What it refuses is counted.
+    pub fn new(bytes: usize, metrics: Arc<Metrics>) -> Self {
         Self {
             left: AtomicUsize::new(bytes),
             limit: bytes,
+            metrics,
         }
     }
 
@@ -37,10 +41,13 @@ impl Budget {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
                 left.checked_sub(bytes)
             });
-        taken.map(|_| ()).map_err(|_| ApiError::Overloaded {
-            what: "bytes of requests still arriving",
-            limit: self.limit as u64,
-            retry_ms: RETRY_MS,
+        taken.map(|_| ()).map_err(|_| {
+            self.metrics.shed(Shed::Buffered);
+            ApiError::Overloaded {
+                what: "bytes of requests still arriving",
+                limit: self.limit as u64,
+                retry_ms: RETRY_MS,
+            }
         })
     }
 

@@ -24,6 +24,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::dormant::Dormant;
+use crate::metrics::Turned;
 use crate::shared::Shared;
 use io::Watched;
 
@@ -52,10 +53,7 @@ pub(crate) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shar
             }
         };
         let Some(seat) = Seat::take(&shared) else {
-            shared
-                .metrics
-                .connections_refused
-                .fetch_add(1, Ordering::Relaxed);
+            shared.metrics.turned_away(Turned::Limit);
             continue;
         };
         let tls = tls.clone();
@@ -109,16 +107,13 @@ async fn greet(stream: TcpStream, tls: Option<TlsAcceptor>, shared: &Arc<Shared>
     let patience = Duration::from_millis(shared.limits.handshake_ms);
     match timeout(patience, tls.accept(stream)).await {
         Ok(Ok(stream)) => serve(stream, shared).await,
-        Ok(Err(error)) => refused(shared, &error.to_string()),
-        Err(_) => refused(shared, "it took too long"),
+        Ok(Err(error)) => refused(shared, Turned::Handshake, &error.to_string()),
+        Err(_) => refused(shared, Turned::Timeout, "it took too long"),
     }
 }
 
-fn refused(shared: &Shared, why: &str) {
-    shared
-        .metrics
-        .connections_refused
-        .fetch_add(1, Ordering::Relaxed);
+fn refused(shared: &Shared, turned: Turned, why: &str) {
+    shared.metrics.turned_away(turned);
     tracing::debug!(why, "a handshake failed");
 }
 
@@ -182,7 +177,7 @@ async fn end(shared: &Shared, greeted: &std::sync::atomic::AtomicBool) -> Option
         .await
         .is_ok();
     if !drained && !greeted.load(Ordering::Acquire) {
-        refused(shared, "no client preface came");
+        refused(shared, Turned::Timeout, "no client preface came");
         return None;
     }
     if drained {
