@@ -74,7 +74,7 @@ class Questions:
 
     def test_a_killed_replica_costs_no_answer(self, asked):
         context = history(20)
-        computed_by = int(self, asked.forecast(context, 7, model="climatology").origin.replica.rpartition(":")[2])
+        computed_by = int(asked.forecast(context, 7, model="climatology").origin.replica.rpartition(":")[2])
         if computed_by != asked.process.pid:
             os.kill(computed_by, signal.SIGKILL)
             # The next call finds the replica dead or dying, and waits for another.

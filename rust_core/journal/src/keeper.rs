@@ -251,25 +251,23 @@ fn prepare_paced(
             None => papers,
         };
         if papers.hurry || papers.closed {
-            break;
+            return Ok(begun);
         }
     }
+    // With all of it on the disk, the sync of the header that comes later finds nothing to do.
+    begun.file.sync_data().doing("sync", &begun.name)?;
     Ok(begun)
 }
 
-/// Writes what zeros are missing, as fast as the disk takes them. They are synced, as the header that comes next must
-/// not wait for all of them.
+/// Writes what zeros are missing, as fast as the disk takes them. The sync of the header, which comes next, makes them
+/// durable.
 fn zeros(begun: &mut Begun, bytes: u64) -> std::io::Result<()> {
     let piece = vec![0; PIECE_BYTES.min(usize::try_from(bytes).unwrap_or(PIECE_BYTES))];
     while begun.written < bytes {
         let len = (bytes - begun.written).min(piece.len() as u64);
-        begun
-            .file
-            .write_all_at(&piece[..len as usize], begun.written)?;
+        let data = &piece[..len as usize];
+        begun.file.write_all_at(data, begun.written)?;
         begun.written += len;
-        if begun.written == bytes {
-            begun.file.sync_data()?;
-        }
     }
     Ok(())
 }
@@ -403,7 +401,7 @@ mod tests {
         disk.inject(FaultRule {
             op: OpKind::SyncData,
             name_contains: "prepared".to_owned(),
-            after: 2,
+            after: 0,
             sticky: false,
             fault: Fault::Enospc,
         });

@@ -106,8 +106,8 @@ fn page_crc(number: usize, page: &[u8]) -> u32 {
 
 impl Sidecar {
     /// Writes the index aside and renames it into place. It need not be durable: an index that a power loss tore does
-    /// not check, and is made again. Where promises are made beside it, it is written at leisure and so synced all
-    /// the same: the kernel would write megabytes at once some time later, in front of a sync of theirs.
+    /// not check, and is made again. Where promises are made beside it, it is put on the disk at leisure all the
+    /// same: the kernel would write megabytes at once some time later, in front of a sync of theirs.
     pub(crate) fn write(
         storage: &dyn Storage,
         source: &SidecarSource,

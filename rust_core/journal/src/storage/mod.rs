@@ -49,6 +49,14 @@ pub trait StorageFile: Send + Sync {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
     /// Writes all of `buf` at `offset`, growing the file if needed.
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
+    /// Puts written bytes on the disk, and waits for them: a sync, which is still needed, then finds little left to do.
+    /// It makes nothing durable and, unlike a sync, brings nobody else's sync to a halt.
+    ///
+    /// # Errors
+    /// The bytes could not be written.
+    fn write_out(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
     /// Makes the content (and the length needed to read it) durable.
     fn sync_data(&self) -> io::Result<()>;
     /// Length in bytes.
