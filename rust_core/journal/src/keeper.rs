@@ -296,17 +296,18 @@ fn write_index(shared: &Shared, finished: &Finished, paced: bool) {
         source,
         ids,
         frames,
+        window_ms,
     } = finished;
     match Sidecar::write(storage, source, ids, frames, paced) {
         Ok(sidecar) => shared
             .index
-            .install(finished.source.first_revision, Arc::new(sidecar)),
+            .install(source.first_revision, Arc::new(sidecar)),
         Err(error @ JournalError::Io { .. }) => {
             tracing::warn!(%error, "the request index stays in memory");
         }
         Err(error) => tracing::error!(%error, "the request index stays in memory"),
     }
-    forget_old(shared, finished.window_ms);
+    forget_old(shared, *window_ms);
 }
 
 #[cfg(test)]
