@@ -135,7 +135,8 @@ struct StepLine {
     server_busy: f64,
     client_busy: f64,
     foreign_busy: f64,
-    /// Resident bytes of the server and bytes of its data, at the beginning and the end of the measured time.
+    /// Resident bytes of the server, medians of the first and the last quarter of the measured time; and bytes of its
+    /// data, at its beginning and its end.
     resident_bytes: (u64, u64),
     data_bytes: (u64, u64),
     /// Bytes of `resident_bytes` that the server says are its index of request ids, which grows with what is written.
@@ -353,6 +354,9 @@ struct Usage {
     index: (u64, u64),
 }
 
+/// How often memory is looked at, but for short rounds, in which it is once a second.
+const RESIDENT_SAMPLES: u32 = 400;
+
 /// What the measured time took.
 async fn usage(
     pid: u32,
@@ -362,10 +366,7 @@ async fn usage(
     measured: Duration,
     early: &Notify,
 ) -> Result<Usage> {
-    let kept = || {
-        let resident = machine::tree_resident_bytes(pid).unwrap_or(0);
-        (resident, servers.data_bytes())
-    };
+    let resident_now = || machine::tree_resident_bytes(pid).unwrap_or(0);
     let now = || -> Result<[u64; 3]> {
         let own = machine::cpu_ns(std::process::id())?;
         Ok([
@@ -375,13 +376,25 @@ async fn usage(
         ])
     };
     tokio::time::sleep_until(begin.into()).await;
-    let (before, kept_before) = (now()?, kept());
+    let (before, data_before) = (now()?, servers.data_bytes());
     let index_before = servers.request_index_bytes(target).await;
-    tokio::select! {
-        () = tokio::time::sleep_until((begin + measured).into()) => {}
-        () = early.notified() => {}
+    let mut resident = vec![resident_now()];
+    let every = (measured / RESIDENT_SAMPLES).max(Duration::from_secs(1));
+    let ended = async {
+        tokio::select! {
+            () = tokio::time::sleep_until((begin + measured).into()) => {}
+            () = early.notified() => {}
+        }
+    };
+    tokio::pin!(ended);
+    loop {
+        tokio::select! {
+            () = &mut ended => break,
+            () = tokio::time::sleep(every) => resident.push(resident_now()),
+        }
     }
-    let (after, kept_after) = (now()?, kept());
+    let (after, data_after) = (now()?, servers.data_bytes());
+    resident.push(resident_now());
     let index_after = servers.request_index_bytes(target).await;
     let [server, client, busy] =
         std::array::from_fn(|index| after[index].saturating_sub(before[index]));
@@ -389,15 +402,37 @@ async fn usage(
         server: Duration::from_nanos(server),
         client: Duration::from_nanos(client),
         foreign: Duration::from_nanos(busy.saturating_sub(server + client)),
-        resident: (kept_before.0, kept_after.0),
-        data: (kept_before.1, kept_after.1),
+        resident: ends(&resident),
+        data: (data_before, data_after),
         index: (index_before, index_after),
     })
+}
+
+/// Medians of the first and of the last quarter: a snapshot takes memory for its time, and gives it back.
+fn ends(samples: &[u64]) -> (u64, u64) {
+    let quarter = (samples.len() / 4).max(1);
+    let median = |part: &[u64]| {
+        let mut sorted = part.to_vec();
+        sorted.sort_unstable();
+        sorted[sorted.len() / 2]
+    };
+    (
+        median(&samples[..quarter]),
+        median(&samples[samples.len() - quarter..]),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_grows_is_seen_and_what_comes_and_goes_is_not() {
+        assert_eq!(ends(&[7]), (7, 7));
+        assert_eq!(ends(&[5, 9]), (5, 9));
+        assert_eq!(ends(&[5, 50, 5, 5, 5, 50, 5, 5, 5, 5, 50, 5]), (5, 5));
+        assert_eq!(ends(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]), (2, 11));
+    }
 
     #[test]
     fn a_command_is_told_without_where_its_program_lies() {

@@ -147,6 +147,12 @@ impl Metrics {
         self.connections_refused[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Connections that were not taken up, for whatever reason.
+    pub fn turned_away_total(&self) -> u64 {
+        let each = self.connections_refused.iter();
+        each.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
     /// Counts a source event that had been seen before.
     pub fn duplicate(&self, source: &str) {
         let mut duplicates = self

@@ -60,8 +60,7 @@ async fn silent_connections_are_closed() {
     for greeting in [&b""[..], &PREFACE[..10], b"GET / HTTP/1.1\r\n\r\n"] {
         silent(world.server.address(), greeting).await;
     }
-    let refused = &world.server.metrics().connections_refused;
-    assert!(refused.load(Ordering::Relaxed) >= 2);
+    assert!(world.server.metrics().turned_away_total() >= 2);
 
     let greeting = [PREFACE, EMPTY_SETTINGS].concat();
     let world = limited(|limits| {
@@ -92,7 +91,7 @@ async fn a_connection_over_the_limit_is_closed_and_the_others_go_on() {
     let second = connect(&world.server).await;
     assert_eq!(silent(world.server.address(), b"").await, [0u8; 0]);
     let metrics = world.server.metrics();
-    assert_eq!(metrics.connections_refused.load(Ordering::Relaxed), 1);
+    assert_eq!(metrics.turned_away_total(), 1);
     drop(second);
     while metrics.connections.load(Ordering::Acquire) > 1 {
         tokio::task::yield_now().await;
