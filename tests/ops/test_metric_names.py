@@ -10,11 +10,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
 from bespeak import Client, Item, Location, NotFound, ReserveLine
-from bespeak.v1 import forecast_pb2, forecast_pb2_grpc
+from bespeak.v1 import allocation_pb2, allocation_pb2_grpc, forecast_pb2, forecast_pb2_grpc
 from tests.conftest import REPO
 from tests.ops.promql import groupings, plain, selectors
 from tests.serving.cli_process import process
-from tests.serving.worker_process import as_ipc, history, worker
+from tests.serving.worker_process import as_ipc, batch_of_orders, history, worker
 
 BY_PROMETHEUS = {"job", "instance"}
 """Labels that every scraped series has."""
@@ -95,6 +95,10 @@ def scraped(tmp_path_factory):
             request = forecast_pb2.ForecastRequest(context=as_ipc(history(2)), horizon=7, quantiles=[0.5])
             answer = forecast_pb2_grpc.ForecastServiceStub(channel).Forecast(request, timeout=60)
             assert not answer.fallback
+            orders, options, stock = map(as_ipc, batch_of_orders(5))
+            asked = {"orders": orders, "options": options, "stock": stock, "solver": "min-cost-flow"}
+            allocate = allocation_pb2_grpc.AllocationServiceStub(channel).Allocate
+            assert not allocate(allocation_pb2.AllocateRequest(**asked), timeout=60).fallback
         families = [*openmetrics(page(told["metrics"])), *prometheus(page(computing.metrics))]
         assert running.stop() == 0
     labels: dict[str, dict[str, set[str]]] = {}
