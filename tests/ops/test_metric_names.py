@@ -96,7 +96,13 @@ def scraped(tmp_path_factory):
             answer = forecast_pb2_grpc.ForecastServiceStub(channel).Forecast(request, timeout=60)
             assert not answer.fallback
             orders, options, stock = map(as_ipc, batch_of_orders(5))
-            asked = {"orders": orders, "options": options, "stock": stock, "solver": "min-cost-flow"}
+            asked = {
+                "orders": orders,
+                "options": options,
+                "stock": stock,
+                "solver": "column-generation",
+                "budget_ms": 1_000,
+            }
             allocate = allocation_pb2_grpc.AllocationServiceStub(channel).Allocate
             assert not allocate(allocation_pb2.AllocateRequest(**asked), timeout=60).fallback
         families = [*openmetrics(page(told["metrics"])), *prometheus(page(computing.metrics))]
