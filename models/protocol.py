@@ -29,7 +29,7 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -75,6 +75,16 @@ class Forecaster(Protocol):
                 `quantiles` are out of range.
         """
         ...
+
+
+class PassShape(NamedTuple):
+    """A shape that a model fills passes up to, and is to be tried on before it is asked."""
+
+    series: int
+    #: Of context.
+    days: int
+    #: Whether the series belong to groups.
+    grouped: bool
 
 
 class PanelForecaster(ABC):

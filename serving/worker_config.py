@@ -40,6 +40,9 @@ class WorkerConfig:
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     #: Compile models that can be; they are ready later and answer sooner.
     compiled: bool = False
+    #: Record passes once a shape and replay them: auto as CUDA graphs on a GPU; always also on the
+    #: CPU, which only tries that path; never.
+    graphs: Literal["auto", "always", "never"] = "auto"
     #: Where models run; auto takes the GPU that the process sees.
     device: Literal["auto", "cpu", "cuda"] = "auto"
     #: How far a prepared model may be from eager float32, as a share of a series' total; 0 is
@@ -74,6 +77,8 @@ class WorkerConfig:
             raise WorkerConfigError(f"precision is {self.precision!r}: choose float32, bfloat16 or auto")
         if self.device not in ("auto", "cpu", "cuda"):
             raise WorkerConfigError(f"device is {self.device!r}: choose auto, cpu or cuda")
+        if self.graphs not in ("auto", "always", "never"):
+            raise WorkerConfigError(f"graphs is {self.graphs!r}: choose auto, always or never")
         if not 0.0 <= self.parity_tolerance <= 1.0:
             raise WorkerConfigError(f"parity_tolerance is {self.parity_tolerance}: give a share from 0 to 1")
         if self.forecast_replicas < 1 or 0 < self.forecast_replicas_max < self.forecast_replicas:

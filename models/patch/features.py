@@ -92,6 +92,23 @@ def batch_from_panel(panel: Panel, config: PatchConfig, context_patches: int, *,
     )
 
 
+def blank_batch(config: PatchConfig, items: int, context_patches: int, *, grouped: bool) -> Batch:
+    """A batch of the given shape with nothing known; with `grouped`, all of its items are one group."""
+    days = context_patches * PATCH_DAYS
+    zeros = torch.zeros(items, days)
+    return Batch(
+        zeros,
+        zeros.clone(),
+        zeros.clone(),
+        torch.full_like(zeros, torch.nan),
+        torch.zeros(items, dtype=torch.int64),
+        torch.full((items, days + config.horizon_days, len(config.covariates)), torch.nan),
+        torch.zeros(items),
+        torch.zeros(items, len(config.static), dtype=torch.int64),
+        torch.zeros(items, dtype=torch.int64) if grouped else None,
+    )
+
+
 def static_codes(panel: Panel, config: PatchConfig) -> torch.Tensor:
     """Each item's row in the vocabulary of each static column."""
     codes = np.zeros((panel.items, len(config.static)), np.int64)

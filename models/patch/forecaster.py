@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +17,17 @@ from models.calibration import Calibration
 from models.panel import Panel, panel_from_tables
 from models.patch.checkpoint import CALIBRATION_FILE
 from models.patch.config import PATCH_DAYS, PatchConfig
-from models.patch.features import Batch, batch_from_panel
+from models.patch.features import batch_from_panel
 from models.patch.network import Output, PatchNetwork
-from models.protocol import InputError, TotalsForecaster, check_quantiles, totals_table
+from models.patch.passes import Padded, Passes, Plain, Recorded, all_shapes
+from models.protocol import InputError, PassShape, TotalsForecaster, check_quantiles, totals_table
 from models.quantiles import at_levels
 
 #: Context lengths, in patches, that a pass is padded to.
 BUCKETS = (2, 4, 6, 9, 13, 19, 26)
 ITEMS_PER_PASS = 128
-#: Numbers of items that a compiled pass is padded to: it is compiled once a shape.
-COMPILED_ITEMS = (16, 64, ITEMS_PER_PASS)
+#: Numbers of items that a compiled or recorded pass is padded to.
+PADDED_ITEMS = (16, 64, ITEMS_PER_PASS)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 TOTAL_QUANTILES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99)
 
@@ -39,6 +39,7 @@ class PreparedReport:
     precision: str
     compiled: bool
     device: str
+    recorded: bool = False
 
 
 class PatchForecaster(TotalsForecaster):
@@ -54,7 +55,7 @@ class PatchForecaster(TotalsForecaster):
         calibration: Calibration | None = None,
     ):
         self.network = network.eval()
-        self._run: Callable[[Batch], Output] = self.network
+        self._run: Passes = Plain(self.network, "cpu")
         self.prepared = PreparedReport("float32", compiled=False, device="cpu")
         self.config = network.config
         self.name = name
@@ -68,12 +69,17 @@ class PatchForecaster(TotalsForecaster):
         self.static_columns = tuple(self.config.static)
         self.buckets = (*(b for b in BUCKETS if b < self.config.context_patches), self.config.context_patches)
 
+    @property
+    def pass_shapes(self) -> tuple[PassShape, ...]:
+        """Shapes of compiled and recorded passes."""
+        return all_shapes(PADDED_ITEMS, self.buckets)
+
     def prepare(self, precision: str = "float32", *, compiled: bool = False, device: str = "cpu") -> PreparedReport:
         """Changes how the network computes; `network` keeps its float32 weights on the CPU.
 
         Args:
             precision: "float32" or "bfloat16", of weights and activations; scales and answers stay float32.
-            compiled: through `torch.compile`, once a shape, when the shape is first asked.
+            compiled: through `torch.compile` with free sizes, for items alone and in groups when first asked.
             device: as torch names it.
 
         Raises:
@@ -82,11 +88,25 @@ class PatchForecaster(TotalsForecaster):
         if precision not in PRECISIONS:
             raise InputError(f"precision is {precision!r}: choose one of {list(PRECISIONS)}")
         try:
-            network = copy.deepcopy(self.network).to(torch.device(device), PRECISIONS[precision])
+            network = self.network.computing(device, PRECISIONS[precision])
         except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for CUDA
             raise InputError(f"device {device!r} cannot be used: {error}") from error
-        self._run = torch.compile(network, dynamic=False) if compiled else network
+        self._run = (
+            Padded(torch.compile(network, dynamic=True), device, PADDED_ITEMS) if compiled else Plain(network, device)
+        )
         self.prepared = PreparedReport(precision, compiled, device)
+        return self.prepared
+
+    def record(self) -> PreparedReport:
+        """Records a pass of every shape as it is prepared, and replays these from then on; see `models.patch.passes`.
+
+        Raises:
+            InputError: one cannot be recorded; passes are then as they were.
+        """
+        if not isinstance(self._run, Plain):
+            raise InputError(f"model {self.name} replays recorded passes already: prepare it first")
+        self._run = Recorded(self._run.network, self.config, self._run.device, self.pass_shapes)
+        self.prepared = replace(self.prepared, recorded=True)
         return self.prepared
 
     @staticmethod
@@ -195,10 +215,8 @@ class PatchForecaster(TotalsForecaster):
                 members = members[np.argsort(panel.group[members], kind="stable")]
             for rows in parts(members, panel.group, ITEMS_PER_PASS):
                 batch = batch_from_panel(panel.rows(rows), self.config, length, as_sales=self.as_sales)
-                if self.prepared.compiled:
-                    batch = batch.padded(next((size for size in COMPILED_ITEMS if size >= len(rows)), len(rows)))
                 with torch.inference_mode():
-                    output = self._run(batch.to(self.prepared.device)).first(len(rows))
+                    output = self._run(batch)
                 yield rows, output
 
 

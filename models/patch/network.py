@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -33,9 +34,10 @@ class Output:
     #: Units, float32 (items, 1).
     scale: torch.Tensor
 
-    def first(self, items: int) -> Output:
-        """Of so many items, on the CPU."""
-        return Output(*(getattr(self, one.name)[:items].cpu() for one in fields(self)))
+    def first(self, items: int, *, copied: bool = False) -> Output:
+        """Of so many items, on the CPU; with `copied`, in memory of its own there too."""
+        values = (getattr(self, one.name)[:items] for one in fields(self))
+        return Output(*(value.to("cpu", copy=True) if copied else value.cpu() for value in values))
 
 
 class PatchNetwork(nn.Module):
@@ -44,6 +46,8 @@ class PatchNetwork(nn.Module):
     def __init__(self, config: PatchConfig):
         super().__init__()
         self.config = config
+        self.level_widths: torch.Tensor
+        self.total_steps: torch.Tensor
         inputs = channels(config)
         self.embed = DayEmbedding(config, inputs)
         tables = [nn.Embedding(len(known) + 1, config.width) for known in config.static.values()]
@@ -67,6 +71,16 @@ class PatchNetwork(nn.Module):
             self.days.out.bias[self.middle] = 0.0
             self.days.out.bias[-2:] = 0.0
             self.totals.bias.view(len(config.total_days), -1)[:, 0] = 0.0
+        # Where the work is done, so that no pass waits for a copy from the host; not stored.
+        self.register_buffer("level_widths", level_widths(config.levels), persistent=False)
+        self.register_buffer("total_steps", torch.tensor(config.total_days) - 1, persistent=False)
+
+    def computing(self, device: torch.device | str, dtype: torch.dtype) -> PatchNetwork:
+        """A copy with its weights on a device and in a type; what is not a weight keeps its own."""
+        made = copy.deepcopy(self).to(device)
+        for weight in made.parameters():
+            weight.data = weight.data.to(dtype)
+        return made
 
     def forward(self, batch: Batch) -> Output:
         """Forecasts every day of the horizon."""
@@ -87,7 +101,7 @@ class PatchNetwork(nn.Module):
         ahead = self.norm(hidden)
         out = self.days(ahead, days[:, -config.horizon_days :]).float()
         quantiles = self._quantiles(out[..., :-2], read.anchor)
-        mean = mean_of(torch.sinh(quantiles).clamp(min=0.0), config.levels)
+        mean = mean_of(torch.sinh(quantiles).clamp(min=0.0), self.level_widths)
         # The tail beyond the outer level is in no quantile: the head says by how much the mean is larger.
         mean = mean * torch.exp(out[..., -2].clamp(-2.0, 2.0))
         totals = self._totals(self.totals(ahead.flatten(1)).float(), mean)
@@ -117,8 +131,7 @@ class PatchNetwork(nn.Module):
         return torch.cat([centre - below, centre, centre + above], dim=-1).clamp(-OUTPUT_MAX, OUTPUT_MAX)
 
     def _totals(self, raw: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
-        days = torch.tensor(self.config.total_days, device=mean.device) - 1
-        expected = torch.asinh(mean.detach().cumsum(1)[:, days])
+        expected = torch.asinh(mean.detach().cumsum(1)[:, self.total_steps])
         raw = raw.reshape(*expected.shape, -1)
         lowest = expected[..., None] + raw[..., :1]
         return torch.cat([lowest, lowest + functional.softplus(raw[..., 1:]).cumsum(-1)], dim=-1).clamp(
@@ -138,8 +151,12 @@ def _moved(weight: torch.Tensor, before: tuple[str, ...], now: tuple[str, ...]) 
     return new
 
 
-def mean_of(units: torch.Tensor, levels: tuple[float, ...]) -> torch.Tensor:
-    """Integral of the quantile function, straight between the levels and flat beyond them."""
-    own = torch.tensor((0.0, *levels, 1.0), device=units.device)
+def level_widths(levels: tuple[float, ...]) -> torch.Tensor:
+    """Distances between 0, the levels and 1, float32 (levels + 1)."""
+    return torch.tensor((0.0, *levels, 1.0)).diff()
+
+
+def mean_of(units: torch.Tensor, widths: torch.Tensor) -> torch.Tensor:
+    """Integral of the quantile function, straight between the levels and flat beyond them; see `level_widths`."""
     edges = torch.cat([units[..., :1], units, units[..., -1:]], dim=-1)
-    return ((edges[..., 1:] + edges[..., :-1]) / 2.0 * own.diff()).sum(-1)
+    return ((edges[..., 1:] + edges[..., :-1]) / 2.0 * widths).sum(-1)

@@ -27,7 +27,8 @@ from serving.deployments.jobs import (
     Refused,
     process_name,
 )
-from serving.deployments.preparation import Settings, UnfitModelError, gpu_bytes, prepare
+from serving.deployments.preparation import Settings, gpu_bytes, prepare
+from serving.deployments.probes import UnfitModelError
 from serving.deployments.totals import gives_totals, own_totals, with_approximate_totals
 from serving.worker_config import WorkerConfig
 from serving.worker_ipc import TableError, read_table, write_table
@@ -63,7 +64,7 @@ class ForecastUnit:
         computing: ThreadPoolExecutor | None = None,
         replica: str | None = None,
     ):
-        settings = Settings(config.precision, config.compiled, config.device, config.parity_tolerance)
+        settings = Settings(config.precision, config.compiled, config.device, config.parity_tolerance, config.graphs)
         try:
             self._model: Forecaster | PanelForecaster = open_model(name, config.registry)
             torch = sys.modules.get("torch")
@@ -76,7 +77,7 @@ class ForecastUnit:
             raise UnfitModelError(
                 f"model {name} cannot be loaded and asked: {type(error).__name__}: {error}"
             ) from error
-        self.offered = Offered(self._model.name, self._model.version, str(prepared))
+        self.offered = Offered(self._model.name, self._model.version, str(prepared), prepared.declined)
         self._replica = replica or process_name()
         self._parsing = ThreadPoolExecutor(PARSING_THREADS, "forecast-tables")
         self._own = None if computing else ThreadPoolExecutor(1, "forecast-model")

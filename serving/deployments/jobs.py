@@ -147,6 +147,8 @@ class Offered:
     version: str
     #: How a model was made ready; see `serving.deployments.preparation`.
     prepared: str = ""
+    #: What of it was asked for and is not used, and why.
+    declined: str = ""
 
     @property
     def reference(self) -> str:

@@ -1,36 +1,31 @@
 """Makes a loaded model ready to be asked, and refuses one that is not fit.
 
 A model may have `prepare(precision, compiled, device)`, which changes how it
-computes: bfloat16, compiled, on a GPU. What it forecasts afterwards is held
-against what it forecast before, eagerly and in float32, on a probe that has a
-series for each sixteenth of its context, so that every length bucket has run.
+computes: bfloat16, compiled, on a GPU; and `record()`, which then records its
+passes as CUDA graphs. What it forecasts after each is held against what it
+forecast before, eagerly and in float32, on a probe that has a series for each
+sixteenth of its context and a short one. Compiled and recorded passes are also
+held against it in every shape that the model's `pass_shapes` names, so that
+all of them have run before the model is ready. Where they fail or differ too
+much, the model goes without them, and says so.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-import pyarrow as pa
-
-from models import Forecaster, InputError, PanelForecaster
-from models.protocol import DEFAULT_QUANTILES
+from models import Forecaster, PanelForecaster
+from models.protocol import PassShape
+from serving.deployments.probes import Probes, UnfitModelError
 
 #: Largest difference of one series' forecasts, summed, as a share of their sum.
 PARITY_TOLERANCE = {"float32": 0.001, "bfloat16": 0.05}
-PROBE_LENGTHS = 16
-PROBE_DAYS = 56
-PROBE_HORIZON = 28
-PROBE_SEED = 7
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
-
-
-class UnfitModelError(InputError):
-    """A model is not fit to be put into service; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,7 @@ class Settings:
     compiled: bool = False
     device: str = "auto"
     parity_tolerance: float = 0.0
+    graphs: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -53,9 +49,12 @@ class Prepared:
     #: From eager float32, see `PARITY_TOLERANCE`.
     difference: float
     seconds: float
+    recorded: bool = False
+    #: What was asked for and is not used, and why; empty where nothing was.
+    declined: str = ""
 
     def __str__(self) -> str:
-        compiled = ", compiled" if self.compiled else ""
+        compiled = (", compiled" if self.compiled else "") + (", recorded" if self.recorded else "")
         return f"{self.precision} on {self.device}{compiled}, {self.difference:.2g} from eager float32, {self.seconds:.1f} s"
 
 
@@ -68,81 +67,98 @@ def prepare(model: Forecaster | PanelForecaster, settings: Settings) -> Prepared
         InputError: it cannot compute as asked, or not at all.
     """
     begun = time.monotonic()
-    horizon = min(PROBE_HORIZON, getattr(getattr(model, "config", model), "horizon_days", None) or PROBE_HORIZON)
-    context = probe(getattr(model, "context_days", None) or PROBE_DAYS)
-    eager = answers(model, context, horizon)
     hook = getattr(model, "prepare", None)
     if not callable(hook):
+        Probes(model, ())
         return Prepared("float32", compiled=False, device="cpu", difference=0.0, seconds=time.monotonic() - begun)
     device = choose_device(settings.device)
-    precision = choose_precision(settings.precision, device)
-    report = hook(precision=precision, compiled=settings.compiled, device=device)
-    after = answers(model, context, horizon)
-    # Single series take the smallest batch bucket.
-    answers(model, context.filter(pa.compute.equal(context["item_id"], "probe-00")), horizon)
-    off = difference(eager, after)
-    allowed = settings.parity_tolerance or PARITY_TOLERANCE[precision]
-    if not off <= allowed:
-        raise UnfitModelError(
-            f"model {model.name}@{model.version} in {precision} on {device} differs by {off:.3g} from eager float32, at most {allowed:g} is allowed: run it with precision float32, or raise parity_tolerance if you have measured what it costs"
-        )
+    record = getattr(model, "record", None) if settings.graphs == "always" or device == "cuda" else None
+    if settings.graphs == "never" or not callable(record):
+        record = None
+    shapes = getattr(model, "pass_shapes", ()) if settings.compiled or record else ()
+    trial = Trial(model, hook, choose_precision(settings.precision, device), device, settings.parity_tolerance, shapes)
+    found = (trial.faster("compiled", trial.compiled) if settings.compiled else None) or trial.plain()
+    if record is not None:
+        found = trial.faster("recorded", lambda: (record(), found.compiled)) or trial.again(found)
+    report = found.report
     return Prepared(
-        said(report, "precision", precision),
-        said(report, "compiled", settings.compiled),
+        said(report, "precision", trial.precision),
+        said(report, "compiled", found.compiled),
         said(report, "device", device),
-        off,
+        found.difference,
         time.monotonic() - begun,
+        said(report, "recorded", False),
+        "; ".join(trial.declined),
     )
+
+
+class Found(NamedTuple):
+    """How a model computes, by its own report, and how far from eager float32."""
+
+    report: Any
+    compiled: bool
+    difference: float
+
+
+class Trial:
+    """Ways of a model to compute, tried one after the other."""
+
+    def __init__(
+        self,
+        model: Forecaster | PanelForecaster,
+        hook: Callable[..., Any],
+        precision: str,
+        device: str,
+        tolerance: float,
+        shapes: Sequence[PassShape],
+    ):
+        self.precision = precision
+        self.declined: list[str] = []
+        self._model, self._hook, self._device = model, hook, device
+        self._allowed = tolerance or PARITY_TOLERANCE[precision]
+        self._probes = Probes(model, shapes)
+
+    def plain(self) -> Found:
+        """Without anything that could be declined; raises what `prepare` raises."""
+        report = self._hook(precision=self.precision, compiled=False, device=self._device)
+        return Found(report, False, self._fit(shapes=False))
+
+    def compiled(self) -> tuple[Any, bool]:
+        """The model's report, and that it is compiled."""
+        return self._hook(precision=self.precision, compiled=True, device=self._device), True
+
+    def faster(self, what: str, begin: Callable[[], tuple[Any, bool]]) -> Found | None:
+        """What `begin` made of the model; None, and a reason more in `declined`, where it fails or differs."""
+        try:
+            report, compiled = begin()
+            off = self._probes.difference(shapes=True)
+        except Exception as error:  # noqa: BLE001 - whatever a compiler or a driver raises
+            self.declined.append(f"{what}: {type(error).__name__}: {error}")
+            return None
+        if not off <= self._allowed:
+            self.declined.append(f"{what}: {off:.3g} from eager float32, at most {self._allowed:g} is allowed")
+            return None
+        return Found(report, compiled, off)
+
+    def again(self, found: Found) -> Found:
+        """As it was before something was declined."""
+        if not found.compiled:
+            return self.plain()
+        report, compiled = self.compiled()
+        return Found(report, compiled, self._fit(shapes=True))
+
+    def _fit(self, *, shapes: bool) -> float:
+        off = self._probes.difference(shapes=shapes)
+        if not off <= self._allowed:
+            raise UnfitModelError(
+                f"model {self._model.name}@{self._model.version} in {self.precision} on {self._device} differs by {off:.3g} from eager float32, at most {self._allowed:g} is allowed: run it with precision float32, or raise parity_tolerance if you have measured what it costs"
+            )
+        return off
 
 
 def said(report: Any, name: str, asked: Any) -> Any:
     """What a model's own report says it did, else what it was asked to do."""
     return getattr(report, name, asked)
-
-
-def probe(context_days: int) -> pa.Table:
-    """A context of weekly demand, one series for each sixteenth of the context."""
-    rng = np.random.default_rng(PROBE_SEED)
-    items, days, sold = [], [], []
-    for index in range(PROBE_LENGTHS):
-        length = max(1, (index + 1) * context_days // PROBE_LENGTHS)
-        day = np.arange(20_000 - length, 20_000)
-        items.append(np.full(length, f"probe-{index:02d}"))
-        days.append(day)
-        sold.append(rng.poisson((2.0 + 3.0 * index) * (1.0 + 0.5 * np.sin(2.0 * np.pi * day / 7.0))))
-    return pa.table(
-        {
-            "item_id": np.concatenate(items),
-            "timestamp": np.concatenate(days).astype("datetime64[D]"),
-            "target": np.concatenate(sold).astype(np.float64),
-        }
-    )
-
-
-def answers(model: Forecaster | PanelForecaster, context: pa.Table, horizon: int) -> np.ndarray:
-    """Forecasts of the probe, float64 (items, horizon x columns).
-
-    Raises:
-        UnfitModelError: the table is not a forecast table of these items.
-    """
-    table = model.predict(context, None, horizon, DEFAULT_QUANTILES)
-    items = sorted(context["item_id"].unique().to_pylist())
-    if table.num_rows != len(items) * horizon or table["item_id"].to_pylist()[::horizon] != items:
-        raise UnfitModelError(
-            f"model {model.name}@{model.version} answers {len(items)} items over {horizon} days with {table.num_rows} rows: see the tables in models/protocol.py"
-        )
-    values = np.stack([column.to_numpy().astype(np.float64) for column in table.columns[2:]], axis=1)
-    if np.isinf(values).any() or (values < 0.0).any():
-        raise UnfitModelError(f"model {model.name}@{model.version} forecasts negative or infinite demand on the probe")
-    known: np.ndarray = np.nan_to_num(values.reshape(len(items), -1))
-    return known
-
-
-def difference(eager: np.ndarray, after: np.ndarray) -> float:
-    """Largest difference of a series' forecasts as a share of their sum."""
-    apart = np.abs(eager - after).sum(axis=1)
-    total = np.abs(eager).sum(axis=1)
-    return float((apart / np.maximum(total, 1e-6)).max())
 
 
 def choose_device(asked: str) -> str:

@@ -38,10 +38,17 @@ class RolloutCollector(Collector):
         replicas = GaugeMetricFamily(
             "bespeak_compute_replicas", "Processes that answer for a version.", labels=["name", "version"]
         )
+        declined = GaugeMetricFamily(
+            "bespeak_compute_declined",
+            "1 where a version goes without compiled or recorded passes that were asked for; the log says why.",
+            labels=["name", "version"],
+        )
         counts = self._backend.replicas() if traffic.units else {}
         for key, unit in tuple(traffic.units.items()):
             replicas.add_metric([unit.offered.name, unit.offered.version], counts.get(key, 0))
+            declined.add_metric([unit.offered.name, unit.offered.version], float(bool(unit.offered.declined)))
         yield replicas
+        yield declined
         share = GaugeMetricFamily(
             "bespeak_compute_candidate_share", "Share of the items that a candidate gets.", labels=LABELS
         )

@@ -15,7 +15,7 @@ from models.protocol import InputError
 from models.registry import DEFAULT_ALIAS, NAME, Registry, RegistryError, Version
 from models.rollouts import Rollout, read_rollout, routes_of, write_rollout
 from serving.deployments.jobs import ForecastJob, Offered
-from serving.deployments.preparation import probe
+from serving.deployments.probes import probe
 from serving.rollout.scoring import Scoreboard
 from serving.rollout.traffic import Route, Traffic, Unit
 from serving.worker_backend import Backend
@@ -121,6 +121,8 @@ class Controller:
         unit = Unit(key, offered)
         self.traffic.units[key] = unit
         log.info("loaded", model=offered.reference, prepared=offered.prepared)
+        if offered.declined:
+            log.warning("computes slower than asked", model=offered.reference, reason=offered.declined)
         return unit
 
     def _forget(self, key: str, done: asyncio.Future[Offered]) -> None:

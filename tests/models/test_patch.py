@@ -13,7 +13,7 @@ from models.patch import PatchConfig, PatchForecaster
 from models.patch.checkpoint import save_checkpoint
 from models.patch.features import batch_from_panel
 from models.patch.forecaster import TOTAL_QUANTILES, parts
-from models.patch.network import PatchNetwork, mean_of
+from models.patch.network import PatchNetwork, level_widths, mean_of
 from models.patch.training import Training, TrainingPlan
 from models.patch.windows import SimulatedWindows
 from models.quantiles import at_levels
@@ -121,7 +121,7 @@ def test_levels_between_and_beyond_the_networks_own():
 
 def test_the_mean_of_a_quantile_function_is_its_integral():
     # 0.25 x 0 + 0.25 x 1 + 0.25 x 4 + 0.25 x 6.
-    assert mean_of(torch.tensor([[0.0, 2.0, 6.0]]), (0.25, 0.5, 0.75)).item() == pytest.approx(2.75)
+    assert mean_of(torch.tensor([[0.0, 2.0, 6.0]]), level_widths((0.25, 0.5, 0.75))).item() == pytest.approx(2.75)
 
 
 def test_totals_are_ordered_over_levels_and_over_days(model, weekly):
