@@ -48,6 +48,17 @@ class Simulated:
     #: Items with the same number share a calendar, weather and part of their season,
     #: week and drift, int64, shape (items,), ascending from 0.
     group: np.ndarray
+    #: What the time of the year and of the month adds to the logarithm of the rate, float32.
+    season: np.ndarray
+    #: Percent more demand for a percent less price, float32, shape (items,).
+    elasticity: np.ndarray
+    #: Share of the rate that there is in the item's life: 0 before its launch, rising to 1 after it, falling to 0 at
+    #: its end, float32.
+    alive: np.ndarray
+    #: First day that it is sold and first day that it is on its way out, int64, shape (items,); 0 and `days` where
+    #: that lies outside.
+    launch_day: np.ndarray
+    end_day: np.ndarray
 
 
 def simulate(items: int, days: int, seed: int) -> Simulated:
@@ -65,12 +76,13 @@ def simulate(items: int, days: int, seed: int) -> Simulated:
     weekday = shared(_weekday(rng, items, day))
     season = shared(_season(rng, items, day))
     drift = shared(_drift(rng, items, days))
-    price, promotion, price_effect = _prices(rng, items, days)
+    price, promotion, price_effect, elasticity = _prices(rng, items, days)
     holiday, holiday_effect = _holidays(rng, lead, day)
     temperature, precipitation, weather_effect = _weather(rng, lead, day)
     log_rate = np.log(level)[:, None] + weekday + season + drift + price_effect + holiday_effect + weather_effect
     rate = np.exp(np.clip(log_rate, -8.0, 9.0))
-    alive, launched = _life(rng, items, days)
+    alive, launch_day, end_day = _life(rng, items, days)
+    launched = np.arange(days) >= launch_day[:, None]
     rate = rate * alive
 
     demand = _counts(rng, rate)
@@ -90,6 +102,11 @@ def simulate(items: int, days: int, seed: int) -> Simulated:
         precipitation.astype(np.float32),
         (rate * unit).astype(np.float32),
         group,
+        season.astype(np.float32),
+        elasticity.astype(np.float32),
+        alive.astype(np.float32),
+        launch_day,
+        end_day,
     )
 
 
@@ -164,8 +181,8 @@ def _autoregressive(
     return out.T
 
 
-def _prices(rng: np.random.Generator, items: int, days: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Price ratio, promotion flag and their log effect, with a dip after each promotion."""
+def _prices(rng: np.random.Generator, items: int, days: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Price ratio, promotion flag and their log effect, with a dip after each promotion; and the elasticity."""
     per_year = rng.choice([0.0, 3.0, 10.0, 20.0], items, p=[0.35, 0.3, 0.25, 0.1])
     price = np.ones((items, days))
     promotion = np.zeros((items, days))
@@ -181,7 +198,7 @@ def _prices(rng: np.random.Generator, items: int, days: int) -> tuple[np.ndarray
     elasticity = rng.gamma(1.3, 1.2, items)[:, None]
     display = rng.gamma(0.8, 0.25, items)[:, None]
     effect = -elasticity * np.log(price) + display * promotion - 0.5 * rng.random((items, 1)) * dip
-    return price, promotion, effect
+    return price, promotion, effect, elasticity[:, 0]
 
 
 def _holidays(rng: np.random.Generator, lead: np.ndarray, day: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -197,15 +214,15 @@ def _holidays(rng: np.random.Generator, lead: np.ndarray, day: np.ndarray) -> tu
     return flag, effect
 
 
-def _life(rng: np.random.Generator, items: int, days: int) -> tuple[np.ndarray, np.ndarray]:
-    """Share of the rate that is alive, and whether the item has been launched."""
+def _life(rng: np.random.Generator, items: int, days: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Share of the rate that is alive, and the days of launch and of the end's begin."""
     step = np.arange(days)
     launch = np.where(rng.random(items) < 0.3, rng.integers(0, days, items), -1)[:, None]
     ramp = rng.uniform(1.0, 40.0, (items, 1))
     alive = np.where(launch < 0, 1.0, np.clip((step - launch + 1) / ramp, 0.0, 1.0))
     end = np.where(rng.random(items) < 0.08, rng.integers(days // 3, days, items), 10 * days)[:, None]
     alive = alive * np.exp(-np.clip(step - end, 0, None) / rng.uniform(1.0, 30.0, (items, 1)))
-    return alive, step >= launch
+    return alive, np.maximum(launch[:, 0], 0), np.minimum(end[:, 0], days)
 
 
 def _counts(rng: np.random.Generator, rate: np.ndarray) -> np.ndarray:
