@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from rich.table import Table
 from models.catalogue import open_model
 from models.commands.rows import read_rows
 from models.protocol import InputError
+from models.verdict import Verdict
 
 DEFAULT_MODELS = ("climatology", "patch-nano")
 TOTAL_SHOWN = (7, 0.9)
@@ -37,37 +38,56 @@ def evaluate(
     ] = None,
     as_json: Annotated[Path | None, typer.Option("--json", help="JSON file to write; - for standard output.")] = None,
     out: Annotated[Path | None, typer.Option(help="HTML report to write.")] = None,
+    ratio_max: Annotated[
+        float | None,
+        typer.Option(
+            help="Exit with 1 unless the ratios to seasonal-naive and climatology are at most this, by interval."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the bootstrap and of the charts' items.")] = 0,
 ) -> None:
     """Score models on rolling origins of your own data."""
-    from models import comparison, evaluation, report
+    from models import comparison, evaluation, report, verdict
 
     cuts = evaluation.origins(read_rows(data), horizon, count, stride)
     loaded = [open_model(name, registry) for name in model or DEFAULT_MODELS]
     names = [one.name for one in loaded]
     if len(set(names)) != len(names):
         raise InputError(f"models {names}: name each once")
+    if ratio_max is not None:
+        verdict.must_be_there(names)
     progress = Console(stderr=True)
     with progress.status("scoring") as status:
         found = comparison.compare(
             loaded, cuts, in_stock_only=in_stock, seed=seed, told=lambda name: status.update(f"scoring {name}")
         )
-        found = {"data": data.name, **found}
+        judged = verdict.verdicts(found)
+        found = {"data": data.name, **found, "verdicts": [one.plain() for one in judged]}
         if out is not None:
             status.update("drawing")
             out.write_text(report.html(found, report.fan_charts(loaded[-1], cuts[-1], seed)))
     text = json.dumps(found, indent=1)
     if as_json == Path("-"):
         typer.echo(text)
-        return
+    else:
+        tell(found, judged)
+        if as_json is not None:
+            as_json.write_text(text + "\n")
+        for path in (as_json, out):
+            if path is not None:
+                console.print(f"wrote {path}", highlight=False)
+    if ratio_max is not None and not all(one.within(ratio_max) for one in judged):
+        raise typer.Exit(1)
+
+
+def tell(found: Mapping[str, Any], judged: Sequence[Verdict]) -> None:
+    """Prints the scores and what follows from them."""
     console.print(shown(found))
     for line in against_others(found):
         console.print(line, highlight=False, soft_wrap=True)
-    for path in (as_json, out):
-        if path is not None:
-            console.print(f"wrote {path}", highlight=False)
-    if as_json is not None:
-        as_json.write_text(text + "\n")
+    for one in judged:
+        ends = f"{number(one.ratio, '.3f')} ({number(one.low, '.3f')}-{number(one.high, '.3f')})"
+        console.print(f"{one.model} against {one.reference}: {one.said}, {ends}", highlight=False, soft_wrap=True)
 
 
 def shown(found: Mapping[str, Any]) -> Table:

@@ -145,7 +145,7 @@ def test_the_last_model_is_held_against_each_other_one(weekly, tmp_path):
     done = CliRunner().invoke(app, ["evaluate", *arguments], catch_exceptions=False)
     (cut,) = origins(weekly, 14, 1, 1)
     middle, low, high = ratio(evaluate(open_model(last), [cut]), evaluate(Climatology(), [cut]), seed=3)
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith(last)]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"{last} over ")]
     assert line == f"{last} over climatology: {middle:.3f} ({low:.3f}-{high:.3f})"
 
 
