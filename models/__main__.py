@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from models.commands.evaluate import app as evaluate_command
+from models.commands.evaluate_simulated import app as evaluate_simulated_command
 from models.commands.train import app as train_command
 from models.protocol import InputError
 from models.registry_commands import app as registry_commands
@@ -21,7 +22,7 @@ def main() -> None:
     """Train, score and list demand forecasters."""
 
 
-for group in (train_command, evaluate_command, registry_commands):
+for group in (train_command, evaluate_command, evaluate_simulated_command, registry_commands):
     app.registered_commands += group.registered_commands
 
 

@@ -192,3 +192,30 @@ def test_models_import_without_ray_and_torch():
     code = "import sys, models, models.catalogue; print([m for m in ('ray', 'torch') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_command_prints_the_scores_on_simulated_demand():
+    names = ("climatology", "seasonal-naive")
+    arguments = [word for name in names for word in ("--model", name)]
+    done = CliRunner().invoke(app, ["evaluate-simulated", *arguments, "--items", "80", "--days", "70"])
+    assert done.exit_code == 0, done.output
+    rows = {line.split("@")[0]: line.split()[1:] for line in done.stdout.splitlines() if "@" in line}
+    found = {name: score(open_model(name), 80, 70) for name in names}
+    for name in names:
+        wanted = [found[name]["wql"], found[name]["wql"] / found["climatology"]["wql"]]
+        wanted += [found[name][key] for key in ("coverage_80", "below_q90", "bias_mean")]
+        np.testing.assert_allclose([float(word) for word in rows[name]], wanted, atol=6e-4)
+    assert rows["climatology"] != rows["seasonal-naive"]
+
+
+def test_the_card_has_the_simulated_scores_of_the_manifest():
+    manifest = json.loads((CHECKPOINTS / "patch-nano" / "manifest.json").read_text())
+    card = (CHECKPOINTS.parent / "cards" / "patch-nano.md").read_text()
+    ours, reference = manifest["held_out_simulated"], manifest["climatology_on_the_same"]
+
+    def short(value, digits):
+        return f"{abs(value):.{digits}f}"[1:]
+
+    assert f"climatology {short(reference['wql'], 4)}, patch-nano {short(ours['wql'], 4)} (ratio " in card
+    assert f"coverage of the 80 % interval {short(ours['coverage_80'], 3)}\n" in card
+    assert f"{short(ours['bias_mean'], 3)}; printed by `python -m models evaluate-simulated`" in card
