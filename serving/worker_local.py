@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from bespeak.v1 import compute_pb2 as pb
 from serving.deployments.allocate import AllocateUnit
 from serving.deployments.forecast import ForecastUnit
+from serving.deployments.health import BrokenModelError
 from serving.deployments.jobs import (
     AllocateAnswer,
     AllocateJob,
@@ -16,6 +17,7 @@ from serving.deployments.jobs import (
     Offered,
     Refusal,
 )
+from serving.worker_backend import BackendAwayError
 from serving.worker_config import WorkerConfig
 
 
@@ -45,7 +47,10 @@ class LocalBackend:
 
     async def forecast(self, unit: str, job: ForecastJob) -> ForecastAnswer | Refusal:
         """See `Backend.forecast`."""
-        return await self._units[unit].forecast(job)
+        try:
+            return await self._units[unit].forecast(job)
+        except BrokenModelError as error:
+            raise BackendAwayError(f"{error}: start the worker again") from error
 
     async def allocate(self, job: AllocateJob) -> AllocateAnswer | Refusal:
         """See `Backend.allocate`."""

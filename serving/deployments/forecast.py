@@ -18,6 +18,7 @@ from models.panel import concat_panels
 from models.protocol import DEFAULT_QUANTILES, TotalsForecaster, check_horizon, check_quantiles, forecast_table
 from models.totals import check_horizons
 from serving.deployments.batcher import Batcher
+from serving.deployments.health import HealthProbe, gaps, has_nulls
 from serving.deployments.jobs import (
     ForecastAnswer,
     ForecastJob,
@@ -35,6 +36,8 @@ from serving.worker_ipc import TableError, read_table, write_table
 
 QUEUE_MAX = 256
 PARSING_THREADS = 2
+#: Far below the half minute that Ray Serve gives a check.
+HEALTH_WAIT_S = 10.0
 
 
 class Values(NamedTuple):
@@ -71,12 +74,14 @@ class ForecastUnit:
             if config.model_threads and torch is not None:  # else the model does without it
                 torch.set_num_threads(config.model_threads)
             prepared = prepare(self._model, settings)
+            self._health = HealthProbe(self._model)
         except InputError:
             raise
         except Exception as error:
             raise UnfitModelError(
                 f"model {name} cannot be loaded and asked: {type(error).__name__}: {error}"
             ) from error
+        self._checking: asyncio.Future[None] | None = None
         self.offered = Offered(self._model.name, self._model.version, str(prepared), prepared.declined)
         self._replica = replica or process_name()
         self._parsing = ThreadPoolExecutor(PARSING_THREADS, "forecast-tables")
@@ -87,7 +92,11 @@ class ForecastUnit:
         )
 
     async def forecast(self, job: ForecastJob) -> ForecastAnswer | Refusal:
-        """Answers one job, whichever model it names."""
+        """Answers one job, whichever model it names.
+
+        Raises:
+            BrokenModelError: the model cannot answer this nor what it could when it was loaded.
+        """
         arrived = time.monotonic()
         expires = None if job.patience_s is None else arrived + job.patience_s
         try:
@@ -155,7 +164,15 @@ class ForecastUnit:
             future = read_table(job.future, "future") if len(job.future) else None
             context = read_table(job.context, "context")
             decoded = time.monotonic()
-            table = model.predict(context, future, horizon, levels)
+            try:
+                table = model.predict(context, future, horizon, levels)
+            except InputError:
+                raise
+            except Exception:
+                self._health()
+                raise
+            if has_nulls(table):
+                self._health()
             computed = time.monotonic()
             series = table.num_rows // horizon
             written = write_table(table)
@@ -179,13 +196,34 @@ class ForecastUnit:
         """One pass of the model over the panels of several callers."""
         horizon, levels, both = cast(tuple[int, tuple[float, ...], bool], key)
         panel = panels[0] if len(panels) == 1 else concat_panels(panels)
-        if both:
-            days, totals = cast(TotalsForecaster, self._model).predict_panel_with_totals(panel, horizon, levels)
-        else:
-            days, totals = cast(PanelForecaster, self._model).predict_panel(panel, horizon, levels), None
+        try:
+            if both:
+                days, totals = cast(TotalsForecaster, self._model).predict_panel_with_totals(panel, horizon, levels)
+            else:
+                days, totals = cast(PanelForecaster, self._model).predict_panel(panel, horizon, levels), None
+        except InputError:
+            raise
+        except Exception:
+            self._health()  # raises when the fault is the model's and not this panel's
+            raise
+        if gaps(panel, days):
+            self._health()
         ends = np.cumsum([panel.items for panel in panels])[:-1]
         parts = [None] * len(panels) if totals is None else np.split(totals, ends)
         return [Values(*each) for each in zip(np.split(days, ends), parts, strict=True)]
+
+    async def check_health(self) -> None:
+        """Asks the model a small question, between two passes.
+
+        Raises:
+            BrokenModelError: it fails a question that it answered when it was loaded.
+        """
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.get_running_loop().run_in_executor(self._computing, self._health)
+        # A long pass is no illness: the question waits for its turn, and the next check for the question.
+        done, _ = await asyncio.wait([self._checking], timeout=HEALTH_WAIT_S)
+        for one in done:
+            one.result()
 
     def close(self) -> None:
         """Waits for the pass under way and starts no other."""

@@ -96,8 +96,8 @@ def probe(context_days: int) -> pa.Table:
     )
 
 
-def answers(model: Forecaster | PanelForecaster, context: pa.Table, horizon: int) -> np.ndarray:
-    """Forecasts of the probe, float64 (items, horizon x columns).
+def answers(model: Forecaster | PanelForecaster, context: pa.Table, horizon: int, *, known: bool = True) -> np.ndarray:
+    """Forecasts of the probe, float64 (items, horizon x columns); with `known`, 0 for what the model does not know.
 
     Raises:
         UnfitModelError: the table is not a forecast table of these items.
@@ -111,8 +111,8 @@ def answers(model: Forecaster | PanelForecaster, context: pa.Table, horizon: int
     values = np.stack([column.to_numpy().astype(np.float64) for column in table.columns[2:]], axis=1)
     if np.isinf(values).any() or (values < 0.0).any():
         raise UnfitModelError(f"model {model.name}@{model.version} forecasts negative or infinite demand on the probe")
-    known: np.ndarray = np.nan_to_num(values.reshape(len(items), -1))
-    return known
+    by_item = values.reshape(len(items), -1)
+    return np.nan_to_num(by_item) if known else by_item
 
 
 def difference(eager: np.ndarray, after: np.ndarray) -> float:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 from typing import Any, cast
 
 import ray
+import structlog
 from ray import serve
 
 from serving.deployments.allocate import AllocateUnit
 from serving.deployments.forecast import ForecastUnit
+from serving.deployments.health import BrokenModelError
 from serving.deployments.jobs import (
     AllocateAnswer,
     AllocateJob,
@@ -26,6 +29,7 @@ from serving.deployments.jobs import (
 )
 from serving.worker_config import WorkerConfig
 
+log = structlog.get_logger()
 APP_ALLOCATE = "bespeak-allocate"
 FORECAST_PREFIX = "bespeak-forecast-"
 #: Far above Ray's default of 5, which would also cap every batch at 5 calls;
@@ -60,8 +64,18 @@ class ForecastReplica:
         return self._unit.offered
 
     async def forecast(self, job: ForecastJob, references: dict[str, ray.ObjectRef[Any]]) -> ForecastAnswer | Refusal:
-        """See `ForecastUnit.forecast`."""
-        return await self._unit.forecast(await with_tables(job, references))
+        """See `ForecastUnit.forecast`; where the model is broken, the replica ends at once."""
+        try:
+            return await self._unit.forecast(await with_tables(job, references))
+        except BrokenModelError:
+            # Its calls are then repeated on another replica, and Serve starts a new one, which it would do only after
+            # three failed checks otherwise.
+            log.exception("replica ends")
+            os._exit(1)
+
+    async def check_health(self) -> None:
+        """Fails when the model is broken; Serve then replaces the replica. See `ForecastUnit.check_health`."""
+        await self._unit.check_health()
 
 
 @serve.deployment

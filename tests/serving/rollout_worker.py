@@ -28,10 +28,12 @@ LOOK_EVERY_S = 0.05
 class Running:
     """A worker and the questions that the tests ask it."""
 
-    def __init__(self, started, mode):
+    def __init__(self, started, mode, breaks):
         self.worker = started
         self.compute = started.compute
         self.mode = mode
+        #: A file that breaks the next model that is asked.
+        self.breaks = breaks
 
     def ask(self, context=CONTEXT, model="scaled"):
         return self.worker.forecast(context, 7, model=model, quantiles=LEVELS)
@@ -88,12 +90,12 @@ def running_worker(place, compute, others=(), **more_settings):
     with pytest.MonkeyPatch.context() as patch:
         versions = Versions(place, patch)
         for version, factor in FACTORS.items():
-            versions.push(version, factor, **FAULTS.get(version, {}))
+            versions.push(version, factor, breaks=str(place / "break"), **FAULTS.get(version, {}))
         versions.registry.promote("scaled@1")
         settings = {"compute": compute, "models": (*others, "scaled"), "registry": versions.registry.root}
         with worker(place, metrics_address="127.0.0.1:0", **settings, **more_settings) as one:
             one.await_serving(seconds=240)
-            yield Running(one, compute)
+            yield Running(one, compute, place / "break")
 
 
 def left_as_before(running):

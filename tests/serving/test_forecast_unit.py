@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import threading
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +16,12 @@ from models.patch.checkpoint import save_checkpoint
 from models.patch.network import PatchNetwork
 from models.protocol import DEFAULT_QUANTILES
 from serving.deployments.forecast import ForecastUnit
+from serving.deployments.health import BrokenModelError
 from serving.deployments.jobs import ForecastJob
+from serving.worker_backend import BackendAwayError
 from serving.worker_config import WorkerConfig
 from serving.worker_ipc import read_table, write_table
+from serving.worker_local import LocalBackend
 from tests.models.tables import table
 
 torch.set_num_threads(1)
@@ -77,7 +81,7 @@ def test_totals_come_from_the_same_pass_as_the_days(trained):
     days, totals = model.predict(rows, None, 7, levels), model.predict_totals(rows, None, levels)
     unit = ForecastUnit(trained, WorkerConfig(models=(trained,)))
     passes = []
-    unit._model._run.register_forward_hook(lambda *_: passes.append(1))
+    unit._model._run.network.register_forward_hook(lambda *_: passes.append(1))
     try:
         job = ForecastJob(trained, write_table(rows), b"", 7, levels, None, (2, 7, 28))
         answer = asyncio.run(unit.forecast(job))
@@ -107,3 +111,84 @@ def test_a_total_that_the_model_has_no_head_for_is_made_of_days(trained):
     assert read_table(answer.totals, "totals")["horizon_days"].to_pylist()[:2] == [2, 5]
     assert "of a forecast of 7" in late.message
     assert "ascending" in turned.message
+
+
+@pytest.fixture
+def unit(trained):
+    one = ForecastUnit(trained, WorkerConfig(models=(trained,)))
+    yield one
+    one.close()
+
+
+def job_of(rows, horizon=7):
+    return ForecastJob("mine", write_table(rows), b"", horizon, (0.5,), None)
+
+
+def broken_pass(*_):
+    raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+@pytest.mark.parametrize("fault", ["weights", "device"])
+def test_a_model_that_breaks_gives_no_answer_and_fails_its_health_check(unit, fault):
+    asyncio.run(unit.check_health())
+    network = unit._model._run.network
+    if fault == "weights":
+        with torch.no_grad():
+            next(network.parameters()).fill_(torch.nan)
+        said = r"mine@\S+ is broken: 140 of 140 values are no numbers that were when it was loaded"
+    else:
+        network.register_forward_pre_hook(broken_pass)
+        said = "is broken: RuntimeError: CUDA error: an illegal memory access"
+    with pytest.raises(BrokenModelError, match=said):
+        asyncio.run(unit.forecast(job_of(table(SERIES))))
+    with pytest.raises(BrokenModelError, match=said):
+        asyncio.run(unit.check_health())
+
+
+def test_what_a_model_cannot_answer_does_not_break_it(unit):
+    never = table({**SERIES, "d": [None] * 60})
+    got = read_table(asyncio.run(unit.forecast(job_of(never))).table, "forecast")
+    assert got["mean"].null_count == 7
+    late = asyncio.run(unit.forecast(job_of(never, horizon=200)))
+    assert "horizon is 200" in late.message
+
+    def fails_on_three(_, given):
+        if len(given[0].target) == 3:
+            raise RuntimeError("no luck with three")
+
+    unit._model._run.network.register_forward_pre_hook(fails_on_three)
+    with pytest.raises(RuntimeError, match="no luck with three") as caught:
+        asyncio.run(unit.forecast(job_of(table(SERIES))))
+    assert not isinstance(caught.value, BrokenModelError)
+    asyncio.run(unit.check_health())
+
+
+def test_a_check_waits_for_its_turn_and_a_long_pass_is_no_illness(unit, monkeypatch):
+    monkeypatch.setattr("serving.deployments.forecast.HEALTH_WAIT_S", 0.0)
+    over = threading.Event()
+    unit._computing.submit(over.wait)
+
+    async def checked():
+        await unit.check_health()
+        first = unit._checking
+        await unit.check_health()
+        assert unit._checking is first
+        assert not first.done()
+        over.set()
+        await first
+
+    asyncio.run(checked())
+
+
+def test_a_local_worker_with_a_broken_model_says_that_it_cannot(trained):
+    async def asked():
+        backend = LocalBackend(WorkerConfig(models=(trained,)))
+        await backend.load(trained)
+        backend._units[trained]._model._run.network.register_forward_pre_hook(broken_pass)
+        try:
+            await backend.forecast(trained, job_of(table(SERIES)))
+        finally:
+            await backend.stop()
+
+    with pytest.raises(BackendAwayError, match=r"is broken: RuntimeError: CUDA error.*start the worker again"):
+        asyncio.run(asked())

@@ -3,6 +3,7 @@ answer fails or names the wrong version. All of it on one cluster, as its start 
 """
 
 import os
+import select
 import signal
 import time
 from pathlib import Path
@@ -23,6 +24,9 @@ SCALING = {
     "downscale_delay_seconds": 2.0,
 }
 SCALED_WITHIN_S = 120
+REPLACED_WITHIN_S = 120
+#: A look that never rests would take a core from the start that it waits for.
+LOOK_EVERY_S = 0.2
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +71,36 @@ def test_killed_replicas_cost_no_answer_under_load(running):
             assert time.monotonic() < end, running.state()
             running.rest()
         more(answers, 20)
+
+
+def pid_of(replica):
+    return int(replica.rpartition(":")[2])
+
+
+def test_a_replica_whose_model_breaks_under_load_is_replaced_and_costs_no_answer(running):
+    rollout_worker.left_as_before(running)
+    with load(running) as answers:
+        more(answers)
+        broken = running.ask().origin.replica
+        running.breaks.touch()
+        end = time.monotonic() + REPLACED_WITHIN_S
+        while running.ask().origin.replica == broken:
+            assert time.monotonic() < end, f"{broken} still answers"
+        more(answers)
+    assert not running.breaks.exists()
+
+
+def test_a_replica_whose_model_breaks_while_nobody_asks_is_replaced(running):
+    rollout_worker.left_as_before(running)
+    broken = pid_of(running.ask().origin.replica)
+    running.breaks.touch()
+    end = time.monotonic() + REPLACED_WITHIN_S
+    # Only Serve's own check asks the model, finds it broken, and ends the replica.
+    while Path(f"/proc/{broken}/cmdline").exists() and Path(f"/proc/{broken}/cmdline").read_bytes():
+        assert time.monotonic() < end, f"process {broken} is still there, file taken: {not running.breaks.exists()}"
+        select.select([], [], [], LOOK_EVERY_S)
+    assert not running.breaks.exists()
+    assert set(makers(running.ask()).values()) == {"1"}
 
 
 def test_replicas_are_added_while_calls_queue_and_taken_away_after(running):
