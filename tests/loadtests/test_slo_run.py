@@ -152,6 +152,19 @@ def test_a_pause_of_the_server_is_seen_by_every_call_that_was_due_in_it(settings
     assert told[-1]["kind"] == "verified"
 
 
+@pytest.mark.parametrize("transport", ["unary", "session"])
+def test_connections_that_a_server_ends_for_their_age_cost_no_call(settings, tmp_path, monkeypatch, transport):
+    monkeypatch.setenv("BESPEAK_SERVER__LIMITS__CONNECTION_AGE_MS", "200")
+    told = []
+    mix = {"check": 20, "reserve": 40, "finish": 35, "supply": 5}
+    with Generator(settings, told.append, tmp_path) as generator:
+        line = generator.run(step("ages", mix=mix, rate=300, transport=transport, connections=2, streams=4, rest=True))
+        generator.verify()
+    assert line["methods"]["all"]["failed"] == {}
+    assert line["achieved_share"] > 0.9
+    assert told[-1]["kind"] == "verified"
+
+
 def test_every_transport_and_mix_adds_up_within_tls(settings, tmp_path):
     told = []
     tls = Slo(settings.path, Server(positions=50, receipts=1, tls=True, cores=CORES), settings.generator, ())

@@ -60,6 +60,11 @@ impl Channel {
         Method(path.into())
     }
 
+    /// Whether it takes no more calls, as the server has said that it will end or has ended it.
+    pub fn ends(&self) -> bool {
+        lock(&self.0.0).ends.is_some()
+    }
+
     /// One call with a message that already has its prefix; gives the answer's message.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ pub struct State {
     pub closed: bool,
     lost: Option<String>,
     /// No new call is taken.
-    ends: Option<String>,
+    pub(super) ends: Option<String>,
 }
 
 impl State {

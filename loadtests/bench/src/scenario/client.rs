@@ -60,6 +60,11 @@ const ADJUST: usize = 5;
 const ALLOCATE: usize = 6;
 const FORECAST: usize = 7;
 
+async fn session_on(channel: &mut Channel) -> Result<Stream> {
+    let method = channel.method(&format!("{SERVICE}/Session"));
+    channel.stream(&method).await
+}
+
 impl Client {
     /// # Errors
     /// The connection is lost.
@@ -82,11 +87,9 @@ impl Client {
             channel.method("/bespeak.v1.ForecastService/Forecast"),
         ];
         let session = transport == Transport::Session;
-        let stream = if session {
-            let method = method("Session");
-            Some(channel.stream(&method).await?)
-        } else {
-            None
+        let stream = match session {
+            true => Some(session_on(&mut channel).await?),
+            false => None,
         };
         Ok(Self {
             stream,
@@ -100,9 +103,21 @@ impl Client {
         })
     }
 
-    /// Goes on over another connection to the same server. What a stream had is lost.
-    pub fn over(&mut self, channel: Channel) {
+    /// Whether the connection takes no more calls.
+    pub fn ends(&self) -> bool {
+        self.channel.ends()
+    }
+
+    /// Goes on over another connection to the same server. What a stream had under way is lost.
+    ///
+    /// # Errors
+    /// That one is lost too.
+    pub async fn over(&mut self, mut channel: Channel) -> Result<()> {
+        if self.stream.is_some() {
+            self.stream = Some(session_on(&mut channel).await?);
+        }
         self.channel = channel;
+        Ok(())
     }
 
     /// The message that was sent last.

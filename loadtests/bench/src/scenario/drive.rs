@@ -23,6 +23,8 @@ use crate::grpc::CallError;
 use crate::keys::{KeyRing, Walk};
 use crate::ledger::Ledger;
 
+/// So many calls may wait before it is looked at whether anybody is left to take them up.
+const LOOK_EVERY: usize = 1_024;
 const LOST: Outcome = Outcome::Failed("ConnectionLost");
 /// Orders ask for 1, 2 or 3 units in turn.
 const QUANTITY_MAX: u64 = 3;
@@ -169,8 +171,15 @@ impl Workers {
                     break 'due;
                 }
             }
-            self.shared.open.fetch_add(1, Ordering::Relaxed);
+            let open = self.shared.open.fetch_add(1, Ordering::Relaxed);
             self.shared.due.push(op, intended, Instant::now());
+            if open > 0 && open.is_multiple_of(LOOK_EVERY) {
+                ensure!(
+                    !self.tasks.iter().all(JoinHandle::is_finished),
+                    "step {}: every connection was lost",
+                    step.name
+                );
+            }
             if self.shared.wrong.load(Ordering::Relaxed) {
                 break;
             }
@@ -279,13 +288,16 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes a lost connection again, if somebody listens.
+    /// Makes a connection again that is lost, if somebody listens, or that the server ends, as it does with old ones:
+    /// what is under way there is still answered, so nothing is lost by it.
     async fn connected(&mut self) -> bool {
-        if self.lost
-            && let Ok((made, channel)) = self.slot.again(self.made).await
-        {
-            self.client.over(channel);
-            (self.made, self.lost) = (made, false);
+        if self.lost || self.client.ends() {
+            self.lost = true;
+            if let Ok((made, channel)) = self.slot.again(self.made).await
+                && self.client.over(channel).await.is_ok()
+            {
+                (self.made, self.lost) = (made, false);
+            }
         }
         !self.lost
     }
