@@ -14,6 +14,17 @@ use crate::machine;
 const START_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(20);
 
+/// Turns of the runtime in which a connection that nobody holds any longer is closed.
+const TURNS: usize = 64;
+
+/// Lets connections end that nobody holds any longer. Who stops a server blocks the runtime, and the server would wait
+/// for them for as long as it waits for calls.
+pub async fn connections_closed() {
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// How a server is started and stopped.
 pub struct Setup {
     cores: Vec<usize>,

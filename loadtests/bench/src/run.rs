@@ -13,6 +13,7 @@ use crate::latency::{self, Latency};
 use crate::machine::{self, Machine};
 use crate::peers::{postgres_server, redis_server};
 use crate::probe::{self, Probe};
+use crate::process;
 use crate::report::{Line, Report, RoundLine, judge};
 use crate::round::{Job, Measured, Spec};
 use crate::rows::{Row, rows};
@@ -128,6 +129,7 @@ pub async fn run(options: Options) -> Result<()> {
         })?;
     }
     eprintln!("{}", report.table());
+    process::connections_closed().await;
     Ok(())
 }
 

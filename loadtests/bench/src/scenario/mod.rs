@@ -40,6 +40,7 @@ use crate::latency::{self, Latency};
 use crate::ledger::Verified;
 use crate::machine::{self, Machine};
 use crate::probe::{self, Probe};
+use crate::process;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -201,7 +202,9 @@ pub async fn run(options: Options) -> Result<()> {
         let line = measure(step, &mut servers, &mut early).await?;
         write(&Line::Step(Box::new(line)))?;
     }
-    verify(&servers).await
+    verify(&servers).await?;
+    process::connections_closed().await;
+    Ok(())
 }
 
 async fn verify(servers: &Servers) -> Result<()> {

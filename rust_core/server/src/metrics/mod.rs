@@ -141,16 +141,20 @@ impl Metrics {
         self.shed[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Requests refused at a limit so far.
+    pub fn shed_by(&self, why: Shed) -> u64 {
+        self.shed[why as usize].load(Ordering::Relaxed)
+    }
+
+    /// Connections not taken up so far.
+    pub fn turned_away_by(&self, why: Turned) -> u64 {
+        self.connections_refused[why as usize].load(Ordering::Relaxed)
+    }
+
     /// Counts a connection that was not taken up.
     #[cold]
     pub fn turned_away(&self, why: Turned) {
         self.connections_refused[why as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Connections that were not taken up, for whatever reason.
-    pub fn turned_away_total(&self) -> u64 {
-        let each = self.connections_refused.iter();
-        each.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// Counts a source event that had been seen before.

@@ -10,6 +10,7 @@ use bespeak_engine::limits::MAX_LINES;
 use bespeak_proto::v1 as pb;
 use bespeak_proto::v1::forecast_service_client::ForecastServiceClient;
 use bespeak_server::ServerConfig;
+use bespeak_server::metrics::Shed;
 use bytes::Bytes;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -96,6 +97,7 @@ async fn what_is_too_much_is_shed_at_once_with_a_delay() {
         .await
         .expect_err("no permit is left");
     assert_eq!(shed.code(), Code::ResourceExhausted);
+    assert_eq!(metrics.shed_by(Shed::InFlight), 1);
     let details = shed.get_error_details();
     assert_eq!(
         details.error_info().map(|info| info.reason.as_str()),

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use bespeak_proto::v1 as pb;
 use bespeak_server::ServerConfig;
 use bespeak_server::config::Limits;
+use bespeak_server::metrics::{Shed, Turned};
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt, stream};
@@ -60,7 +61,7 @@ async fn silent_connections_are_closed() {
     for greeting in [&b""[..], &PREFACE[..10], b"GET / HTTP/1.1\r\n\r\n"] {
         silent(world.server.address(), greeting).await;
     }
-    assert!(world.server.metrics().turned_away_total() >= 2);
+    assert!(world.server.metrics().turned_away_by(Turned::Timeout) >= 2);
 
     let greeting = [PREFACE, EMPTY_SETTINGS].concat();
     let world = limited(|limits| {
@@ -91,7 +92,8 @@ async fn a_connection_over_the_limit_is_closed_and_the_others_go_on() {
     let second = connect(&world.server).await;
     assert_eq!(silent(world.server.address(), b"").await, [0u8; 0]);
     let metrics = world.server.metrics();
-    assert_eq!(metrics.turned_away_total(), 1);
+    assert_eq!(metrics.turned_away_by(Turned::Limit), 1);
+    assert_eq!(metrics.turned_away_by(Turned::Timeout), 0);
     drop(second);
     while metrics.connections.load(Ordering::Acquire) > 1 {
         tokio::task::yield_now().await;
@@ -145,6 +147,7 @@ async fn messages_that_have_not_arrived_share_a_budget() {
         .await
         .expect("answered");
     assert_eq!(status, Code::ResourceExhausted as i32);
+    assert_eq!(world.server.metrics().shed_by(Shed::Buffered), 1);
     // Whoever gives up gives its share back.
     drop((left, one, other));
     let mut raw = raw::connect(world.server.address()).await;
