@@ -183,6 +183,13 @@ class Tokens:
     anchor: torch.Tensor
 
 
+def visible_patches(batch: Batch, horizon_patches: int) -> torch.Tensor:
+    """See `Tokens.visible`."""
+    items = len(batch.known)
+    seen = batch.known.reshape(items, -1, PATCH_DAYS).amax(-1) > 0.0
+    return torch.cat([seen, torch.ones(items, horizon_patches, dtype=torch.bool, device=seen.device)], 1)
+
+
 def tokens(batch: Batch, scale: torch.Tensor, config: PatchConfig) -> Tokens:
     """Builds the input of the network."""
     items, context_days = batch.target.shape
@@ -212,9 +219,7 @@ def tokens(batch: Batch, scale: torch.Tensor, config: PatchConfig) -> Tokens:
     day_features = torch.cat(
         [target, calendar(batch.last_day, context_days, context_days + ahead), values, given.float()], dim=-1
     )
-    seen = batch.known.reshape(items, -1, PATCH_DAYS).amax(-1) > 0.0
-    visible = torch.cat([seen, torch.ones(items, config.horizon_patches, dtype=torch.bool, device=seen.device)], 1)
-    return Tokens(day_features, visible, base)
+    return Tokens(day_features, visible_patches(batch, config.horizon_patches), base)
 
 
 def normal(name: str, values: torch.Tensor, context_days: int) -> torch.Tensor:

@@ -18,14 +18,17 @@ from models.panel import Panel, panel_from_tables
 from models.patch.checkpoint import CALIBRATION_FILE
 from models.patch.config import PATCH_DAYS, PatchConfig
 from models.patch.features import batch_from_panel
+from models.patch.inference import FusedNetwork
 from models.patch.network import Output, PatchNetwork
-from models.patch.passes import Padded, Passes, Plain, Recorded, all_shapes
+from models.patch.passes import Network, Padded, Passes, Plain, Recorded, all_shapes
 from models.protocol import InputError, PassShape, TotalsForecaster, check_quantiles, totals_table
 from models.quantiles import at_levels
 
 #: Context lengths, in patches, that a pass is padded to.
 BUCKETS = (2, 4, 6, 9, 13, 19, 26)
 ITEMS_PER_PASS = 128
+#: Of items that are each alone on a CPU: what a step writes is then still in its cache at the next.
+CPU_ITEMS_PER_PASS = 64
 #: Numbers of items that a compiled or recorded pass is padded to.
 PADDED_ITEMS = (16, 64, ITEMS_PER_PASS)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -56,6 +59,8 @@ class PatchForecaster(TotalsForecaster):
     ):
         self.network = network.eval()
         self._run: Passes = Plain(self.network, "cpu")
+        #: What passes are recorded of: nothing in it depends on the values of a batch.
+        self._prepared_network: Network = self.network
         self.prepared = PreparedReport("float32", compiled=False, device="cpu")
         self.config = network.config
         self.name = name
@@ -91,9 +96,13 @@ class PatchForecaster(TotalsForecaster):
             network = self.network.computing(device, PRECISIONS[precision])
         except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for CUDA
             raise InputError(f"device {device!r} cannot be used: {error}") from error
-        self._run = (
-            Padded(torch.compile(network, dynamic=True), device, PADDED_ITEMS) if compiled else Plain(network, device)
-        )
+        self._prepared_network = torch.compile(network, dynamic=True) if compiled else network
+        if compiled:
+            self._run = Padded(self._prepared_network, device, PADDED_ITEMS)
+        elif network.level_widths.device.type == "cpu":
+            self._run = Plain(FusedNetwork(self.network, PRECISIONS[precision]), device)
+        else:
+            self._run = Plain(network, device)
         self.prepared = PreparedReport(precision, compiled, device)
         return self.prepared
 
@@ -103,9 +112,9 @@ class PatchForecaster(TotalsForecaster):
         Raises:
             InputError: one cannot be recorded; passes are then as they were.
         """
-        if not isinstance(self._run, Plain):
+        if self.prepared.recorded:
             raise InputError(f"model {self.name} replays recorded passes already: prepare it first")
-        self._run = Recorded(self._run.network, self.config, self._run.device, self.pass_shapes)
+        self._run = Recorded(self._prepared_network, self.config, self.prepared.device, self.pass_shapes)
         self.prepared = replace(self.prepared, recorded=True)
         return self.prepared
 
@@ -209,11 +218,13 @@ class PatchForecaster(TotalsForecaster):
             np.maximum.at(longest, code, patches)
             patches = longest[code]
         bucket = np.searchsorted(self.buckets, patches)
+        whole = panel.group is not None or self.prepared.device != "cpu"
+        size = ITEMS_PER_PASS if whole else CPU_ITEMS_PER_PASS
         for index, length in enumerate(self.buckets):
             members = np.flatnonzero(some & (bucket == index))
             if panel.group is not None:
                 members = members[np.argsort(panel.group[members], kind="stable")]
-            for rows in parts(members, panel.group, ITEMS_PER_PASS):
+            for rows in parts(members, panel.group, size):
                 batch = batch_from_panel(panel.rows(rows), self.config, length, as_sales=self.as_sales)
                 with torch.inference_mode():
                     output = self._run(batch)

@@ -40,8 +40,12 @@ class DayHead(nn.Module):
 
     def forward(self, tokens: torch.Tensor, days: torch.Tensor) -> torch.Tensor:
         """Shapes: tokens (items, tokens, width), days (items, days, channels) to (items, days, outputs)."""
+        return self.joined(tokens, self.day(days))
+
+    def joined(self, tokens: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+        """The same with what `day` makes of the days, (items, days, day width)."""
         own = self.part(tokens).reshape(len(tokens), -1, self.width)
-        return self.out(torch.cat([self.mix(own + self.day(days)), own], dim=-1))
+        return self.out(torch.cat([self.mix(own + numbers), own], dim=-1))
 
 
 class Block(nn.Module):

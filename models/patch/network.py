@@ -98,9 +98,13 @@ class PatchNetwork(nn.Module):
         for layer, block in enumerate(self.blocks):
             last = layer == len(self.blocks) - 1
             hidden = block(hidden, mask, rotation, together, config.horizon_patches if last else None)
+        return self.answer(hidden, self.days.day(days[:, -config.horizon_days :]), read.anchor, scale)
+
+    def answer(self, hidden: torch.Tensor, numbers: torch.Tensor, base: torch.Tensor, scale: torch.Tensor) -> Output:
+        """From the tokens of the horizon, (items, tokens, width), to the output; numbers as in `DayHead.joined`."""
         ahead = self.norm(hidden)
-        out = self.days(ahead, days[:, -config.horizon_days :]).float()
-        quantiles = self._quantiles(out[..., :-2], read.anchor)
+        out = self.days.joined(ahead, numbers).float()
+        quantiles = self._quantiles(out[..., :-2], base)
         mean = mean_of(torch.sinh(quantiles).clamp(min=0.0), self.level_widths)
         # The tail beyond the outer level is in no quantile: the head says by how much the mean is larger.
         mean = mean * torch.exp(out[..., -2].clamp(-2.0, 2.0))

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from models import Forecaster, PanelForecaster
 from models.protocol import PassShape
+from serving.deployments.memory import keep_freed_memory
 from serving.deployments.probes import Probes, UnfitModelError
 
 #: Largest difference of one series' forecasts, summed, as a share of their sum.
@@ -67,6 +68,7 @@ def prepare(model: Forecaster | PanelForecaster, settings: Settings) -> Prepared
         InputError: it cannot compute as asked, or not at all.
     """
     begun = time.monotonic()
+    keep_freed_memory()
     hook = getattr(model, "prepare", None)
     if not callable(hook):
         Probes(model, ())

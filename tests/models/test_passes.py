@@ -149,7 +149,9 @@ def test_a_forecaster_that_records_says_what_it_said(weekly, precision):
     wanted, found = (
         np.column_stack([c.to_numpy() for c in one.predict(weekly, None, 14).columns[2:]]) for one in (plain, model)
     )
-    np.testing.assert_allclose(found, wanted, rtol=1e-5 if precision == "float32" else 0.05, atol=1e-4)
+    # The recorded network and the one for answers on a CPU differ by their rounding.
+    tolerance = 1e-5 if precision == "float32" else 0.05
+    assert np.abs(found - wanted).sum() < tolerance * np.abs(wanted).sum()
     with pytest.raises(InputError, match="replays recorded passes already"):
         model.record()
     assert not model.prepare(precision).recorded

@@ -134,7 +134,7 @@ def test_a_model_that_breaks_gives_no_answer_and_fails_its_health_check(unit, fa
     network = unit._model._run.network
     if fault == "weights":
         with torch.no_grad():
-            next(network.parameters()).fill_(torch.nan)
+            network.join.fill_(torch.nan)
         said = r"mine@\S+ is broken: 140 of 140 values are no numbers that were when it was loaded"
     else:
         network.register_forward_pre_hook(broken_pass)

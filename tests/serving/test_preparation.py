@@ -1,5 +1,9 @@
 """What a model is held against before it serves, and what it goes without when that fails."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +16,7 @@ from serving.deployments.preparation import Settings, prepare
 from serving.deployments.probes import UnfitModelError
 
 torch.set_num_threads(1)
+REPO = Path(__file__).resolve().parents[2]
 CONFIG = PatchConfig(context_patches=4, width=16, layers=2, heads=2, hidden=16, group_layers=(0,), day_width=8)
 SHAPES = (PassShape(16, 56, grouped=False), PassShape(32, 56, grouped=True))
 
@@ -117,3 +122,39 @@ def test_the_transformer_serves_without_a_graph_that_is_wrong_in_one_shape(trans
     assert made.declined.startswith("recorded: ")
     assert "from eager float32, at most 0.001 is allowed" in made.declined
     assert made.difference < 0.001
+
+
+FAULTS = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+import torch
+from models import panel_from_tables
+from models.catalogue import open_model
+from serving.deployments.memory import keep_freed_memory
+from serving.forecast_benchmark import history
+
+torch.set_num_threads(1)
+model = open_model("patch-nano")
+model.prepare()
+panel = panel_from_tables(history(256, 512), None, 28, model.context_days, model.covariates)
+
+def faults():
+    for _ in range(2):  # memory is had for the first time
+        model.predict_panel(panel, 28, (0.5,))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    model.predict_panel(panel, 28, (0.5,))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+if sys.argv[1] == "kept":
+    assert keep_freed_memory()
+with ThreadPoolExecutor(1) as pool:
+    print(faults(), pool.submit(faults).result())
+"""
+
+
+def test_freed_memory_is_there_for_the_next_pass_in_any_thread():
+    found = {}
+    for how in ("as it is", "kept"):
+        done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True, cwd=REPO)
+        found[how] = [int(word) for word in done.stdout.split()]
+    assert max(found["kept"]) < 0.2 * max(found["as it is"]), found

@@ -1,0 +1,95 @@
+"""The network for answers says what the one that is trained says, whatever is known of the items."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.panel import Panel
+from models.patch import PatchConfig, PatchForecaster
+from models.patch.features import batch_from_panel
+from models.patch.inference import FusedNetwork
+from models.patch.network import PatchNetwork
+from tests.models.tables import table
+
+torch.set_num_threads(1)
+CONFIG = PatchConfig(
+    context_patches=6, width=32, layers=3, heads=2, hidden=48, group_layers=(0, 2), day_width=8, static={"shop": ("a", "b")}
+)  # fmt: skip
+CASES = ("plain", "gaps", "late", "stockout", "unmet", "covariates", "dates", "sales", "static", "group")
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(4)
+    made = PatchNetwork(CONFIG).eval()
+    with torch.no_grad():  # nothing in it is without influence
+        for weight in made.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    return made
+
+
+def batch(rng, known, items=9, length=6):
+    days = CONFIG.context_days
+    sold = rng.poisson(rng.uniform(0.2, 30.0, (items, 1)), (items, days)).astype(np.float32)
+    if "gaps" in known:
+        sold[rng.random(sold.shape) < 0.3] = np.nan
+    if "late" in known:  # whole patches are unknown
+        sold[np.arange(days) < rng.integers(0, days, items)[:, None]] = np.nan
+    stockout = np.zeros_like(sold)
+    if "stockout" in known:
+        stockout = np.where(rng.random(sold.shape) < 0.2, rng.random(sold.shape), 0.0).astype(np.float32)
+    covariates = {}
+    if "covariates" in known:
+        for name in rng.choice(CONFIG.covariates, 3, replace=False):
+            values = rng.uniform(0.5, 1.5, (items, days + 28)).astype(np.float32)
+            values[rng.random(values.shape) < 0.2] = np.nan
+            covariates[name] = values
+    unmet = None
+    if "unmet" in known:
+        unmet = np.where(rng.random(sold.shape) < 0.5, rng.poisson(2.0, sold.shape), np.nan).astype(np.float32)
+    last = rng.integers(18_000, 20_000, items) if "dates" in known else np.full(items, 19_000)
+    shops = {"shop": rng.choice(["a", "b", "c"], items)} if "static" in known else {}
+    panel = Panel(None, last, sold, stockout, covariates, unmet, None, shops)
+    made = batch_from_panel(panel, CONFIG, length, as_sales="sales" in known)
+    return replace(made, group=torch.from_numpy(rng.integers(0, 3, items))) if "group" in known else made
+
+
+@pytest.mark.parametrize("known", [(), *((case,) for case in CASES), CASES, CASES[:-1]])
+@pytest.mark.parametrize("length", [2, 6])
+def test_it_says_what_the_network_says(network, known, length):
+    fused = FusedNetwork(network, torch.float32)
+    rng = np.random.default_rng(len(known) + length)
+    with torch.inference_mode():
+        for items in (1, 9):
+            asked = batch(rng, known, items, length)
+            kept = {name: value.clone() for name, value in vars(asked).items() if value is not None}
+            wanted, found = network(asked), fused(asked)
+            for name, value in vars(wanted).items():
+                np.testing.assert_allclose(getattr(found, name), value, rtol=2e-4, atol=2e-5, err_msg=f"{known} {name}")
+            for name, value in kept.items():
+                assert torch.equal(getattr(asked, name).nan_to_num(), value.nan_to_num()), f"{name} was written over"
+
+
+def test_in_bfloat16_it_is_as_near_as_the_network_is(network):
+    fused, plain = FusedNetwork(network, torch.bfloat16), network.computing("cpu", torch.bfloat16)
+    rng = np.random.default_rng(8)
+    with torch.inference_mode():
+        asked = batch(rng, CASES[:-1], 40)
+        exact = network(asked)
+        for name, value in vars(exact).items():
+            off = (getattr(fused(asked), name) - value).abs().mean()
+            assert off <= 2.0 * (getattr(plain(asked), name) - value).abs().mean() + 1e-6, name
+
+
+def test_a_prepared_forecaster_says_the_same_in_parts_of_any_size(network):
+    rng = np.random.default_rng(3)
+    rows = table({f"item {number:03d}": rng.poisson(4.0, 70).astype(float).tolist() for number in range(150)})
+    model, other = PatchForecaster(network, "plain", "1"), PatchForecaster(network, "fused", "1")
+    other.prepare()
+    assert isinstance(other._run.network, FusedNetwork)
+    for one, two in zip(
+        model.predict(rows, None, 28).columns[2:], other.predict(rows, None, 28).columns[2:], strict=True
+    ):
+        np.testing.assert_allclose(one.to_numpy(), two.to_numpy(), rtol=1e-3, atol=1e-4)
