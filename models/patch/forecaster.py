@@ -29,6 +29,8 @@ BUCKETS = (2, 4, 6, 9, 13, 19, 26)
 ITEMS_PER_PASS = 128
 #: Of items that are each alone on a CPU: what a step writes is then still in its cache at the next.
 CPU_ITEMS_PER_PASS = 64
+#: Of `torch.compile`, beside one for each length, alone and in groups.
+RECOMPILES_SPARE = 8
 #: Numbers of items that a compiled or recorded pass is padded to.
 PADDED_ITEMS = (16, 64, ITEMS_PER_PASS)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -84,7 +86,8 @@ class PatchForecaster(TotalsForecaster):
 
         Args:
             precision: "float32" or "bfloat16", of weights and activations; scales and answers stay float32.
-            compiled: through `torch.compile` with free sizes, for items alone and in groups when first asked.
+            compiled: through `torch.compile`, once for each length of context, for items alone and in groups, when
+                first asked; minutes each on a small machine.
             device: as torch names it.
 
         Raises:
@@ -96,8 +99,12 @@ class PatchForecaster(TotalsForecaster):
             network = self.network.computing(device, PRECISIONS[precision])
         except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for CUDA
             raise InputError(f"device {device!r} cannot be used: {error}") from error
-        self._prepared_network = torch.compile(network, dynamic=True) if compiled else network
+        self._prepared_network = network
         if compiled:
+            # The number of items is free, lengths are not: beyond its limit torch would go on without compiling.
+            limits = torch._dynamo.config
+            limits.recompile_limit = max(limits.recompile_limit, 2 * len(self.buckets) + RECOMPILES_SPARE)
+            self._prepared_network = torch.compile(network, dynamic=True)
             self._run = Padded(self._prepared_network, device, PADDED_ITEMS)
         elif network.level_widths.device.type == "cpu":
             self._run = Plain(FusedNetwork(self.network, PRECISIONS[precision]), device)
