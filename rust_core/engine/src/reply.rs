@@ -99,7 +99,7 @@ pub enum ReservationState {
 }
 
 /// Answer to `Reserve` and `Promise`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct HoldReply {
     /// How much was held.
     pub outcome: Outcome,
@@ -113,8 +113,22 @@ pub struct HoldReply {
     pub lines: SmallVec<[LineReply; 1]>,
 }
 
+/// Each answer that is remembered is a copy, and nearly all have one line.
+impl Clone for HoldReply {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self {
+            lines: match self.lines.as_slice() {
+                [line] => SmallVec::from_buf([line.clone()]),
+                _ => self.lines.clone(),
+            },
+            ..*self
+        }
+    }
+}
+
 /// What became of one line.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LineReply {
     /// The item.
     pub item: ItemId,
@@ -128,6 +142,19 @@ pub struct LineReply {
     pub available: Units,
     /// When the full quantity could be had.
     pub earliest: Option<UtcMillis>,
+}
+
+impl Clone for LineReply {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self {
+            parts: match self.parts.as_slice() {
+                [part] => SmallVec::from_buf([*part]),
+                parts => SmallVec::from_slice(parts),
+            },
+            ..*self
+        }
+    }
 }
 
 /// A quantity held at one location.

@@ -1,7 +1,6 @@
 //! Engine records as payloads: postcard, whose wire format is fixed.
 
-use bespeak_engine::Record;
-use postcard::ser_flavors::Flavor;
+use bespeak_engine::{Record, Short, Take};
 
 use crate::batch::Batch;
 use crate::error::{JournalError, Result};
@@ -12,27 +11,6 @@ use crate::reader::RecordRef;
 pub const RECORD_SCHEMA: u32 = 1;
 /// A payload that holds an engine record.
 pub const KIND_ENGINE_RECORD: u16 = 1;
-
-/// Writes postcard's bytes to the end of a vector, which stays where it is.
-struct Tail<'a>(&'a mut Vec<u8>);
-
-impl Flavor for Tail<'_> {
-    type Output = ();
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
-}
 
 /// A request id as the journal keeps it.
 pub(crate) fn request_bytes(id: u128) -> [u8; 16] {
@@ -56,10 +34,16 @@ pub(crate) fn push_record(batch: &mut Batch, record: &Record, limit: usize) -> R
         kind: KIND_ENGINE_RECORD,
     };
     batch.push_with(&meta, limit, |out| {
-        postcard::serialize_with_flavor(record, Tail(out)).map_err(|error| JournalError::Encoding {
-            revision: record.revision,
-            what: error.to_string(),
-        })
+        let mut bytes = Short::new(out);
+        bytes
+            .write(record)
+            .map_err(|error| JournalError::Encoding {
+                revision: record.revision,
+                what: error.to_string(),
+            })?;
+        let (before, rest) = bytes.end();
+        before.take(rest);
+        Ok(())
     })
 }
 
