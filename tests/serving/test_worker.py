@@ -171,6 +171,7 @@ def test_a_taken_address_is_refused(local, tmp_path):
         ({"address": "unix:/no/such/place/w.sock"}, "make it first"),
         ({"metrics_address": "0.0.0.0:9100"}, "can be reached from other machines"),
         ({"compute": "gpu"}, "choose local or ray"),
+        ({"graphs": "often"}, "choose auto, always or never"),
         ({"models": ()}, "no model is named"),
     ],
 )
