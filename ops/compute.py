@@ -140,12 +140,6 @@ def compute(chosen: Objectives) -> Rows:
             one_quantile("bespeak_compute_batch_series", "name, version", 0.5),
         ),
         Panel(
-            "Units of plans",
-            "Units a second that plans served or left unfilled.",
-            "short",
-            (rate("bespeak_compute_allocated_units_total", "{{solver}} {{outcome}}", by="solver, outcome"),),
-        ),
-        Panel(
             "In progress",
             "Calls taken up and not yet answered.",
             "short",
