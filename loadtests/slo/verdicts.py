@@ -101,9 +101,9 @@ def _of_the_whole(objective: Objective, line: Line) -> float | None:
         return float(line["achieved_share"])
     if objective.metric == "growth":
         before, after = line["resident_bytes"]
-        # The index of request ids grows with what is written, and is told: it is no leak.
-        index_before, index_after = line["request_index_bytes"]
-        return float((after - before - (index_after - index_before)) / before) if before else None
+        # The index of request ids and the movements grow with what was written lately, and are told: they are no leak.
+        tables_before, tables_after = line["table_bytes"]
+        return float((after - before - (tables_after - tables_before)) / before) if before else None
     if objective.metric == "data_bytes":
         before, after = line["data_bytes"]
         return float((after - before) / line["calls"]) if line["calls"] else None

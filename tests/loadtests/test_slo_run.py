@@ -152,6 +152,28 @@ def test_a_pause_of_the_server_is_seen_by_every_call_that_was_due_in_it(settings
     assert told[-1]["kind"] == "verified"
 
 
+def test_load_ends_with_who_asked_for_it(tmp_path):
+    (tmp_path / "slo.toml").write_text(
+        SLO.format(achieved=0.01, p50=50_000_000).replace("measure_s = 1.0", "measure_s = 3600.0")
+    )
+    asked = subprocess.Popen(
+        [sys.executable, *PROGRAM, "--slo", tmp_path / "slo.toml", "--dir", tmp_path],
+        cwd=REPO,
+        env={**os.environ, "BENCH_PROFILE": "ci", "PYTHONPATH": str(REPO)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert "operations a second" in asked.stderr.readline()
+    finally:
+        asked.kill()
+    # The generator has the same standard error: it ends when the generator does.
+    _, said = asked.communicate(timeout=110)
+    assert "who gave the steps is gone" in said
+    assert list(tmp_path.iterdir()) == [tmp_path / "slo.toml"]
+
+
 @pytest.mark.parametrize("transport", ["unary", "session"])
 def test_connections_that_a_server_ends_for_their_age_cost_no_call(settings, tmp_path, monkeypatch, transport):
     monkeypatch.setenv("BESPEAK_SERVER__LIMITS__CONNECTION_AGE_MS", "200")
@@ -184,7 +206,7 @@ def test_every_transport_and_mix_adds_up_within_tls(settings, tmp_path):
     assert bulk["methods"]["reserve"]["failed"] == {}
     assert bulk["calls"] >= 1
     assert unary["data_bytes"][1] > 0
-    assert unary["request_index_bytes"][1] > 0
+    assert unary["table_bytes"][1] > 0
     assert unary["resident_bytes"][1] > 1 << 20
     assert told[-1]["kind"] == "verified"
     assert told[-1]["units_sold"] > 500

@@ -57,7 +57,7 @@ def test_a_median_on_the_right_side_is_met(metric, bound, rounds, value, met):
 
 
 @pytest.mark.parametrize(
-    ("after", "index", "met"),
+    ("after", "tables", "met"),
     [
         (1_020, [7, 7], True),
         (900, [7, 7], True),
@@ -66,8 +66,8 @@ def test_a_median_on_the_right_side_is_met(metric, bound, rounds, value, met):
         (1_120, [1, 100], False),
     ],
 )
-def test_memory_may_grow_by_a_share_of_itself_and_by_its_index_of_requests(after, index, met):
-    rounds = [Round({**line(1), "resident_bytes": [1_000, after], "request_index_bytes": index})]
+def test_memory_may_grow_by_a_share_of_itself_and_by_its_tables_of_what_was_written_lately(after, tables, met):
+    rounds = [Round({**line(1), "resident_bytes": [1_000, after], "table_bytes": tables})]
     assert verdict("growth", 0.02, rounds).met is met
 
 

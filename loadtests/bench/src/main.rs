@@ -25,6 +25,7 @@ mod system;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
             Command::Steps(options) => tokio::select! {
                 result = scenario::run(options) => result,
                 () = interrupted() => Err(anyhow::anyhow!("interrupted: servers stopped, data removed")),
+                () = abandoned() => Err(anyhow::anyhow!("who gave the steps is gone: servers stopped, data removed")),
             },
             Command::Run(options) => tokio::select! {
                 result = run::run(options) => result,
@@ -115,5 +117,14 @@ async fn interrupted() {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Waits until the process that started this one is gone: a soak must not go on for an hour with nobody to tell.
+async fn abandoned() {
+    let first = std::os::unix::process::parent_id();
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    while std::os::unix::process::parent_id() == first {
+        second.tick().await;
     }
 }

@@ -1,6 +1,7 @@
 //! Recent movements of stock on hand, kept so that a count told late can be applied to the right moment.
 
-use std::borrow::Cow;
+mod trail;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog_types::StockStatus;
 use crate::ids::{PositionId, UtcMillis};
 use crate::limits::{COUNT_LOOKBACK_MS, MAX_MOVEMENTS};
+use trail::Trail;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Movement {
@@ -17,55 +19,77 @@ pub(crate) struct Movement {
     pub delta: i64,
 }
 
-/// Movements of one position since `kept_since`, in the order told.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+/// Movements of one position since `kept_since`, in the order told, as a snapshot has them.
+#[derive(PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct History {
     pub kept_since: UtcMillis,
     pub moves: Vec<Movement>,
 }
 
-impl History {
+/// A history in memory.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    kept_since: UtcMillis,
+    moves: Trail,
+}
+
+impl Kept {
     /// Drops what no count may reach back to. Which movements are kept in memory is nobody's business: the snapshot
-    /// has this form at its own time, whenever and wherever they were dropped before.
+    /// has its form at its own time, whenever and wherever they were dropped before.
     fn prune(&mut self, now: UtcMillis) {
         let horizon = now.plus(-COUNT_LOOKBACK_MS);
-        self.moves.retain(|old| old.at >= horizon);
-        if self.kept_since <= horizon {
-            self.kept_since = UtcMillis::ZERO;
-        }
+        self.moves.drop_before(horizon);
+        self.kept_since = since_at(self.kept_since, horizon);
     }
 
-    fn known_at(&self, now: UtcMillis) -> Cow<'_, Self> {
+    fn known_at(&self, now: UtcMillis) -> History {
         let horizon = now.plus(-COUNT_LOOKBACK_MS);
-        let old = self.moves.iter().any(|old| old.at < horizon);
-        if !old && (self.kept_since == UtcMillis::ZERO || self.kept_since > horizon) {
-            return Cow::Borrowed(self);
+        let recent = self.moves.iter().filter(|old| old.at >= horizon);
+        History {
+            kept_since: since_at(self.kept_since, horizon),
+            moves: recent.collect(),
         }
-        let mut pruned = self.clone();
-        pruned.prune(now);
-        Cow::Owned(pruned)
-    }
-
-    fn says_nothing(&self) -> bool {
-        self.moves.is_empty() && self.kept_since == UtcMillis::ZERO
     }
 
     /// Drops the older half, so that the cost a movement stays constant, and notes since when they are known.
     fn halve(&mut self) {
-        self.moves.sort_by_key(|old| old.at);
-        let cut = self.moves.len() / 2;
-        let last_dropped = self.moves[cut - 1].at;
-        self.moves.drain(..cut);
-        self.moves.retain(|old| old.at > last_dropped);
+        let mut moves: Vec<Movement> = self.moves.iter().collect();
+        moves.sort_by_key(|old| old.at);
+        let cut = moves.len() / 2;
+        let last_dropped = moves[cut - 1].at;
+        let kept = moves.into_iter().skip(cut);
+        self.moves = kept.filter(|old| old.at > last_dropped).collect();
         self.kept_since = self.kept_since.max(last_dropped);
     }
+
+    fn add(&mut self, movement: Movement, now: UtcMillis) {
+        if self.moves.len() >= MAX_MOVEMENTS {
+            self.prune(now);
+            if self.moves.len() >= MAX_MOVEMENTS {
+                self.halve();
+            }
+        } else if self.moves.is_full() {
+            self.prune(now);
+        }
+        self.moves.push(movement);
+    }
+}
+
+/// Since when movements are known of which none before the horizon matters.
+fn since_at(kept_since: UtcMillis, horizon: UtcMillis) -> UtcMillis {
+    if kept_since <= horizon {
+        return UtcMillis::ZERO;
+    }
+    kept_since
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Movements {
-    histories: BTreeMap<PositionId, History>,
+    histories: BTreeMap<PositionId, Kept>,
     /// The last position whose history was looked at to see whether it still says anything.
     swept: Option<PositionId>,
+    /// Bytes of all trails.
+    trails: usize,
 }
 
 /// Histories that are looked at for each one that begins, so that the table does not grow past what is recent.
@@ -73,22 +97,11 @@ const SWEEP: usize = 2;
 
 impl Movements {
     pub fn add(&mut self, position: PositionId, movement: Movement, now: UtcMillis) {
-        let history = self.histories.entry(position).or_default();
-        let begins = history.moves.capacity() == 0;
-        if history.moves.len() >= MAX_MOVEMENTS {
-            history.prune(now);
-            if history.moves.len() >= MAX_MOVEMENTS {
-                history.halve();
-            }
-        } else if history.moves.len() == history.moves.capacity() {
-            history.prune(now);
-            // Grown where little was old, so that it is not looked through again at the next movement.
-            if history.moves.len() > history.moves.capacity() / 4 * 3 {
-                history.moves.reserve(history.moves.capacity());
-            }
-        }
-        history.moves.push(movement);
-        if begins {
+        let kept = self.histories.entry(position).or_default();
+        let before = kept.moves.memory();
+        kept.add(movement, now);
+        self.trails = self.trails - before + kept.moves.memory();
+        if before == 0 {
             self.sweep(now);
         }
     }
@@ -97,13 +110,16 @@ impl Movements {
         for _ in 0..SWEEP {
             let after = self.swept.map_or(Bound::Unbounded, Bound::Excluded);
             let next = self.histories.range_mut((after, Bound::Unbounded)).next();
-            let Some((position, history)) = next else {
+            let Some((position, kept)) = next else {
                 self.swept = None;
                 return;
             };
             let position = *position;
-            history.prune(now);
-            if history.says_nothing() {
+            self.trails -= kept.moves.memory();
+            kept.prune(now);
+            self.trails += kept.moves.memory();
+            if kept.moves.len() == 0 && kept.kept_since == UtcMillis::ZERO {
+                self.trails -= kept.moves.memory();
                 self.histories.remove(&position);
             }
             self.swept = Some(position);
@@ -117,30 +133,41 @@ impl Movements {
         status: StockStatus,
         counted_at: UtcMillis,
     ) -> Result<i64, UtcMillis> {
-        let Some(history) = self.histories.get(&position) else {
+        let Some(kept) = self.histories.get(&position) else {
             return Ok(0);
         };
-        if counted_at < history.kept_since {
-            return Err(history.kept_since);
+        if counted_at < kept.kept_since {
+            return Err(kept.kept_since);
         }
-        Ok(history
-            .moves
-            .iter()
-            .filter(|movement| movement.status == status && movement.at > counted_at)
-            .map(|movement| movement.delta)
-            .sum())
+        let later = |movement: &Movement| movement.status == status && movement.at > counted_at;
+        let moves = kept.moves.iter().filter(later);
+        Ok(moves.map(|movement| movement.delta).sum())
     }
 
     /// Histories that say something at a time, without what is older than a count may be.
-    pub fn known_at(&self, now: UtcMillis) -> impl Iterator<Item = (PositionId, Cow<'_, History>)> {
-        self.histories
-            .iter()
-            .map(move |(position, history)| (*position, history.known_at(now)))
-            .filter(|(_, history)| !history.says_nothing())
+    pub fn known_at(&self, now: UtcMillis) -> impl Iterator<Item = (PositionId, History)> {
+        let histories = self.histories.iter();
+        histories
+            .map(move |(position, kept)| (*position, kept.known_at(now)))
+            .filter(|(_, known)| !known.moves.is_empty() || known.kept_since != UtcMillis::ZERO)
     }
 
     pub fn restore(&mut self, position: PositionId, history: History) {
-        self.histories.insert(position, history);
+        let kept = Kept {
+            kept_since: history.kept_since,
+            moves: history.moves.into_iter().collect(),
+        };
+        self.trails += kept.moves.memory();
+        if let Some(old) = self.histories.insert(position, kept) {
+            self.trails -= old.moves.memory();
+        }
+    }
+
+    /// Bytes that they take.
+    pub fn memory(&self) -> usize {
+        // Nodes of the tree are two thirds full.
+        let entry = size_of::<(PositionId, Kept)>() * 3 / 2;
+        self.histories.len() * entry + self.trails
     }
 }
 
@@ -203,12 +230,7 @@ mod tests {
             }
             if n % 777 == 0 {
                 let now = UtcMillis::new(at);
-                let rows = |movements: &Movements| -> Vec<_> {
-                    movements
-                        .known_at(now)
-                        .map(|(id, one)| (id, one.into_owned()))
-                        .collect()
-                };
+                let rows = |movements: &Movements| -> Vec<_> { movements.known_at(now).collect() };
                 assert_eq!(rows(&live), rows(&reread), "after {n}");
                 let mut again = Movements::default();
                 for (id, history) in rows(&reread) {

@@ -26,6 +26,8 @@ pub struct Stats {
     pub raised_shocks: u64,
     /// Answers remembered in memory.
     pub remembered_requests: usize,
+    /// Bytes of the recent movements that a late count needs.
+    pub movement_bytes: usize,
 }
 
 impl State {
@@ -41,6 +43,7 @@ impl State {
             open_shocks: self.shocks.open.len(),
             raised_shocks: self.shocks.next_id - 1,
             remembered_requests: self.requests.len(),
+            movement_bytes: self.movements.memory(),
         }
     }
 

@@ -359,6 +359,11 @@ impl Store {
                     "Answers remembered",
                     signed(stats.remembered_requests as u64),
                 ),
+                (
+                    "movement_bytes",
+                    "Memory of recent movements, which a late count needs",
+                    signed(stats.movement_bytes as u64),
+                ),
             ]);
         }
         Observed {

@@ -140,8 +140,8 @@ struct StepLine {
     /// data, at its beginning and its end.
     resident_bytes: (u64, u64),
     data_bytes: (u64, u64),
-    /// Bytes of `resident_bytes` that the server says are its index of request ids, which grows with what is written.
-    request_index_bytes: (u64, u64),
+    /// Bytes of `resident_bytes` that the server says are tables which grow with what was written lately: its index of request ids, its movements.
+    table_bytes: (u64, u64),
     before: Probe,
     after: Probe,
 }
@@ -341,7 +341,7 @@ async fn measure(mut step: Step, servers: &mut Servers, early: &mut Signal) -> R
         foreign_busy: used.foreign.as_secs_f64() / seconds,
         resident_bytes: used.resident,
         data_bytes: used.data,
-        request_index_bytes: used.index,
+        table_bytes: used.tables,
         before,
         after,
         step,
@@ -354,7 +354,7 @@ struct Usage {
     foreign: Duration,
     resident: (u64, u64),
     data: (u64, u64),
-    index: (u64, u64),
+    tables: (u64, u64),
 }
 
 /// How often memory is looked at, but for short rounds, in which it is once a second.
@@ -380,7 +380,7 @@ async fn usage(
     };
     tokio::time::sleep_until(begin.into()).await;
     let (before, data_before) = (now()?, servers.data_bytes());
-    let index_before = servers.request_index_bytes(target).await;
+    let tables_before = servers.table_bytes(target).await;
     let mut resident = vec![resident_now()];
     let every = (measured / RESIDENT_SAMPLES).max(Duration::from_secs(1));
     let ended = async {
@@ -398,7 +398,7 @@ async fn usage(
     }
     let (after, data_after) = (now()?, servers.data_bytes());
     resident.push(resident_now());
-    let index_after = servers.request_index_bytes(target).await;
+    let tables_after = servers.table_bytes(target).await;
     let [server, client, busy] =
         std::array::from_fn(|index| after[index].saturating_sub(before[index]));
     Ok(Usage {
@@ -407,7 +407,7 @@ async fn usage(
         foreign: Duration::from_nanos(busy.saturating_sub(server + client)),
         resident: ends(&resident),
         data: (data_before, data_after),
-        index: (index_before, index_after),
+        tables: (tables_before, tables_after),
     })
 }
 

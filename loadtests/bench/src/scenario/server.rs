@@ -259,14 +259,15 @@ impl Servers {
         }
     }
 
-    /// Memory that the server says its index of request ids takes; 0 of a bare one, and where it does not say.
-    pub async fn request_index_bytes(&self, target: Target) -> u64 {
+    /// Memory that the server says its index of request ids and its movements take; 0 of a bare one, and where it does not
+    /// say.
+    pub async fn table_bytes(&self, target: Target) -> u64 {
         let stats = async {
             let mut channel = self.connect(target).await?;
             load::stats(&mut channel).await
         };
         match target {
-            Target::Server => stats.await.map_or(0, |stats| stats.request_index_bytes),
+            Target::Server => stats.await.map_or(0, |stats| stats.request_index_bytes + stats.movement_bytes),
             Target::Echo | Target::H2 => 0,
         }
     }

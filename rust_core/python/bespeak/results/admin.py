@@ -78,6 +78,7 @@ class Stats:
     version: str
     forecasts: ForecastStats
     request_index_bytes: int
+    movement_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

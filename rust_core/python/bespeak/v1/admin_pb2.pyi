@@ -118,6 +118,7 @@ class GetStatsResponse(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     FORECASTS_FIELD_NUMBER: _builtins.int
     REQUEST_INDEX_BYTES_FIELD_NUMBER: _builtins.int
+    MOVEMENT_BYTES_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     durable_revision: _builtins.int
     engine_time_ms: _builtins.int
@@ -140,6 +141,8 @@ class GetStatsResponse(_message.Message):
     version: _builtins.str
     request_index_bytes: _builtins.int
     """Memory of the index of request ids; it grows with the writes of the last 25 hours."""
+    movement_bytes: _builtins.int
+    """Memory of the movements of the last 7 days, at most 1,024 a position, which a late count needs."""
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceStats]: ...
     @_builtins.property
@@ -169,10 +172,11 @@ class GetStatsResponse(_message.Message):
         version: _builtins.str = ...,
         forecasts: Global___ForecastStats | None = ...,
         request_index_bytes: _builtins.int = ...,
+        movement_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["forecasts", b"forecasts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_suspect", b"clock_suspect", "confirmed_reservations", b"confirmed_reservations", "digest", b"digest", "durable_revision", b"durable_revision", "engine_time_ms", b"engine_time_ms", "epoch", b"epoch", "forecasts", b"forecasts", "held_reservations", b"held_reservations", "items", b"items", "journal_bytes", b"journal_bytes", "journal_segments", b"journal_segments", "last_snapshot_revision", b"last_snapshot_revision", "locations", b"locations", "mode", b"mode", "open_shocks", b"open_shocks", "positions", b"positions", "receipts", b"receipts", "remembered_requests", b"remembered_requests", "request_index_bytes", b"request_index_bytes", "revision", b"revision", "sources", b"sources", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_suspect", b"clock_suspect", "confirmed_reservations", b"confirmed_reservations", "digest", b"digest", "durable_revision", b"durable_revision", "engine_time_ms", b"engine_time_ms", "epoch", b"epoch", "forecasts", b"forecasts", "held_reservations", b"held_reservations", "items", b"items", "journal_bytes", b"journal_bytes", "journal_segments", b"journal_segments", "last_snapshot_revision", b"last_snapshot_revision", "locations", b"locations", "mode", b"mode", "movement_bytes", b"movement_bytes", "open_shocks", b"open_shocks", "positions", b"positions", "receipts", b"receipts", "remembered_requests", b"remembered_requests", "request_index_bytes", b"request_index_bytes", "revision", b"revision", "sources", b"sources", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -56,6 +56,7 @@ impl Api {
             confirmed_reservations: stats.confirmed,
             open_shocks: stats.open_shocks as u64,
             remembered_requests: stats.remembered_requests as u64,
+            movement_bytes: stats.movement_bytes as u64,
             digest,
             sources,
             clock_suspect: partition.clock_suspect().is_some(),
