@@ -109,6 +109,10 @@ impl Hooks for News {
         self.demand.durable(revision);
     }
 
+    fn kept(&self, record: &Record) {
+        self.demand.kept(record);
+    }
+
     fn unkept(&self, record: &Record) {
         self.demand.unkept(record);
     }

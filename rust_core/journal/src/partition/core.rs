@@ -29,6 +29,8 @@ pub trait Hooks: Send + Sync {
     /// A step changed these positions, whatever became of the call that it belongs to. Called under the partition's
     /// lock, before the change is durable.
     fn touched(&self, _positions: &[PositionId]) {}
+    /// A record was made that will be durable with its batch. Called under the partition's lock, in order.
+    fn kept(&self, _record: &Record) {}
     /// A record was made that no journal keeps: whoever wants it later takes it here. Called under the partition's lock
     /// of a partition in memory.
     fn unkept(&self, _record: &Record) {}
@@ -407,7 +409,10 @@ impl Core {
         let result = step(state, &mut |record| {
             *journaled_ms = record.time.get();
             if failure.is_none() {
-                failure = push_record(pending, record, limit).err();
+                match push_record(pending, record, limit) {
+                    Ok(()) => inner.hooks.kept(record),
+                    Err(error) => failure = Some(error),
+                }
             }
         });
         inner.hooks.touched(state.touched());

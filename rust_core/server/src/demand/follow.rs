@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 use bespeak_demand::{Fact, History, HistoryError, Outlooks};
 use bespeak_journal::{JournalError, LogView, Moment, Partition, decode_record};
 
+use super::queue::Queue;
 use super::{Feed, Kept, locked};
 
-/// Records read before others get the history.
+/// Records counted before others get the history.
 const SLICE: u64 = 4_096;
 /// Lower than whatever promises.
 const NICENESS: i32 = 10;
@@ -58,7 +59,11 @@ fn open(feed: &Feed, partition: &Partition, directory: Option<&Path>) -> Result<
         (None, _) => History::in_memory(),
     };
     let outlooks = Outlooks::default();
-    *locked(&feed.kept) = Some(Kept { history, outlooks });
+    *locked(&feed.kept) = Some(Kept {
+        history,
+        outlooks,
+        taken: Queue::default(),
+    });
     feed.torn.store(false, Ordering::Release);
     feed.opened.notify_all();
     Ok(())
@@ -111,18 +116,21 @@ pub(super) fn catch_up(feed: &Feed, partition: &Partition) {
         return;
     };
     loop {
+        let durable = partition.durable_revision();
         let mut guard = locked(&feed.kept);
         let Some(kept) = guard.as_mut() else { return };
-        let history = &mut kept.history;
-        let read = view.follow(history.revision() + 1, SLICE, &mut |stored| {
-            let record = decode_record(stored)?;
-            let mut facts = Vec::new();
-            Fact::of(&record, &mut |fact| facts.push(fact));
-            if let Err(error) = history.add(record.revision, record.time.get(), facts) {
-                tracing::warn!(%error, "a day of demand stays in memory");
+        let next = kept.history.revision() + 1;
+        let read = match queued(kept, feed, next) {
+            _ if next > durable => Ok(0),
+            Some(first) if first == next => {
+                kept.taken.count(&mut kept.history, durable, SLICE);
+                Ok(kept.history.revision() + 1 - next)
             }
-            Ok::<_, JournalError>(())
-        });
+            first => {
+                let last = first.map_or(durable, |first| durable.min(first - 1));
+                from_journal(&mut kept.history, view, (last + 1 - next).min(SLICE))
+            }
+        };
         drop(guard);
         match read {
             Ok(0) => {
@@ -146,6 +154,30 @@ pub(super) fn catch_up(feed: &Feed, partition: &Partition) {
     }
 }
 
+/// Revision of the first record from `next` on that waits in memory.
+fn queued(kept: &mut Kept, feed: &Feed, next: u64) -> Option<u64> {
+    let first = kept.taken.first(next);
+    if first.is_some() {
+        return first;
+    }
+    // Whoever makes records shall not wait for more than this.
+    std::mem::swap(&mut kept.taken, &mut *locked(&feed.queue));
+    kept.taken.first(next)
+}
+
+/// Counts records that only the journal has; returns how many.
+fn from_journal(history: &mut History, view: &LogView, many: u64) -> Result<u64, JournalError> {
+    view.follow(history.revision() + 1, many, &mut |stored| {
+        let record = decode_record(stored)?;
+        let mut facts = Vec::new();
+        Fact::of(&record, &mut |fact| facts.push(fact));
+        if let Err(error) = history.add(record.revision, record.time.get(), facts) {
+            tracing::warn!(%error, "a day of demand stays in memory");
+        }
+        Ok(())
+    })
+}
+
 fn checkpoint(feed: &Feed, last: bool) {
     let mut guard = locked(&feed.kept);
     let Some(kept) = guard.as_mut() else { return };
@@ -153,5 +185,163 @@ fn checkpoint(feed: &Feed, last: bool) {
         && let Err(error) = kept.history.checkpoint()
     {
         tracing::warn!(%error, "demand history is read from the journal again after a restart");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    use arrow_array::RecordBatch;
+    use bespeak_demand::{Filter, Rows};
+    use bespeak_engine::{
+        Command, HoldTerms, Item, ItemId, Location, LocationId, LocationKind, Meta, Record,
+        Reserve, ReserveLine, SetOnHand, StockStatus, Units,
+    };
+    use bespeak_journal::storage::FsStorage;
+    use bespeak_journal::{Hooks, ManualClock, PartitionConfig, PartitionError, SyncBy};
+
+    const NOW_MS: i64 = 1_790_000_000_000;
+    const ITEMS: u32 = 7;
+
+    fn draw(seed: &mut u64, below: u64) -> u64 {
+        *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (*seed >> 33) % below
+    }
+
+    /// A queue that now and then has no room for some records.
+    struct Crowded {
+        feed: Arc<Feed>,
+        seed: Mutex<(u64, bool)>,
+    }
+
+    impl Hooks for Crowded {
+        fn kept(&self, record: &Record) {
+            let (seed, full) = &mut *locked(&self.seed);
+            if draw(seed, 10) == 0 {
+                *full = !*full;
+            }
+            if !*full {
+                self.feed.kept(record);
+            }
+        }
+
+        fn durable(&self, revision: u64) {
+            self.feed.durable(revision);
+        }
+    }
+
+    fn say(partition: &Partition, command: &Command) -> u64 {
+        let seen = partition.write(
+            Meta::default(),
+            |_| Ok::<_, PartitionError>(command.clone()),
+            |_, _| Ok(()),
+        );
+        seen.result.expect("it makes sense");
+        seen.revision
+    }
+
+    fn sale(seed: &mut u64) -> Command {
+        let line = ReserveLine {
+            item: ItemId(draw(seed, u64::from(ITEMS)) as u32),
+            location: LocationId(0),
+            quantity: Units::new(1 + draw(seed, 5)).expect("a small quantity"),
+            ship_time: None,
+            latest: None,
+        };
+        Command::Reserve(Reserve {
+            lines: [line].into_iter().collect(),
+            terms: HoldTerms {
+                confirm: true,
+                ..HoldTerms::default()
+            },
+        })
+    }
+
+    fn fill(partition: &Partition) {
+        let location = Location {
+            name: "ams1".into(),
+            time_zone: "".into(),
+            day_offsets: Vec::new(),
+            kind: LocationKind::Store,
+        };
+        say(partition, &Command::PutLocation(location));
+        for item in 0..ITEMS {
+            let known = Item {
+                name: format!("sku-{item}").into(),
+                base_unit: "each".into(),
+                units: Vec::new(),
+            };
+            say(partition, &Command::PutItem(known));
+            let count = SetOnHand {
+                item: ItemId(item),
+                location: LocationId(0),
+                status: StockStatus::Unrestricted,
+                // Some run out.
+                quantity: Units::new(100 * u64::from(item) + 20).expect("a small quantity"),
+                counted_at: None,
+                expected_on_hand: None,
+                expected_version: None,
+            };
+            say(partition, &Command::SetOnHand(count));
+        }
+    }
+
+    fn rows(feed: &Feed) -> (u64, Vec<RecordBatch>) {
+        let kept = locked(&feed.kept);
+        let history = &kept.as_ref().expect("it is open").history;
+        let mut rows = Rows::new(history, &Filter::default(), NOW_MS + 600_000);
+        let mut tables = Vec::new();
+        while let Some(table) = rows.next(history).expect("it is in memory") {
+            tables.push(table);
+        }
+        (history.revision(), tables)
+    }
+
+    #[test]
+    fn what_the_queue_had_no_room_for_is_read_from_the_journal() {
+        for first_seed in 1..=6 {
+            let mut seed = first_seed;
+            let directory = tempfile::tempdir().expect("a directory");
+            let storage = Arc::new(FsStorage::new(directory.path()).expect("it is there"));
+            let feed = Arc::<Feed>::default();
+            let hooks = Crowded {
+                feed: Arc::clone(&feed),
+                seed: Mutex::new((first_seed, false)),
+            };
+            let clock = Arc::new(ManualClock::new(NOW_MS));
+            let config = PartitionConfig {
+                sync_by: SyncBy::Waiter,
+                ..PartitionConfig::default()
+            };
+            let opened = Partition::open(storage, config, Arc::clone(&clock) as _, Arc::new(hooks));
+            let (partition, _) = opened.expect("a new journal");
+            open(&feed, &partition, None).expect("a new history");
+            fill(&partition);
+            let mut last = 0;
+            for _ in 0..600 {
+                // Five minutes on average, so that days end: their rows are compared.
+                clock.pass(draw(&mut seed, 600_000).cast_signed());
+                last = say(&partition, &sale(&mut seed));
+                if draw(&mut seed, 20) == 0 {
+                    partition.wait_durable(last).expect("it syncs");
+                }
+                if draw(&mut seed, 15) == 0 {
+                    catch_up(&feed, &partition);
+                }
+            }
+            partition.wait_durable(last).expect("it syncs");
+            catch_up(&feed, &partition);
+            // One that has the journal alone.
+            let alone = Feed::default();
+            open(&alone, &partition, None).expect("a new history");
+            catch_up(&alone, &partition);
+            let (revision, tables) = rows(&feed);
+            assert_eq!(revision, last, "seed {first_seed}");
+            assert!(!tables.is_empty());
+            assert_eq!((revision, tables), rows(&alone), "seed {first_seed}");
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! Demand follows the journal: behind what is durable, in a thread of its own, never under the partition's lock.
 //!
 //! The thread is woken when enough records have become durable. Whoever asks brings the history up to date first, so
-//! an answer has all that was durable when it was asked for. A partition in memory has no journal to follow: its
-//! records' facts are queued under the partition's lock.
+//! an answer has all that was durable when it was asked for. Facts of new records are queued under the partition's
+//! lock; only what the queue had no room for, and what was made by another process, is read from the journal. A
+//! partition in memory has the queue alone.
 
 mod follow;
+mod queue;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -13,29 +15,23 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bespeak_demand::{DayAhead, Demanded, Fact, Filter, History, HistoryError, Outlooks, Rows};
+use bespeak_demand::{DayAhead, Demanded, Filter, History, HistoryError, Outlooks, Rows};
 use bespeak_engine::Record;
 use bespeak_journal::Partition;
 
 use crate::error::ApiError;
 use arrow_array::RecordBatch;
+use queue::Queue;
 
 /// Records that may wait before the thread is woken for them.
 const WAKE_RECORDS: u64 = 1_024;
-/// Records of a partition in memory that may wait; beyond it whoever made the last one counts them all.
+/// Records that may wait in memory. Beyond it whoever made the last one counts them all, where there is no journal to
+/// read them from.
 const QUEUE_MAX: usize = 65_536;
 /// How long a question waits for a history that is being read from the journal.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the history lies in the journal's directory.
 pub(crate) const DIRECTORY: &str = "demand";
-
-/// Records of a partition in memory that are still to be counted.
-#[derive(Default)]
-struct Queue {
-    /// Revision, time, and how many of the facts are its.
-    records: Vec<(u64, i64, usize)>,
-    facts: Vec<Fact>,
-}
 
 /// What the partition tells, and the history made of it.
 pub(crate) struct Feed {
@@ -59,6 +55,8 @@ pub(crate) struct Feed {
 struct Kept {
     history: History,
     outlooks: Outlooks,
+    /// Taken from the queue, and not yet durable or counted.
+    taken: Queue,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -86,17 +84,21 @@ impl Feed {
     /// A record that no journal keeps.
     pub fn unkept(&self, record: &Record) {
         let mut queue = locked(&self.queue);
-        let Queue { records, facts } = &mut *queue;
-        let before = facts.len();
-        Fact::of(record, &mut |fact| facts.push(fact));
-        let (revision, time_ms) = (record.revision, record.time.get());
-        records.push((revision, time_ms, facts.len() - before));
-        let waiting = records.len();
+        queue.push(record);
+        let waiting = queue.len();
         drop(queue);
         if waiting >= QUEUE_MAX {
             self.count_queue();
         }
-        self.durable(revision);
+        self.durable(record.revision);
+    }
+
+    /// A record that will be durable.
+    pub fn kept(&self, record: &Record) {
+        let mut queue = locked(&self.queue);
+        if queue.len() < QUEUE_MAX {
+            queue.push(record);
+        }
     }
 
     /// Everything up to `revision` is durable.
@@ -117,16 +119,8 @@ impl Feed {
     fn count_queue(&self) {
         let mut kept = locked(&self.kept);
         let Some(kept) = kept.as_mut() else { return };
-        let Queue { records, facts } = std::mem::take(&mut *locked(&self.queue));
-        let mut facts = facts.into_iter();
-        for (revision, time_ms, many) in records {
-            let mut its = facts.by_ref().take(many);
-            let added = kept.history.add(revision, time_ms, &mut its);
-            its.for_each(drop);
-            if let Err(error) = added {
-                tracing::warn!(%error, "a day of demand stays in memory");
-            }
-        }
+        let queue = std::mem::take(&mut *locked(&self.queue));
+        queue.count_all(&mut kept.history);
         // In memory it does no more than bring late facts to the days that they belong to.
         if kept.history.checkpoint_due()
             && let Err(error) = kept.history.checkpoint()
@@ -242,7 +236,10 @@ impl Demand {
         filter: &Filter,
     ) -> Result<RecordBatch, ApiError> {
         let mut kept = self.up_to(revision)?;
-        let Some(Kept { history, outlooks }) = kept.as_mut() else {
+        let Some(Kept {
+            history, outlooks, ..
+        }) = kept.as_mut()
+        else {
             return Err(ApiError::Draining);
         };
         let ahead = self.ahead.get().map_or(&() as &dyn DayAhead, Arc::as_ref);

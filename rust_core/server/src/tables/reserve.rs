@@ -59,25 +59,29 @@ pub struct ReserveJob<'a> {
     next: usize,
     slice: Duration,
     trace_id: u128,
-    request_ids: RequestIds<'a>,
-    items: Names<'a>,
-    locations: Names<'a>,
-    quantities: Numbers<'a>,
-    ship_times: Option<Numbers<'a>>,
-    lives: Option<Numbers<'a>>,
-    orders: Option<Texts<'a>>,
-    customers: Option<Texts<'a>>,
-    segments: Option<Texts<'a>>,
-    tiers: Option<Numbers<'a>>,
-    partial: Option<Flags<'a>>,
-    confirm: Option<Flags<'a>>,
+    orders: Orders<'a>,
     /// Where the rows of the slice that is under way are wanted; `None` where a name is not known.
     places: [Option<(ItemId, LocationId)>; SLICE],
     answers: Answers,
     revision: u64,
 }
 
-#[derive(Default)]
+/// What the table asks for.
+struct Orders<'a> {
+    request_ids: RequestIds<'a>,
+    items: Names<'a>,
+    locations: Names<'a>,
+    quantities: Numbers<'a>,
+    ship_times: Option<Numbers<'a>>,
+    lives: Option<Numbers<'a>>,
+    order_refs: Option<Texts<'a>>,
+    customers: Option<Texts<'a>>,
+    segments: Option<Texts<'a>>,
+    tiers: Option<Numbers<'a>>,
+    partial: Option<Flags<'a>>,
+    confirm: Option<Flags<'a>>,
+}
+
 struct Answers {
     outcome: UInt8Builder,
     reservation: UInt64Builder,
@@ -105,11 +109,7 @@ impl<'a> ReserveJob<'a> {
     ) -> Result<Self, ApiError> {
         let table = Table::new(batch, &COLUMNS, rows_max)?;
         let request_ids = table.optional_request_ids("request_id")?;
-        Ok(Self {
-            rows: table.rows(),
-            next: 0,
-            slice,
-            trace_id,
+        let orders = Orders {
             request_ids: request_ids.ok_or_else(|| {
                 ApiError::invalid(
                     "column",
@@ -122,14 +122,21 @@ impl<'a> ReserveJob<'a> {
             quantities: table.numbers("quantity")?,
             ship_times: table.optional_numbers("ship_time_ms")?,
             lives: table.optional_numbers("expires_in_ms")?,
-            orders: table.optional_texts("order_ref")?,
+            order_refs: table.optional_texts("order_ref")?,
             customers: table.optional_texts("customer")?,
             segments: table.optional_texts("segment")?,
             tiers: table.optional_numbers("tier")?,
             partial: table.optional_flags("partial")?,
             confirm: table.optional_flags("confirm")?,
+        };
+        Ok(Self {
+            rows: table.rows(),
+            next: 0,
+            slice,
+            trace_id,
+            orders,
             places: [None; SLICE],
-            answers: Answers::default(),
+            answers: Answers::for_rows(table.rows()),
             revision: 0,
         })
     }
@@ -141,9 +148,10 @@ impl<'a> ReserveJob<'a> {
             let mut wanted = [(ItemId(0), LocationId(0)); SLICE];
             let mut count = 0;
             let mut items = [None; SLICE];
-            self.items.items(state.catalog(), first..end, &mut items);
+            let orders = &mut self.orders;
+            orders.items.items(state.catalog(), first..end, &mut items);
             for row in first..end {
-                let location = items[row - first].and_then(|_| self.location(state, row));
+                let location = items[row - first].and_then(|_| orders.location(state, row));
                 self.places[row - first] = items[row - first].zip(location);
                 if let Some(place) = self.places[row - first] {
                     wanted[count] = place;
@@ -156,6 +164,36 @@ impl<'a> ReserveJob<'a> {
         drop(known);
     }
 
+    fn row(&mut self, api: &Api, row: usize, place: Option<(ItemId, LocationId)>) {
+        let meta = self.orders.request_ids.get(row).and_then(|id| {
+            let request_id =
+                id.ok_or_else(|| ApiError::invalid("request_id", "", "every order needs its own"))?;
+            Ok(Meta {
+                request_id,
+                trace_id: self.trace_id,
+                ..Meta::default()
+            })
+        });
+        let terms = self.orders.terms(row);
+        let Self {
+            orders, answers, ..
+        } = self;
+        let seen = api.store().write(
+            meta,
+            |state| orders.command(state, row, place, terms),
+            |_, answer| {
+                answers.push(api, &answer);
+                Ok(())
+            },
+        );
+        self.revision = self.revision.max(seen.revision);
+        if let Err(error) = seen.result {
+            self.answers.push_error(&error, seen.revision);
+        }
+    }
+}
+
+impl Orders<'_> {
     fn place(&mut self, state: &State, row: usize) -> Option<(ItemId, LocationId)> {
         let catalog = state.catalog();
         let item = self
@@ -167,29 +205,6 @@ impl<'a> ReserveJob<'a> {
     fn location(&mut self, state: &State, row: usize) -> Option<LocationId> {
         let look_up = |name: &str| state.catalog().location_id(name).map(|id| id.0);
         self.locations.id(row, look_up).map(LocationId)
-    }
-
-    fn row(&mut self, api: &Api, row: usize, place: Option<(ItemId, LocationId)>) {
-        let meta = self.request_ids.get(row).and_then(|id| {
-            let request_id =
-                id.ok_or_else(|| ApiError::invalid("request_id", "", "every order needs its own"))?;
-            Ok(Meta {
-                request_id,
-                trace_id: self.trace_id,
-                ..Meta::default()
-            })
-        });
-        let terms = self.terms(row);
-        let seen = api.store().write(
-            meta,
-            |state| self.command(state, row, place, terms),
-            |_, answer| Ok(answer),
-        );
-        self.revision = self.revision.max(seen.revision);
-        match seen.result {
-            Ok(answer) => self.answers.push(api, &answer),
-            Err(error) => self.answers.push_error(&error, seen.revision),
-        }
     }
 
     /// Everything that needs no lock.
@@ -206,7 +221,7 @@ impl<'a> ReserveJob<'a> {
                 false => FillPolicy::AllOrNone,
             },
             expires_in_ms: fields::duration("expires_in_ms", Numbers::or_zero(self.lives, row))?,
-            order_ref: text("order_ref", &self.orders)?,
+            order_ref: text("order_ref", &self.order_refs)?,
             customer: text("customer", &self.customers)?,
             segment: text("segment", &self.segments)?,
             tier: u8::try_from(tier)
@@ -241,9 +256,7 @@ impl<'a> ReserveJob<'a> {
             terms,
         }))
     }
-}
 
-impl ReserveJob<'_> {
     #[cold]
     fn unknown_name(&self, state: &State, row: usize) -> ApiError {
         let item = self.items.name(row);
@@ -256,6 +269,23 @@ impl ReserveJob<'_> {
 }
 
 impl Answers {
+    fn for_rows(rows: usize) -> Self {
+        Self {
+            outcome: UInt8Builder::with_capacity(rows),
+            reservation: UInt64Builder::with_capacity(rows),
+            held: UInt64Builder::with_capacity(rows),
+            expires: Int64Builder::with_capacity(rows),
+            refusal: UInt8Builder::with_capacity(rows),
+            available: UInt64Builder::with_capacity(rows),
+            earliest: Int64Builder::with_capacity(rows),
+            revision: UInt64Builder::with_capacity(rows),
+            replayed: BooleanBuilder::with_capacity(rows),
+            // Few rows fail.
+            error: StringBuilder::with_capacity(rows, 0),
+            message: StringBuilder::with_capacity(rows, 0),
+        }
+    }
+
     fn push(&mut self, api: &Api, answer: &Answer) {
         let hold = match reply::hold(answer) {
             Ok(hold) => hold,
