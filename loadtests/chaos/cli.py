@@ -104,7 +104,7 @@ class Chaos:
     def __init__(self, options: argparse.Namespace, report: Report) -> None:
         self._options = options
         self._report = report
-        self._rate: float | None = options.rate
+        self._rates: dict[int, float] = {}
         cores = sorted(os.sched_getaffinity(0))
         # What is started here inherits the cores of the server: only the generator has one of its own.
         self._cores = (cores[:-1] or cores, cores[-1])
@@ -142,8 +142,8 @@ class Chaos:
             world = stack.enter_context(World(Path(place), events[0].settings))
             load = Load(world, options.positions, options.receipts, self._cores, self._report.write)
             stack.enter_context(load)
-            rate = self._rate = self._rate or self._found_rate(load)
             for event in events:
+                rate = self._options.rate or self._found_rate(load, event.step.get("lines", 1))
                 for number in range(1, 1 + (options.rounds if event.objective else 1)):
                     for _ in range(2):
                         # One that the generator spoiled is run once more.
@@ -153,19 +153,23 @@ class Chaos:
                             break
             load.verify()
 
-    def _found_rate(self, load: Load) -> float:
-        """A share of what the machine answers, with the generator beside the server."""
-        rate, most = CAPACITY_FROM, 0.0
+    def _found_rate(self, load: Load, lines: int) -> float:
+        """A share of what the machine answers of orders of so many lines, with the generator beside the server."""
+        if lines in self._rates:
+            return self._rates[lines]
+        rate, most = CAPACITY_FROM / lines, 0.0
         while True:
-            line = load.run(self._step({"name": "capacity", "rate": rate, "measure_s": CAPACITY_S, "warmup_s": 0.2}))
+            given = {"name": "capacity", "rate": rate, "lines": lines, "measure_s": CAPACITY_S, "warmup_s": 0.2}
+            line = load.run(self._step(given))
             most = max(most, line["calls"] * line["achieved_share"] / CAPACITY_S)
             if line["achieved_share"] < CAPACITY_SHARE:
                 break
             rate *= 2
-        found = most * self._options.share
-        told = {"calls_per_s": round(most), "share": self._options.share, "rate": round(found)}
+        found = float(round(most * self._options.share))
+        told = {"calls_per_s": round(most), "lines": lines, "share": self._options.share, "rate": found}
         self._report.write({"kind": "capacity", **told})
-        return float(round(found))
+        self._rates[lines] = found
+        return found
 
     def _step(self, given: Line) -> Line:
         return {

@@ -267,7 +267,9 @@ impl Servers {
             load::stats(&mut channel).await
         };
         match target {
-            Target::Server => stats.await.map_or(0, |stats| stats.request_index_bytes + stats.movement_bytes),
+            Target::Server => stats
+                .await
+                .map_or(0, |stats| stats.request_index_bytes + stats.movement_bytes),
             Target::Echo | Target::H2 => 0,
         }
     }
