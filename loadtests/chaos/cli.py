@@ -140,7 +140,7 @@ class Chaos:
         with ExitStack() as stack:
             place = stack.enter_context(tempfile.TemporaryDirectory(prefix="bespeak-chaos-", dir=options.dir))
             world = stack.enter_context(World(Path(place), events[0].settings))
-            load = Load(world, options.positions, options.receipts, self._cores, self._report.write)
+            load = Load(world, options.positions, options.receipts, self._cores, self._tell)
             stack.enter_context(load)
             for event in events:
                 rate = self._options.rate or self._found_rate(load, event.step.get("lines", 1))
@@ -152,6 +152,10 @@ class Chaos:
                         if not line["refused"]:
                             break
             load.verify()
+
+    def _tell(self, line: Line) -> None:
+        # Where each call was kept is gone with the run.
+        self._report.write({name: value for name, value in line.items() if name not in {"samples", "legend"}})
 
     def _found_rate(self, load: Load, lines: int) -> float:
         """A share of what the machine answers of orders of so many lines, with the generator beside the server."""

@@ -82,11 +82,12 @@ def _machine(machines: Sequence[Line], servers: Sequence[Line]) -> str:
         f"server on cores {', '.join(map(str, one.get('server_cores') or [one['server_core']]))}, generator on core {one['client_core']}; "
         f"version {escape(one['version'])}"
     )
-    filled = "".join(
-        f"<br>server {number}: {line['positions']:,} positions, {line['receipts']} receipts each"
+    servers_of = dict.fromkeys(
+        f"{line['positions']:,} positions, {line['receipts']} receipts each"
         f"{', TLS' if line['tls'] else ''}{', in memory' if '--memory' in line['command'] else ''}"
-        for number, line in enumerate(servers, 1)
+        for line in servers
     )
+    filled = "".join(f"<br>a server of {text}" for text in servers_of)
     return f"<p><small>{told}{filled}</small></p>"
 
 

@@ -89,6 +89,10 @@ def test_with_too_few_calls_nothing_is_proven(done):
     assert "NOT PROVEN: snapshot: p99 during it: it did not happen, or too few calls" in done.stderr
 
 
+def test_lines_can_be_shown_to_others(done):
+    assert str(done.place) not in done.stdout, "where things lay is of no use to them"
+
+
 def of(done, event):
     return next(one for one in done.kinds["chaos"] if one["event"] == event)
 
