@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 use bespeak_demand::{Fact, History};
 use bespeak_engine::Record;
 
+/// Records that a queue keeps room for. One that had to take more, as when its thread came late, gives the rest back.
+const ROOM: usize = 8_192;
+
 /// Records in order of revision. Those that found no room are missing: their journal has them.
 #[derive(Default)]
 pub(super) struct Queue {
@@ -35,6 +38,9 @@ impl Queue {
             }
             self.facts.drain(..*many);
             self.records.pop_front();
+        }
+        if self.records.capacity() > ROOM {
+            *self = Self::default();
         }
         None
     }
@@ -110,6 +116,19 @@ mod tests {
         queue.count(&mut history, 9, 100);
         assert_eq!((history.revision(), queue.first(10)), (9, None));
         assert_eq!((queue.len(), queue.facts.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_queue_that_was_long_gives_its_room_back() {
+        let mut history = History::in_memory();
+        let mut queue = Queue::default();
+        for revision in 1..=3 * ROOM as u64 {
+            queue.push(&record(revision));
+        }
+        let last = 3 * ROOM as u64;
+        queue.count(&mut history, last, last);
+        assert_eq!((history.revision(), queue.first(last + 1)), (last, None));
+        assert_eq!((queue.records.capacity(), queue.facts.capacity()), (0, 0));
     }
 
     #[test]
