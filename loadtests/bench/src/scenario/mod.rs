@@ -140,7 +140,8 @@ struct StepLine {
     /// data, at its beginning and its end.
     resident_bytes: (u64, u64),
     data_bytes: (u64, u64),
-    /// Bytes of `resident_bytes` that the server says are tables which grow with what was written lately: its index of request ids, its movements.
+    /// Bytes of `resident_bytes` that the server says are tables which grow with what was written lately: its index of
+    /// request ids, its movements.
     table_bytes: (u64, u64),
     before: Probe,
     after: Probe,

@@ -4,7 +4,7 @@ use super::Movement;
 use crate::catalog_types::StockStatus;
 use crate::ids::UtcMillis;
 
-/// Bytes that one movement takes at most: nine bits of its units and status first, ten bytes of each number at most.
+/// Bytes that one movement takes at most: its status with five bits of its units, the rest of them, its time.
 const LONGEST: usize = 1 + 9 + 10;
 /// The least by which a trail grows.
 const LEAST: usize = 16;

@@ -25,9 +25,6 @@ use queue::Queue;
 
 /// Records that may wait before the thread is woken for them.
 const WAKE_RECORDS: u64 = 1_024;
-/// Records that may wait in memory. Beyond it whoever made the last one counts them all, where there is no journal to
-/// read them from.
-const QUEUE_MAX: usize = 65_536;
 /// How long a question waits for a history that is being read from the journal.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the history lies in the journal's directory.
@@ -85,9 +82,10 @@ impl Feed {
     pub fn unkept(&self, record: &Record) {
         let mut queue = locked(&self.queue);
         queue.push(record);
-        let waiting = queue.len();
+        let full = queue.is_full();
         drop(queue);
-        if waiting >= QUEUE_MAX {
+        // There is no journal to read it from.
+        if full {
             self.count_queue();
         }
         self.durable(record.revision);
@@ -96,7 +94,7 @@ impl Feed {
     /// A record that will be durable.
     pub fn kept(&self, record: &Record) {
         let mut queue = locked(&self.queue);
-        if queue.len() < QUEUE_MAX {
+        if !queue.is_full() {
             queue.push(record);
         }
     }
