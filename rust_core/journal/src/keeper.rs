@@ -2,18 +2,17 @@
 //! of the last one.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crate::error::{IoContext, JournalError, Result};
 use crate::index::{FrameList, Ids, Sidecar, SidecarSource, forget_old};
-use crate::paced::{self, PIECE_BYTES};
-use crate::storage::{Storage, StorageFile};
-use crate::view::Shared;
+use crate::next_segment::{Begun, Next, Prepared, due, prepare};
+use crate::paced;
 
-/// A file of zeros under a passing name.
-pub(crate) type Prepared = (String, Box<dyn StorageFile>);
+use crate::view::Shared;
 
 /// A finished segment that has no index yet.
 pub(crate) struct Finished {
@@ -28,6 +27,8 @@ pub(crate) struct Finished {
 pub(crate) struct Keeper {
     shared: Arc<Shared>,
     number: Arc<AtomicU64>,
+    /// What the thread knows to be due.
+    told: u64,
     background: Option<Background>,
 }
 
@@ -46,27 +47,21 @@ struct Desk {
 #[derive(Default)]
 struct Papers {
     next: Next,
+    /// How much of the next segment is to be written by now, in parts of [`WHOLE`](crate::next_segment::WHOLE).
+    due: u64,
     finished: VecDeque<Finished>,
-    /// The writer has come for the segment: it must not wait for a thread that stands back.
+    /// The writer has come for the segment: it must not wait for more than the piece that is being written.
     hurry: bool,
     closed: bool,
 }
 
-/// The next segment.
-#[derive(Default)]
-enum Next {
-    #[default]
-    Nobodys,
-    Asked(u64),
-    Begun,
-    /// Zeros as far as `written`: all of it, unless the writer came earlier.
-    Done(Result<Begun>),
-}
-
-struct Begun {
-    name: String,
-    file: Box<dyn StorageFile>,
-    written: u64,
+impl Papers {
+    /// Whether a piece of the next segment is to be written now.
+    fn is_due(&self) -> bool {
+        // An index that waits is not overtaken again and again by segments that are filled sooner.
+        let backlog = self.finished.len() > 1;
+        !self.closed && !self.hurry && !backlog && self.next.lacks(self.due)
+    }
 }
 
 impl Desk {
@@ -105,16 +100,33 @@ impl Keeper {
         Ok(Self {
             shared,
             number,
+            told: 0,
             background,
         })
     }
 
-    /// Starts preparing a segment of `bytes`, to be taken later.
+    /// A segment of `bytes` will be taken later: it is prepared while the one in use is filled.
     pub(crate) fn prepare_ahead(&mut self, bytes: u64) {
+        self.told = 0;
         if let Some(background) = &self.background {
             let mut papers = background.desk.lock();
+            papers.due = 0;
             if matches!(papers.next, Next::Nobodys) {
                 papers.next = Next::Asked(bytes);
+            }
+        }
+    }
+
+    /// So many bytes of the segment in use, of so many, are written.
+    pub(crate) fn filled(&mut self, filled: u64, of: u64) {
+        let due = due(filled, of);
+        if let Some(background) = &self.background
+            && due > self.told
+        {
+            self.told = due;
+            let mut papers = background.desk.lock();
+            papers.due = due;
+            if papers.is_due() {
                 background.desk.changed.notify_all();
             }
         }
@@ -125,11 +137,7 @@ impl Keeper {
     pub(crate) fn take(&mut self, bytes: u64) -> Result<Prepared> {
         if let Some(background) = &self.background {
             match background.desk.collect() {
-                Some(Ok(mut begun)) => {
-                    let done = zeros(&mut begun, bytes);
-                    done.doing("write zeros to", &begun.name)?;
-                    return Ok((begun.name, begun.file));
-                }
+                Some(Ok(begun)) => return begun.finish(),
                 Some(Err(error)) => tracing::warn!(%error, "preparing a segment failed"),
                 None => (),
             }
@@ -153,18 +161,16 @@ impl Desk {
     /// What there is of the next segment; `None` when nobody has begun it.
     fn collect(&self) -> Option<Result<Begun>> {
         let mut papers = self.lock();
-        if matches!(papers.next, Next::Begun) {
-            papers.hurry = true;
-            self.changed.notify_all();
-            // A thread that is gone has left nothing begun: see `Leaving`.
-            while matches!(papers.next, Next::Begun) {
-                papers = self.wait(papers);
-            }
-            papers.hurry = false;
+        papers.hurry = true;
+        // A thread that is gone has left nothing begun: see `Leaving`.
+        while matches!(papers.next, Next::Busy) {
+            papers = self.wait(papers);
         }
+        papers.hurry = false;
         match std::mem::take(&mut papers.next) {
-            Next::Done(done) => Some(done),
-            Next::Nobodys | Next::Asked(_) | Next::Begun => None,
+            Next::Begun(begun) => Some(Ok(begun)),
+            Next::Failed(error) => Some(Err(error)),
+            Next::Nobodys | Next::Asked(_) | Next::Busy => None,
         }
     }
 }
@@ -197,18 +203,20 @@ fn run(shared: &Shared, number: &AtomicU64, desk: &Desk) {
     let _leaving = Leaving(desk);
     let mut papers = desk.lock();
     loop {
-        // An index that waits is not overtaken again and again by segments that are filled sooner.
-        let backlog = papers.finished.len() > 1;
-        if let Next::Asked(bytes) = papers.next
-            && !papers.closed
-            && !backlog
-        {
-            papers.next = Next::Begun;
+        if papers.is_due() {
+            let next = std::mem::replace(&mut papers.next, Next::Busy);
             drop(papers);
-            let done = prepare_paced(shared.storage.as_ref(), number, bytes, desk);
+            let began = Instant::now();
+            let next = next.step(shared.storage.as_ref(), number);
+            let rest = paced::rest_after(began.elapsed());
             papers = desk.lock();
-            papers.next = Next::Done(done);
+            papers.next = next.unwrap_or_else(Next::Failed);
             desk.changed.notify_all();
+            if let Some(rest) = rest {
+                let wanted = |papers: &mut Papers| !papers.closed;
+                let waited = desk.changed.wait_timeout_while(papers, rest, wanted);
+                papers = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
         } else if let Some(finished) = papers.finished.pop_front() {
             drop(papers);
             write_index(shared, &finished, true);
@@ -219,74 +227,6 @@ fn run(shared: &Shared, number: &AtomicU64, desk: &Desk) {
             papers = desk.wait(papers);
         }
     }
-}
-
-/// Creates a file and writes zeros ahead, piece by piece, until it is whole or somebody comes for it.
-fn prepare_paced(
-    storage: &dyn Storage,
-    number: &AtomicU64,
-    bytes: u64,
-    desk: &Desk,
-) -> Result<Begun> {
-    let name = next_name(number);
-    let file = storage.create(&name, 0).doing("create", &name)?;
-    let mut begun = Begun {
-        name,
-        file,
-        written: 0,
-    };
-    let piece = vec![0; PIECE_BYTES];
-    while begun.written < bytes {
-        let len = (bytes - begun.written).min(PIECE_BYTES as u64);
-        let took = paced::piece(begun.file.as_ref(), &piece[..len as usize], begun.written)
-            .doing("write zeros to", &begun.name)?;
-        begun.written += len;
-        let wanted = |papers: &mut Papers| !papers.hurry && !papers.closed;
-        let papers = desk.lock();
-        let papers = match paced::rest_after(took) {
-            Some(rest) => {
-                let waited = desk.changed.wait_timeout_while(papers, rest, wanted);
-                waited.unwrap_or_else(PoisonError::into_inner).0
-            }
-            None => papers,
-        };
-        if papers.hurry || papers.closed {
-            return Ok(begun);
-        }
-    }
-    // With all of it on the disk, the sync of the header that comes later finds nothing to do.
-    begun.file.sync_data().doing("sync", &begun.name)?;
-    Ok(begun)
-}
-
-/// Writes what zeros are missing, as fast as the disk takes them. The sync of the header, which comes next, makes them
-/// durable.
-fn zeros(begun: &mut Begun, bytes: u64) -> std::io::Result<()> {
-    let piece = vec![0; PIECE_BYTES.min(usize::try_from(bytes).unwrap_or(PIECE_BYTES))];
-    while begun.written < bytes {
-        let len = (bytes - begun.written).min(piece.len() as u64);
-        let data = &piece[..len as usize];
-        begun.file.write_all_at(data, begun.written)?;
-        begun.written += len;
-    }
-    Ok(())
-}
-
-fn next_name(number: &AtomicU64) -> String {
-    format!(
-        "prepared-{:020}.tmp",
-        number.fetch_add(1, Ordering::Relaxed)
-    )
-}
-
-/// Writes a file of zeros, so that writing records into it later changes no metadata. The sync of
-/// its header makes it durable.
-pub(crate) fn prepare(storage: &dyn Storage, number: &AtomicU64, bytes: u64) -> Result<Prepared> {
-    let name = next_name(number);
-    let file = storage
-        .create(&name, bytes)
-        .doing("write zeros to", &name)?;
-    Ok((name, file))
 }
 
 /// A failure costs only the file: the map stays in memory, and the next start builds it again.
@@ -314,7 +254,9 @@ fn write_index(shared: &Shared, finished: &Finished, paced: bool) {
 mod tests {
     use super::*;
     use crate::format::ChainHash;
-    use crate::storage::{Fault, FaultRule, FsStorage, OpKind, SimStorage};
+    use crate::next_segment::WHOLE;
+    use crate::paced::PIECE_BYTES;
+    use crate::storage::{Fault, FaultRule, FsStorage, OpKind, SimStorage, Storage, StorageFile};
     use crate::view::{Position, Published};
 
     const BYTES: u64 = 5 * PIECE_BYTES as u64 + 512;
@@ -342,11 +284,11 @@ mod tests {
         assert!(read.iter().all(|&byte| byte == 0));
     }
 
-    /// Waits until the thread has done what it was asked to.
-    fn until_done(keeper: &Keeper) {
+    /// Waits until the thread has written so much of the next segment.
+    fn until_written(keeper: &Keeper, bytes: u64) {
         let desk = &keeper.background.as_ref().expect("a thread").desk;
         let mut papers = desk.lock();
-        while !matches!(papers.next, Next::Done(_)) {
+        while !matches!(&papers.next, Next::Begun(begun) if begun.written >= bytes) {
             papers = desk.wait(papers);
         }
     }
@@ -360,7 +302,8 @@ mod tests {
         for wait in [false, true, false, false, true] {
             keeper.prepare_ahead(BYTES);
             if wait {
-                until_done(&keeper);
+                keeper.filled(1, 1);
+                until_written(&keeper, BYTES);
             }
             let (name, file) = keeper.take(BYTES).expect("a segment");
             assert_zeros(file.as_ref());
@@ -376,24 +319,25 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_early_waits_for_one_piece_and_finishes_the_rest() {
-        let disk = SimStorage::new(1);
-        let desk = Desk::default();
-        desk.lock().hurry = true;
-        let mut begun =
-            prepare_paced(&disk, &AtomicU64::new(1), BYTES, &desk).expect("a beginning");
-        assert_eq!(begun.written, PIECE_BYTES as u64);
-        zeros(&mut begun, BYTES).expect("the rest");
-        assert_zeros(begun.file.as_ref());
+    fn who_comes_early_finishes_the_rest() {
+        let mut keeper = Keeper::new(shared(Arc::new(SimStorage::new(1))), true).expect("a thread");
+        keeper.prepare_ahead(BYTES);
+        keeper.filled(3, 10);
+        until_written(&keeper, 1);
+        let (_, file) = keeper.take(BYTES).expect("a segment");
+        assert_zeros(file.as_ref());
     }
 
     #[test]
     fn a_stop_does_not_wait_for_a_segment_that_nobody_will_need() {
-        let disk = SimStorage::new(1);
-        let desk = Desk::default();
-        desk.lock().closed = true;
-        let begun = prepare_paced(&disk, &AtomicU64::new(1), BYTES, &desk).expect("a beginning");
-        assert_eq!(begun.written, PIECE_BYTES as u64);
+        let mut papers = Papers {
+            next: Next::Asked(BYTES),
+            due: WHOLE,
+            ..Papers::default()
+        };
+        assert!(papers.is_due());
+        papers.closed = true;
+        assert!(!papers.is_due());
     }
 
     #[test]
@@ -408,7 +352,13 @@ mod tests {
         });
         let mut keeper = Keeper::new(shared(Arc::new(disk)), true).expect("a thread");
         keeper.prepare_ahead(BYTES);
-        until_done(&keeper);
+        keeper.filled(1, 1);
+        let desk = &keeper.background.as_ref().expect("a thread").desk;
+        let mut papers = desk.lock();
+        while !matches!(papers.next, Next::Failed(_)) {
+            papers = desk.wait(papers);
+        }
+        drop(papers);
         let (_, file) = keeper.take(BYTES).expect("space was freed");
         assert_zeros(file.as_ref());
     }

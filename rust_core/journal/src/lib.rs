@@ -15,6 +15,7 @@ mod format;
 mod index;
 mod keeper;
 mod log;
+mod next_segment;
 mod open;
 mod paced;
 mod partition;

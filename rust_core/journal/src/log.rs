@@ -141,6 +141,8 @@ impl Log {
             .active
             .write_frame(FrameKind::Batch, epoch, records, time_ms, frame)?;
         frame.truncate(body_end);
+        let of = self.active.header.segment_bytes;
+        self.keeper.filled(self.active.cursor.offset, of);
         self.shared.index.insert(batch.requests());
         let newest = self.position();
         let mut published = self.shared.published();

@@ -9,8 +9,9 @@ use crate::config::LogConfig;
 use crate::error::{IoContext, JournalError, Result};
 use crate::format::{FrameKind, SEGMENT_HEADER_LEN, SegmentHeader, get_u32, parse_segment_name};
 use crate::index::{FrameList, load_indexes, requests_of, sidecar_revision};
-use crate::keeper::{Keeper, prepare};
+use crate::keeper::Keeper;
 use crate::log::Log;
+use crate::next_segment::prepare;
 use crate::reader::{LogReader, TailCut};
 use crate::scan::{Cursor, SegmentData, Step};
 use crate::storage::Storage;
@@ -255,6 +256,7 @@ impl Log {
     ) -> Result<Self> {
         let mut keeper = Keeper::new(Arc::clone(&shared), config.background)?;
         keeper.prepare_ahead(config.segment_bytes);
+        keeper.filled(active.cursor.offset, active.header.segment_bytes);
         Ok(Self {
             config,
             shared,

@@ -46,7 +46,11 @@ pub(crate) fn write_all_at(file: &dyn StorageFile, data: &[u8], offset: u64) -> 
 /// thread, and what it starts.
 pub(crate) fn lower_priority(what: &str) {
     let own = Some(rustix::thread::gettid());
-    if let Err(error) = rustix::process::setpriority_process(own, NICENESS) {
+    let lower = rustix::process::getpriority_process(own)
+        // Who may do everything would be raised to it.
+        .map(|now| now.max(NICENESS))
+        .and_then(|niceness| rustix::process::setpriority_process(own, niceness));
+    if let Err(error) = lower {
         tracing::debug!(%error, "{what} at normal priority");
     }
 }

@@ -183,7 +183,7 @@ impl LiveSlice {
 }
 
 /// A position with many plans is looked through once for so many of them.
-const PLANS_A_LOOK: usize = 64;
+const PLANS_A_LOOK: usize = 8;
 
 /// What has been told, and what is still to be looked at.
 #[derive(Default)]
