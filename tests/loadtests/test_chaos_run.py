@@ -84,9 +84,16 @@ def test_every_event_happens_and_its_account_adds_up(line):
 
 
 def test_with_too_few_calls_nothing_is_proven(done):
+    verdicts = {one["event"]: one for one in done.kinds["chaos_verdict"]}
+    assert set(verdicts) == {"snapshot", "roll"}
+    for event, verdict in verdicts.items():
+        # A snapshot lasts as long as the machine makes it last, so it may have seen enough.
+        windows = of(done, event)["windows"]
+        enough = all(windows[name]["promises"]["p99_us"] is not None for name in ("normal", "during"))
+        assert (verdict["met"] is not None) == enough
+    assert verdicts["roll"]["met"] is None, "half a second of a small load"
     assert done.returncode == 1, done.stderr[-4000:]
-    assert {one["event"]: one["met"] for one in done.kinds["chaos_verdict"]} == {"snapshot": None, "roll": None}
-    assert "NOT PROVEN: snapshot: p99 during it: it did not happen, or too few calls" in done.stderr
+    assert "NOT PROVEN: roll: p99 during it: it did not happen, or too few calls" in done.stderr
 
 
 def test_lines_can_be_shown_to_others(done):
