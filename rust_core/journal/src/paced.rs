@@ -3,6 +3,7 @@
 //! synced: each sync of a file that grows commits the file system's own journal, for which others wait.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::storage::StorageFile;
@@ -55,10 +56,33 @@ pub(crate) fn lower_priority(what: &str) {
     }
 }
 
+/// Runs long work on a thread of its own that stands back; whoever asked waits for it. Without a thread to be had, the
+/// work is done at the caller's own priority.
+pub(crate) fn aside<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T {
+    // A thread that cannot be started must not take the work with it.
+    let work = Mutex::new(Some(work));
+    let take = || work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    std::thread::scope(|scope| {
+        let started = std::thread::Builder::new()
+            .name("journal-aside".to_owned())
+            .spawn_scoped(scope, || {
+                lower_priority(what);
+                take().map(|work| work())
+            });
+        match started.map(|thread| thread.join()) {
+            Ok(Ok(done)) => done,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(error) => {
+                tracing::warn!(%error, "{what} without a thread of its own");
+                take().map(|work| work())
+            }
+        }
+    })
+    .expect("invariant: the work is taken once")
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
     use crate::storage::{FsStorage, Storage};
 
@@ -133,6 +157,17 @@ mod tests {
         assert_eq!(rest_after(us(99)), None, "memory needs none");
         assert_eq!(rest_after(us(900)), Some(us(900)));
         assert_eq!(rest_after(us(1_000_000)), Some(REST_MAX));
+    }
+
+    #[test]
+    fn work_aside_stands_back_alone_and_its_panic_is_the_callers() {
+        let own = || rustix::process::getpriority_process(Some(rustix::thread::gettid()));
+        let mine = own().expect("own priority");
+        let its = aside("a test", own).expect("its priority");
+        assert_eq!(its, mine.max(NICENESS));
+        assert_eq!(own(), Ok(mine));
+        let panic = std::panic::catch_unwind(|| aside("a test", || panic!("on purpose")));
+        assert!(panic.is_err());
     }
 
     #[test]

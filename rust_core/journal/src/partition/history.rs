@@ -2,6 +2,7 @@
 
 use bespeak_engine::State;
 
+use crate::paced;
 use crate::snapshot::SnapshotInfo;
 use crate::storage::Storage;
 
@@ -26,7 +27,8 @@ impl Partition {
     /// `InMemory`, `Stopped` when the partition closes meanwhile, errors of reading and writing.
     pub fn snapshot(&self) -> Result<SnapshotInfo, PartitionError> {
         let (journal, storage) = self.history("a snapshot")?;
-        let taken = maintain::take_snapshot(&self.inner, journal, storage)?;
+        let take = || maintain::take_snapshot(&self.inner, journal, storage);
+        let taken = paced::aside("a snapshot", take)?;
         taken.ok_or_else(|| PartitionError::Stopped {
             cause: super::core::CLOSED.to_owned(),
         })
@@ -50,13 +52,10 @@ impl Partition {
             self.wait_durable(now.revision)?;
         }
         let _one_at_a_time = self.inner.second_state();
-        state_at(
-            storage,
-            &journal.view,
-            &self.inner.config.settings,
-            moment,
-            latest,
-        )
+        let settings = &self.inner.config.settings;
+        paced::aside("a look into the past", || {
+            state_at(storage, &journal.view, settings, moment, latest)
+        })
     }
 
     /// The oldest revision that [`Partition::as_of`] can show; `None` in memory.
@@ -82,6 +81,9 @@ impl Partition {
         }
         self.wait_durable(live.last().map_or(0, LiveSlice::revision))?;
         let _one_at_a_time = self.inner.second_state();
-        reconcile(storage, &journal.view, &self.inner.config.settings, &live)
+        let settings = &self.inner.config.settings;
+        paced::aside("reconciling", || {
+            reconcile(storage, &journal.view, settings, &live)
+        })
     }
 }
