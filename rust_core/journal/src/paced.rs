@@ -43,6 +43,38 @@ pub(crate) fn write_all_at(file: &dyn StorageFile, data: &[u8], offset: u64) -> 
     Ok(())
 }
 
+/// Long work that nobody waits for, with rests: it takes a third of a core's time. Standing back does not keep it out of the
+/// way of a sync: while promises wait for the disk the core is free for it, and on a shared host, where whoever drives
+/// the disk needs that core as well, such syncs were seen to take milliseconds.
+pub(crate) struct Pace {
+    worked_since: Instant,
+}
+
+/// Work without a rest.
+const WORK: Duration = Duration::from_millis(1);
+/// Rest, in times of the work before it.
+const RESTS: u32 = 2;
+
+impl Pace {
+    pub fn new() -> Self {
+        Self {
+            worked_since: Instant::now(),
+        }
+    }
+
+    /// Rests, if it is time to.
+    pub fn rest(&mut self) {
+        if let Some(rest) = rest_from_work(self.worked_since.elapsed()) {
+            std::thread::sleep(rest);
+            self.worked_since = Instant::now();
+        }
+    }
+}
+
+fn rest_from_work(worked: Duration) -> Option<Duration> {
+    (worked >= WORK).then(|| (worked * RESTS).min(REST_MAX))
+}
+
 /// Makes the calling thread stand back behind those that promise, where there is too little processor for all. Only that
 /// thread, and what it starts.
 pub(crate) fn lower_priority(what: &str) {
@@ -157,6 +189,14 @@ mod tests {
         assert_eq!(rest_after(us(99)), None, "memory needs none");
         assert_eq!(rest_after(us(900)), Some(us(900)));
         assert_eq!(rest_after(us(1_000_000)), Some(REST_MAX));
+    }
+
+    #[test]
+    fn work_rests_twice_as_long_as_it_took_within_limits() {
+        let us = Duration::from_micros;
+        assert_eq!(rest_from_work(us(999)), None);
+        assert_eq!(rest_from_work(us(1_000)), Some(us(2_000)));
+        assert_eq!(rest_from_work(us(1_000_000)), Some(REST_MAX));
     }
 
     #[test]

@@ -39,10 +39,10 @@ pub(super) fn state_at(
             if revision > newest {
                 return Err(outside(format!("revision {revision}")));
             }
-            let (mut state, _) =
-                in_retention(base_state(storage, view, settings, revision), || {
-                    outside(format!("revision {revision}"))
-                })?;
+            let (mut state, _) = in_retention(
+                base_state(storage, view, settings, revision, &mut || ()),
+                || outside(format!("revision {revision}")),
+            )?;
             replay(&mut state, view, Some(revision), |_| true)?;
             Ok(state)
         }
@@ -52,7 +52,8 @@ pub(super) fn state_at(
                 return Err(asked());
             }
             let base = newest_snapshot_until(storage, time)?;
-            let (mut state, _) = in_retention(base_state(storage, view, settings, base), asked)?;
+            let (mut state, _) =
+                in_retention(base_state(storage, view, settings, base, &mut || ()), asked)?;
             let mut reader = view.read_from(state.revision() + 1)?;
             while let Some(stored) = reader.next()? {
                 let record = decode_record(&stored)?;

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use bespeak_engine::limits::REQUEST_WINDOW_MS;
 
 use crate::error::{IoContext, JournalError};
-use crate::paced;
+use crate::paced::{self, Pace};
 use crate::snapshot::{SnapshotInfo, SnapshotWriter, list_snapshots, prune_snapshots};
 use crate::storage::Storage;
 
@@ -90,15 +90,17 @@ pub(super) fn take_snapshot(
 ) -> Result<Option<SnapshotInfo>, PartitionError> {
     let _one_at_a_time = inner.second_state();
     let position = journal.view.newest();
+    let mut pace = Pace::new();
     let (mut state, replayed) = base_state(
         storage,
         &journal.view,
         &inner.config.settings,
         position.revision,
+        &mut || pace.rest(),
     )?;
-    let go_on = || !inner.closed.load(Ordering::SeqCst);
     replay(&mut state, &journal.view, Some(position.revision), |_| {
-        go_on()
+        pace.rest();
+        !inner.closed.load(Ordering::SeqCst)
     })?;
     if state.revision() != position.revision {
         return Ok(None);
@@ -109,7 +111,10 @@ pub(super) fn take_snapshot(
         let id = journal.view.journal_id();
         let mut writer = SnapshotWriter::create(storage, id, position, RECORD_SCHEMA)?;
         state
-            .write_snapshot(&mut |bytes| writer.write_all(bytes))
+            .write_snapshot(&mut |bytes| {
+                pace.rest();
+                writer.write_all(bytes)
+            })
             .doing("write", "the snapshot")?;
         let info = writer.finish()?;
         inner.hooks.snapshot(&info);

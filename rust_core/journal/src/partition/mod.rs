@@ -109,8 +109,13 @@ impl Partition {
             let what = format!("snapshot is newer than the journal's last record {newest}");
             return Err(JournalError::damaged(&name, 32, what).into());
         }
-        let (mut state, mut replayed) =
-            recover::base_state(storage.as_ref(), &view, &config.settings, newest)?;
+        let (mut state, mut replayed) = recover::base_state(
+            storage.as_ref(),
+            &view,
+            &config.settings,
+            newest,
+            &mut || (),
+        )?;
         let total = newest - state.revision();
         hooks.replayed(0, total);
         replayed.records = recover::replay(&mut state, &view, None, |done| {

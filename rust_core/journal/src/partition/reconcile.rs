@@ -242,7 +242,7 @@ pub(super) fn reconcile(
     live: &[LiveSlice],
 ) -> Result<ReconcileReport, PartitionError> {
     let from = oldest_shown(storage, view);
-    let (mut state, _) = base_state(storage, view, settings, from)?;
+    let (mut state, _) = base_state(storage, view, settings, from, &mut || ())?;
     let mut report = ReconcileReport {
         from_revision: state.revision(),
         ..Default::default()

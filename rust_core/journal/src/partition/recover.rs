@@ -23,11 +23,12 @@ pub struct Replayed {
     pub records: u64,
 }
 
-/// Reads the state of a snapshot.
-pub(crate) fn load_snapshot(
+/// Reads the state of a snapshot. `between` is called between its parts.
+fn load_snapshot(
     storage: &dyn Storage,
     revision: u64,
     settings: &Settings,
+    between: &mut dyn FnMut(),
 ) -> Result<State, PartitionError> {
     let mut reader = SnapshotReader::open(storage, revision)?;
     let schema = reader.info().schema;
@@ -36,7 +37,10 @@ pub(crate) fn load_snapshot(
         let (found, known) = (schema as u16, RECORD_SCHEMA as u16);
         return Err(JournalError::NewerFormat { file, found, known }.into());
     }
-    let state = State::read_snapshot(settings.clone(), &mut |buf| reader.read(buf));
+    let state = State::read_snapshot(settings.clone(), &mut |buf| {
+        between();
+        reader.read(buf)
+    });
     // The reader's own finding is more exact than what the engine made of the bytes.
     let info = reader.finish()?;
     let state = state.map_err(|source| PartitionError::Snapshot { revision, source })?;
@@ -48,12 +52,13 @@ pub(crate) fn load_snapshot(
 }
 
 /// The newest state at or before `revision` that a snapshot gives; without any, the empty state
-/// when the journal reaches back to its beginning.
+/// when the journal reaches back to its beginning. `between` is called now and then.
 pub(crate) fn base_state(
     storage: &dyn Storage,
     view: &LogView,
     settings: &Settings,
     revision: u64,
+    between: &mut dyn FnMut(),
 ) -> Result<(State, Replayed), PartitionError> {
     let mut found = Replayed::default();
     let mut damage = None;
@@ -65,7 +70,7 @@ pub(crate) fn base_state(
         if at < view.oldest_revision() - 1 {
             break;
         }
-        match load_snapshot(storage, at, settings) {
+        match load_snapshot(storage, at, settings, between) {
             Ok(state) => {
                 found.snapshot_revision = at;
                 return Ok((state, found));
@@ -91,7 +96,7 @@ pub(crate) fn base_state(
     }))
 }
 
-/// Replays records onto `state` up to `until` (or the durable end), asking `go_on` now and then,
+/// Replays records onto `state` up to `until` (or the durable end), asking `go_on` every 256 records,
 /// with the number done, whether to go on.
 pub(crate) fn replay(
     state: &mut State,
@@ -99,7 +104,7 @@ pub(crate) fn replay(
     until: Option<u64>,
     mut go_on: impl FnMut(u64) -> bool,
 ) -> Result<u64, PartitionError> {
-    const ASK_EVERY: u64 = 4_096;
+    const ASK_EVERY: u64 = 256;
     let mut reader = view.read_from(state.revision() + 1)?;
     let mut done = 0;
     while until.is_none_or(|until| state.revision() < until) {
