@@ -380,17 +380,13 @@ impl Tally {
     ) {
         let stock = self.stock.get(id.index());
         let (held, confirmed) = stock.map_or((0, 0), |stock| stock.promised);
-        let detail = state.position_detail(id);
+        let (held_there, confirmed_there) = state.promised(id);
         let pairs = [
-            (
-                "held units do not match the reservations",
-                held,
-                detail.held,
-            ),
+            ("held units do not match the reservations", held, held_there),
             (
                 "confirmed units do not match the reservations",
                 confirmed,
-                detail.confirmed,
+                confirmed_there,
             ),
         ];
         for (what, expected, found) in pairs {
