@@ -35,10 +35,10 @@ demo: $(VENV)/.demo native-release ## Promise real grocery baskets through a liv
 up: $(VENV)/.compute native-release ## Start server and worker on this machine
 	$(PY) -m serving up $(ARGS)
 
-test: venv ## Run the Rust and Python tests (ARGS go to pytest)
+test: venv ## Run the Rust and Python tests but those of minutes, which `make ci` runs (ARGS go to pytest)
 	cargo test $(CARGO_CI)
 	$(MAKE) native-ci
-	.ci/tests $(ARGS)
+	.ci/tests $(or $(ARGS),--short)
 
 lint: venv native-ci ## Check formatting, types, layering, protocol and stubs
 	.ci/lint

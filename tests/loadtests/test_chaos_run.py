@@ -33,7 +33,7 @@ SMALL += [
 EVENTS = ("snapshot", "push", "batches", "kill", "roll", "worker", "slow-disk")
 
 # The first test may have to build the generator.
-pytestmark = pytest.mark.timeout(700)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(700)]
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ p50_echo = 1e6
 
 
 # The first test may have to build the generator.
-pytestmark = pytest.mark.timeout(700)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(700)]
 
 
 @pytest.fixture(scope="module", autouse=True)
