@@ -17,6 +17,7 @@ mod requests;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -40,14 +41,20 @@ const TARGETS: [(&str, Target); 8] = [
     ("manifests", journal::manifests),
 ];
 
+/// What the last panic said, on whichever thread.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
 thread_local! {
-    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
     static LAST: RefCell<(String, Vec<u8>, Option<Instant>)> = const { RefCell::new((String::new(), Vec::new(), None)) };
 }
 
 /// Keeps what a panic says to itself until it is known to matter: the decoder of tables may panic, and is stopped at.
 fn keep_panics() {
-    std::panic::set_hook(Box::new(|panic| PANIC.set(panic.to_string())));
+    std::panic::set_hook(Box::new(|panic| *said() = panic.to_string()));
+}
+
+fn said() -> MutexGuard<'static, String> {
+    PANIC.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Remembers the input in use, and looks at the time that the one before took.
@@ -71,7 +78,7 @@ fn round(name: &str, target: Target, seed: u64) -> bool {
     if done.is_ok() {
         return true;
     }
-    eprintln!("{}", PANIC.take());
+    eprintln!("{}", std::mem::take(&mut *said()));
     LAST.with_borrow(|(what, input, _)| {
         let shown: String = input
             .iter()

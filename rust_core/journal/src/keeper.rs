@@ -220,6 +220,8 @@ fn run(shared: &Shared, number: &AtomicU64, desk: &Desk) {
         } else if let Some(finished) = papers.finished.pop_front() {
             drop(papers);
             write_index(shared, &finished, true);
+            // It is large, and the writer waits for who holds the desk.
+            drop(finished);
             papers = desk.lock();
         } else if papers.closed {
             return;
@@ -252,8 +254,14 @@ fn write_index(shared: &Shared, finished: &Finished, paced: bool) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::batch::Batch;
+    use crate::config::LogConfig;
     use crate::format::ChainHash;
+    use crate::format::{NO_REQUEST, RecordMeta};
+    use crate::log::Log;
     use crate::next_segment::WHOLE;
     use crate::paced::PIECE_BYTES;
     use crate::storage::{Fault, FaultRule, FsStorage, OpKind, SimStorage, Storage, StorageFile};
@@ -287,10 +295,43 @@ mod tests {
     /// Waits until the thread has written so much of the next segment.
     fn until_written(keeper: &Keeper, bytes: u64) {
         let desk = &keeper.background.as_ref().expect("a thread").desk;
-        let mut papers = desk.lock();
-        while !matches!(&papers.next, Next::Begun(begun) if begun.written >= bytes) {
-            papers = desk.wait(papers);
+        let written = |papers: &mut Papers| !matches!(&papers.next, Next::Begun(begun) if begun.written >= bytes);
+        let waited = desk
+            .changed
+            .wait_timeout_while(desk.lock(), Duration::from_secs(60), written);
+        let late = waited.expect("a desk").1.timed_out();
+        assert!(!late, "{bytes} bytes are not written");
+    }
+
+    #[test]
+    fn what_a_log_writes_prepares_its_next_segment_also_after_a_start() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let storage: Arc<dyn Storage> =
+            Arc::new(FsStorage::new(dir.path()).expect("a journal's directory"));
+        let config = LogConfig {
+            segment_bytes: 1 << 20,
+            max_record_bytes: 64 << 10,
+            ..LogConfig::default()
+        };
+        let (mut log, _) = Log::open(Arc::clone(&storage), config.clone()).expect("a log");
+        let half = config.segment_bytes / 2;
+        while log.active.cursor.offset < half {
+            let mut batch = Batch::new();
+            let meta = RecordMeta {
+                revision: log.next_revision(),
+                time_ms: 1,
+                request_id: NO_REQUEST,
+                kind: 1,
+            };
+            batch
+                .push(&meta, &[7; 4_096], config.max_record_bytes)
+                .expect("it fits");
+            log.append(&mut batch).expect("is written");
         }
+        until_written(&log.keeper, half);
+        drop(log);
+        let (log, _) = Log::open(storage, config).expect("a log");
+        until_written(&log.keeper, half);
     }
 
     #[test]
@@ -301,8 +342,8 @@ mod tests {
         let mut names = Vec::new();
         for wait in [false, true, false, false, true] {
             keeper.prepare_ahead(BYTES);
+            keeper.filled(1, 1);
             if wait {
-                keeper.filled(1, 1);
                 until_written(&keeper, BYTES);
             }
             let (name, file) = keeper.take(BYTES).expect("a segment");

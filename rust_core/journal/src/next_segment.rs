@@ -56,15 +56,14 @@ impl Next {
             Next::Begun(begun) => begun,
             other => return Ok(other),
         };
-        let len = (begun.bytes - begun.written).min(PIECE_BYTES as u64);
-        paced::piece(begun.file.as_ref(), &vec![0; len as usize], begun.written)
-            .doing("write zeros to", &begun.name)?;
-        begun.written += len;
-        if begun.written == begun.bytes {
-            // With all of it on the disk, the sync of the header that comes later finds nothing to do.
-            begun.file.sync_data().doing("sync", &begun.name)?;
+        match begun.piece() {
+            Ok(()) => Ok(Next::Begun(begun)),
+            Err(error) => {
+                // Of a full disk it may be what is missing. What cannot be removed is removed by the next start.
+                let _ = storage.remove(&begun.name);
+                Err(error)
+            }
         }
-        Ok(Next::Begun(begun))
     }
 }
 
@@ -78,6 +77,18 @@ impl Begun {
             written: 0,
             bytes,
         })
+    }
+
+    fn piece(&mut self) -> Result<()> {
+        let len = (self.bytes - self.written).min(PIECE_BYTES as u64);
+        paced::piece(self.file.as_ref(), &vec![0; len as usize], self.written)
+            .doing("write zeros to", &self.name)?;
+        self.written += len;
+        if self.written == self.bytes {
+            // With all of it on the disk, the sync of the header that comes later finds nothing to do.
+            self.file.sync_data().doing("sync", &self.name)?;
+        }
+        Ok(())
     }
 
     /// Writes what zeros are missing, as fast as the disk takes them. The sync of the header, which comes next, makes

@@ -43,11 +43,12 @@ pub(crate) fn write_all_at(file: &dyn StorageFile, data: &[u8], offset: u64) -> 
     Ok(())
 }
 
-/// Long work that nobody waits for, with rests: it takes a third of a core's time. Standing back does not keep it out of the
+/// Long work that nobody waits for, with rests: about a third of a core's time. Standing back does not keep it out of the
 /// way of a sync: while promises wait for the disk the core is free for it, and on a shared host, where whoever drives
 /// the disk needs that core as well, such syncs were seen to take milliseconds.
 pub(crate) struct Pace {
-    worked_since: Instant,
+    /// Processor time of the thread at its last rest.
+    rested_at: Duration,
 }
 
 /// Work without a rest.
@@ -58,17 +59,24 @@ const RESTS: u32 = 2;
 impl Pace {
     pub fn new() -> Self {
         Self {
-            worked_since: Instant::now(),
+            rested_at: processor_time(),
         }
     }
 
-    /// Rests, if it is time to.
+    /// Rests, if it is time to. Waiting for a disk or for the processor is no work.
     pub fn rest(&mut self) {
-        if let Some(rest) = rest_from_work(self.worked_since.elapsed()) {
+        let now = processor_time();
+        if let Some(rest) = rest_from_work(now.saturating_sub(self.rested_at)) {
             std::thread::sleep(rest);
-            self.worked_since = Instant::now();
+            self.rested_at = now;
         }
     }
+}
+
+/// What the calling thread has had of it.
+fn processor_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(now).unwrap_or_default()
 }
 
 fn rest_from_work(worked: Duration) -> Option<Duration> {

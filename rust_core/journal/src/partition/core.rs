@@ -92,6 +92,8 @@ pub(super) struct Inner {
     retired: AtomicBool,
     pub bell: Bell,
     second_state: Mutex<()>,
+    /// How many wait for it.
+    waiting: AtomicUsize,
 }
 
 impl Inner {
@@ -138,6 +140,7 @@ impl Inner {
             retired: AtomicBool::new(false),
             bell: Bell::default(),
             second_state: Mutex::new(()),
+            waiting: AtomicUsize::new(0),
         }
     }
 
@@ -174,9 +177,15 @@ impl Inner {
     /// Taken by whoever builds a second state, so that there is one more at most, and no snapshot
     /// is removed under a reader.
     pub(super) fn second_state(&self) -> MutexGuard<'_, ()> {
-        self.second_state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let taken = self.second_state.lock();
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        taken.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody waits until a second state that is being built is done.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.closed.load(Ordering::SeqCst) || self.waiting.load(Ordering::SeqCst) > 0
     }
 
     /// Stops everything after a failure.

@@ -89,18 +89,27 @@ pub(super) fn take_snapshot(
     storage: &dyn Storage,
 ) -> Result<Option<SnapshotInfo>, PartitionError> {
     let _one_at_a_time = inner.second_state();
+    let closed = || inner.closed.load(Ordering::SeqCst);
+    if closed() {
+        return Ok(None);
+    }
     let position = journal.view.newest();
     let mut pace = Pace::new();
+    let mut rest = || {
+        if !inner.is_waited_for() {
+            pace.rest();
+        }
+    };
     let (mut state, replayed) = base_state(
         storage,
         &journal.view,
         &inner.config.settings,
         position.revision,
-        &mut || pace.rest(),
+        &mut rest,
     )?;
     replay(&mut state, &journal.view, Some(position.revision), |_| {
-        pace.rest();
-        !inner.closed.load(Ordering::SeqCst)
+        rest();
+        !closed()
     })?;
     if state.revision() != position.revision {
         return Ok(None);
@@ -112,10 +121,14 @@ pub(super) fn take_snapshot(
         let mut writer = SnapshotWriter::create(storage, id, position, RECORD_SCHEMA)?;
         state
             .write_snapshot(&mut |bytes| {
-                pace.rest();
+                rest();
                 writer.write_all(bytes)
             })
             .doing("write", "the snapshot")?;
+        // What another process may have begun to use is not changed any more.
+        if closed() {
+            return Ok(None);
+        }
         let info = writer.finish()?;
         inner.hooks.snapshot(&info);
         info

@@ -32,7 +32,8 @@ pub struct Discrepancy {
     pub expected: i64,
     /// What was found.
     pub found: i64,
-    /// First record after which it does not hold; 0 when not known.
+    /// Record after which it was first seen not to hold; 0 when not known. A position with many plans is not looked at
+    /// after each record.
     pub revision: u64,
 }
 

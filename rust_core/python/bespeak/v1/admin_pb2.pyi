@@ -254,7 +254,7 @@ class Discrepancy(_message.Message):
     expected: _builtins.int
     found: _builtins.int
     revision: _builtins.int
-    """First journal record after which it does not hold; 0 when not known."""
+    """Journal record after which it was first seen not to hold; 0 when not known."""
     def __init__(
         self,
         *,
