@@ -84,8 +84,8 @@ fn rest_from_work(worked: Duration) -> Option<Duration> {
 }
 
 /// Makes the calling thread stand back behind those that promise, where there is too little processor for all. Only that
-/// thread, and what it starts.
-pub(crate) fn lower_priority(what: &str) {
+/// thread, and what it starts. Where it is not allowed, all share the processor evenly; `what` is then told in the log.
+pub fn lower_priority(what: &str) {
     let own = Some(rustix::thread::gettid());
     let lower = rustix::process::getpriority_process(own)
         // Who may do everything would be raised to it.

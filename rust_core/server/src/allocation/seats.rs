@@ -11,8 +11,6 @@ use crate::error::ApiError;
 const SEATS: usize = 4;
 /// What a caller without a seat is told to wait, milliseconds.
 const RETRY_MS: u64 = 50;
-/// How much later than a promise a plan gets the processor, when both want it.
-const NICE: i32 = 10;
 
 /// Room for plans.
 #[derive(Debug)]
@@ -64,8 +62,7 @@ pub fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, ApiError> {
         let started = std::thread::Builder::new()
             .name("bespeak-plan".to_owned())
             .spawn_scoped(scope, || {
-                // Where it is not allowed, plans and promises share the processor evenly.
-                let _ = rustix::process::setpriority_process(None, NICE);
+                bespeak_journal::lower_priority("a plan is made");
                 work()
             })
             .map_err(|error| lost(&error))?;
@@ -92,7 +89,7 @@ mod tests {
     fn only_the_thread_of_the_plan_stands_back() {
         let mine = rustix::process::getpriority_process(None).expect("own priority");
         let its = aside(|| rustix::process::getpriority_process(None)).expect("a thread");
-        assert_eq!(its.expect("its priority"), (mine + NICE).clamp(NICE, 19));
+        assert_eq!(its.expect("its priority"), mine.max(10));
         assert_eq!(rustix::process::getpriority_process(None), Ok(mine));
     }
 
