@@ -63,7 +63,8 @@ def test_streams_that_leave_give_their_places_back(client):
         over.wait(60)
 
     with Client(client.address) as other:
-        streams = [submit(feed(number), timeout=120) for number in range(4)]
+        # More than have a place: a search that is soon done is followed by another.
+        streams = [submit(feed(number), timeout=120) for number in range(12)]
         _until(lambda: _is_full(other), "the streams never plan")
         for stream in streams:
             stream.cancel()
