@@ -11,7 +11,6 @@ use crate::error::{IoContext, JournalError, Result};
 use crate::index::{FrameList, Ids, Sidecar, SidecarSource, forget_old};
 use crate::next_segment::{Begun, Next, Prepared, due, prepare};
 use crate::paced;
-
 use crate::view::Shared;
 
 /// A finished segment that has no index yet.
@@ -86,7 +85,7 @@ impl Keeper {
             let thread = std::thread::Builder::new()
                 .name("journal-keeper".to_owned())
                 .spawn(move || {
-                    paced::lower_priority("the next segment is prepared");
+                    paced::lower_priority("journal-keeper");
                     run(&shared, &number, &its);
                 })
                 .doing("start a thread for", "journal")?;

@@ -3,7 +3,6 @@
 //! synced: each sync of a file that grows commits the file system's own journal, for which others wait.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::storage::StorageFile;
@@ -84,45 +83,41 @@ fn rest_from_work(worked: Duration) -> Option<Duration> {
 }
 
 /// Makes the calling thread stand back behind those that promise, where there is too little processor for all. Only that
-/// thread, and what it starts. Where it is not allowed, all share the processor evenly; `what` is then told in the log.
-pub fn lower_priority(what: &str) {
+/// thread, and what it starts. Where it is not allowed, all share the processor evenly.
+pub(crate) fn lower_priority(what: &str) {
     let own = Some(rustix::thread::gettid());
     let lower = rustix::process::getpriority_process(own)
         // Who may do everything would be raised to it.
         .map(|now| now.max(NICENESS))
         .and_then(|niceness| rustix::process::setpriority_process(own, niceness));
     if let Err(error) = lower {
-        tracing::debug!(%error, "{what} at normal priority");
+        tracing::debug!(%error, "{what}: at normal priority");
     }
 }
 
-/// Runs long work on a thread of its own that stands back; whoever asked waits for it. Without a thread to be had, the
-/// work is done at the caller's own priority.
-pub(crate) fn aside<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T {
-    // A thread that cannot be started must not take the work with it.
-    let work = Mutex::new(Some(work));
-    let take = || work.lock().unwrap_or_else(PoisonError::into_inner).take();
+/// Runs long work on a thread of its own, called `name`, that stands back; whoever asked waits for it. A panic comes back
+/// as it does from joining a thread.
+///
+/// # Errors
+/// No thread could be started; nothing was done.
+pub fn aside<T: Send>(
+    name: &str,
+    work: impl FnOnce() -> T + Send,
+) -> io::Result<std::thread::Result<T>> {
     std::thread::scope(|scope| {
-        let started = std::thread::Builder::new()
-            .name("journal-aside".to_owned())
-            .spawn_scoped(scope, || {
-                lower_priority(what);
-                take().map(|work| work())
-            });
-        match started.map(|thread| thread.join()) {
-            Ok(Ok(done)) => done,
-            Ok(Err(panic)) => std::panic::resume_unwind(panic),
-            Err(error) => {
-                tracing::warn!(%error, "{what} without a thread of its own");
-                take().map(|work| work())
-            }
-        }
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        let started = thread.spawn_scoped(scope, || {
+            lower_priority(name);
+            work()
+        })?;
+        Ok(started.join())
     })
-    .expect("invariant: the work is taken once")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
     use crate::storage::{FsStorage, Storage};
 
@@ -208,14 +203,14 @@ mod tests {
     }
 
     #[test]
-    fn work_aside_stands_back_alone_and_its_panic_is_the_callers() {
+    fn work_aside_stands_back_alone_and_its_panic_comes_back() {
         let own = || rustix::process::getpriority_process(Some(rustix::thread::gettid()));
         let mine = own().expect("own priority");
-        let its = aside("a test", own).expect("its priority");
-        assert_eq!(its, mine.max(NICENESS));
+        let its = aside("a test", own).expect("a thread").expect("no panic");
+        assert_eq!(its, Ok(mine.max(NICENESS)));
         assert_eq!(own(), Ok(mine));
-        let panic = std::panic::catch_unwind(|| aside("a test", || panic!("on purpose")));
-        assert!(panic.is_err());
+        let panicked = aside("a test", || panic!("on purpose"));
+        assert!(panicked.expect("a thread").is_err());
     }
 
     #[test]

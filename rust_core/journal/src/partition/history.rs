@@ -2,6 +2,7 @@
 
 use bespeak_engine::State;
 
+use crate::error::IoContext;
 use crate::paced;
 use crate::snapshot::SnapshotInfo;
 use crate::storage::Storage;
@@ -11,6 +12,17 @@ use super::core::Journal;
 use super::error::PartitionError;
 use super::reconcile::{LiveSlice, ReconcileReport, reconcile};
 use super::{Partition, maintain};
+
+/// Builds a second state on a thread that stands back behind promises.
+fn aside<T: Send>(
+    work: impl FnOnce() -> Result<T, PartitionError> + Send,
+) -> Result<T, PartitionError> {
+    let name = "journal-aside";
+    match paced::aside(name, work).doing("start the thread", name)? {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
 
 impl Partition {
     fn history(&self, what: &'static str) -> Result<(&Journal, &dyn Storage), PartitionError> {
@@ -27,8 +39,7 @@ impl Partition {
     /// `InMemory`, `Stopped` when the partition closes meanwhile, errors of reading and writing.
     pub fn snapshot(&self) -> Result<SnapshotInfo, PartitionError> {
         let (journal, storage) = self.history("a snapshot")?;
-        let take = || maintain::take_snapshot(&self.inner, journal, storage);
-        let taken = paced::aside("a snapshot", take)?;
+        let taken = aside(|| maintain::take_snapshot(&self.inner, journal, storage))?;
         taken.ok_or_else(|| PartitionError::Stopped {
             cause: super::core::CLOSED.to_owned(),
         })
@@ -53,9 +64,7 @@ impl Partition {
         }
         let _one_at_a_time = self.inner.second_state();
         let settings = &self.inner.config.settings;
-        paced::aside("a look into the past", || {
-            state_at(storage, &journal.view, settings, moment, latest)
-        })
+        aside(|| state_at(storage, &journal.view, settings, moment, latest))
     }
 
     /// The oldest revision that [`Partition::as_of`] can show; `None` in memory.
@@ -82,8 +91,6 @@ impl Partition {
         self.wait_durable(live.last().map_or(0, LiveSlice::revision))?;
         let _one_at_a_time = self.inner.second_state();
         let settings = &self.inner.config.settings;
-        paced::aside("reconciling", || {
-            reconcile(storage, &journal.view, settings, &live)
-        })
+        aside(|| reconcile(storage, &journal.view, settings, &live))
     }
 }

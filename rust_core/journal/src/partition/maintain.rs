@@ -48,7 +48,7 @@ pub(super) fn start(
     std::thread::Builder::new()
         .name("journal-snapshot".to_owned())
         .spawn(move || {
-            paced::lower_priority("snapshots run");
+            paced::lower_priority("journal-snapshot");
             while !inner.closed.load(Ordering::SeqCst) {
                 // A failure here costs disk space and time to recover, not answers.
                 if let Err(error) = snapshot_if_due(&inner, storage.as_ref()) {

@@ -58,16 +58,8 @@ pub fn breathe() {
 /// `Internal` when there is no thread for it, or the work panics.
 pub fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, ApiError> {
     let lost = |what: &dyn std::fmt::Display| ApiError::Internal(format!("no plan: {what}"));
-    std::thread::scope(|scope| {
-        let started = std::thread::Builder::new()
-            .name("bespeak-plan".to_owned())
-            .spawn_scoped(scope, || {
-                bespeak_journal::lower_priority("a plan is made");
-                work()
-            })
-            .map_err(|error| lost(&error))?;
-        started.join().map_err(|_| lost(&"the search panicked"))
-    })
+    let done = bespeak_journal::aside("bespeak-plan", work).map_err(|error| lost(&error))?;
+    done.map_err(|_| lost(&"the search panicked"))
 }
 
 #[cfg(test)]

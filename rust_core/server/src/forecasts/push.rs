@@ -92,12 +92,10 @@ pub(crate) async fn answer(
     let (send, batches) = mpsc::channel(WAITING);
     let (tell, told) = oneshot::channel();
     let worker = api.clone();
-    // A thread of its own that stands back: what walks a million rows keeps neither the promises nor other calls from
-    // theirs.
+    // A thread of its own: what walks a million rows keeps neither the promises nor other calls from theirs.
     std::thread::Builder::new()
         .name("bespeak-push".to_owned())
         .spawn(move || {
-            bespeak_journal::lower_priority("forecasts are taken");
             // Nobody waits any longer when the caller is gone.
             let _ = tell.send(work(&worker, pushed, batches, rows_max));
         })
