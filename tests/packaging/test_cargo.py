@@ -8,15 +8,16 @@ import pytest
 # Each crate of ours, and those of ours that it may name. Cargo forbids cycles, not short cuts.
 LAYERS = {
     "bespeak-allocation": set(),
+    "bespeak-aside": set(),
     "bespeak-engine": set(),
     "bespeak-features": set(),
     "bespeak-proto": set(),
-    "bespeak-journal": {"engine"},
-    "bespeak-demand": {"journal", "engine"},
-    "bespeak-server": {"journal", "allocation", "demand", "engine", "proto"},
+    "bespeak-journal": {"engine", "aside"},
+    "bespeak-demand": {"aside", "engine"},
+    "bespeak-server": {"journal", "aside", "allocation", "demand", "engine", "proto"},
     "bespeak-sim": {"journal", "engine"},
     "bespeak-fuzz": {"server", "journal", "engine", "proto"},
-    "bespeak-bindings": {"server", "allocation", "demand", "journal", "engine", "proto"},
+    "bespeak-bindings": {"server", "allocation", "demand", "journal", "aside", "engine", "proto"},
     "bespeak-bench": {"proto", "server", "journal", "engine"},
 }
 

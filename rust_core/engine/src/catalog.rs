@@ -3,64 +3,17 @@
 use std::collections::BTreeMap;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
-use std::hash::BuildHasher;
 
 use crate::catalog_types::{Item, Lane, LateGrace, Location, Region, SupplyRule};
 use crate::ids::{ItemId, LocationId, RegionId, Units, UtcMillis};
 use crate::limits::DAY_MS;
+use crate::name_index::NameIndex;
 use crate::prefetch;
 use crate::refusal::EngineError;
-
-/// From names to numbers, without a second copy of the names: half of each name's hash stands beside its number, so
-/// that nearly always only the right name is compared.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct NameIndex(HashTable<(u32, u32)>);
-
-fn tag(hash: u64) -> u32 {
-    // The table itself uses the top and the bottom bits.
-    (hash >> 20) as u32
-}
-
-impl NameIndex {
-    pub fn find<'a>(
-        &self,
-        hasher: &FixedState,
-        name: &str,
-        name_of: impl Fn(u32) -> &'a str,
-    ) -> Option<u32> {
-        let hash = hasher.hash_one(name);
-        let found = self.0.find(hash, |(known, slot)| {
-            *known == tag(hash) && name_of(*slot) == name
-        });
-        found.map(|(_, slot)| *slot)
-    }
-
-    /// The number that most probably belongs to a name, without a look at the name it stands for.
-    pub fn guess(&self, hasher: &FixedState, name: &str) -> Option<u32> {
-        let hash = hasher.hash_one(name);
-        let found = self.0.find(hash, |(known, _)| *known == tag(hash));
-        found.map(|(_, slot)| *slot)
-    }
-
-    pub fn insert<'a>(
-        &mut self,
-        hasher: &FixedState,
-        name: &str,
-        slot: u32,
-        name_of: impl Fn(u32) -> &'a str,
-    ) {
-        let hash = hasher.hash_one(name);
-        self.0.insert_unique(hash, (tag(hash), slot), |(_, slot)| {
-            hasher.hash_one(name_of(*slot))
-        });
-    }
-}
 
 /// Master data of one partition.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    hasher: FixedState,
     items: Vec<Item>,
     item_index: NameIndex,
     locations: Vec<Location>,
@@ -75,7 +28,9 @@ pub struct Catalog {
 impl Catalog {
     pub(crate) fn with_hasher(hasher: FixedState) -> Self {
         Self {
-            hasher,
+            item_index: NameIndex::new(hasher.clone()),
+            location_index: NameIndex::new(hasher.clone()),
+            region_index: NameIndex::new(hasher),
             ..Self::default()
         }
     }
@@ -83,16 +38,25 @@ impl Catalog {
     /// The item of this name.
     pub fn item_id(&self, name: &str) -> Option<ItemId> {
         self.item_index
-            .find(&self.hasher, name, |n| &self.items[n as usize].name)
+            .find(name, |n| &self.items[n as usize].name)
             .map(ItemId)
     }
 
     /// The items of many names, in order: as [`Catalog::item_id`] of each, but they wait for memory together.
-    pub fn item_ids(&self, names: &[Option<&str>], found: &mut [Option<ItemId>]) {
-        for (found, name) in found.iter_mut().zip(names) {
-            let guess = name.and_then(|name| self.item_index.guess(&self.hasher, name));
+    pub fn item_ids<const N: usize>(
+        &self,
+        names: &[Option<&str>; N],
+        found: &mut [Option<ItemId>; N],
+    ) {
+        let hashes = names.map(|name| {
+            let hash = self.item_index.hash(name?);
+            self.item_index.prefetch(hash);
+            Some(hash)
+        });
+        for (found, hash) in found.iter_mut().zip(hashes) {
+            let guess = hash.and_then(|hash| self.item_index.guess(hash));
             *found = guess.map(ItemId);
-            if let Some(item) = guess.and_then(|slot| self.items.get(slot as usize)) {
+            if let Some(item) = guess.and_then(|number| self.items.get(number as usize)) {
                 prefetch::line(item);
             }
         }
@@ -111,14 +75,14 @@ impl Catalog {
     /// The location of this name.
     pub fn location_id(&self, name: &str) -> Option<LocationId> {
         self.location_index
-            .find(&self.hasher, name, |n| &self.locations[n as usize].name)
+            .find(name, |n| &self.locations[n as usize].name)
             .map(LocationId)
     }
 
     /// The region of this name.
     pub fn region_id(&self, name: &str) -> Option<RegionId> {
         self.region_index
-            .find(&self.hasher, name, |n| &self.regions[n as usize].name)
+            .find(name, |n| &self.regions[n as usize].name)
             .map(RegionId)
     }
 
@@ -259,11 +223,7 @@ impl Catalog {
             return false;
         }
         self.items.push(item);
-        let items = &self.items;
-        self.item_index
-            .insert(&self.hasher, &items[id.index()].name, id.0, |n| {
-                &items[n as usize].name
-            });
+        self.item_index.insert(&self.items[id.index()].name, id.0);
         true
     }
 
@@ -280,11 +240,8 @@ impl Catalog {
         }
         self.locations.push(location);
         self.location_rules.push(None);
-        let all = &self.locations;
         self.location_index
-            .insert(&self.hasher, &all[id.index()].name, id.0, |n| {
-                &all[n as usize].name
-            });
+            .insert(&self.locations[id.index()].name, id.0);
         true
     }
 
@@ -307,11 +264,8 @@ impl Catalog {
             return false;
         }
         self.regions.push(region);
-        let all = &self.regions;
         self.region_index
-            .insert(&self.hasher, &all[id.index()].name, id.0, |n| {
-                &all[n as usize].name
-            });
+            .insert(&self.regions[id.index()].name, id.0);
         true
     }
 

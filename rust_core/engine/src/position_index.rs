@@ -1,44 +1,24 @@
-//! From an item and a location to their position, in one memory access beside the position's own.
-//!
-//! An open table with linear probing. An entry is the hash of a key and the position, eight to a cache line; whether the
-//! key is the one asked for is seen in the position, which whoever asks is about to read anyway. Positions are never
-//! removed, so no entry is ever deleted.
+//! From an item and a location to their position.
 
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
 use crate::ids::{ItemId, LocationId, PositionId};
-use crate::prefetch;
+use crate::index::{Index, fold};
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    /// All of it that is kept: its low bits choose the first entry, so that growing needs no keys.
-    hash: u32,
-    position: u32,
-}
-
-const FREE: u32 = u32::MAX;
-const EMPTY: Entry = Entry {
-    hash: 0,
-    position: FREE,
-};
-const SMALLEST: usize = 16;
-
+/// Positions are never removed.
 #[derive(Clone, Debug)]
 pub(crate) struct PositionIndex {
     hasher: FixedState,
-    /// A power of two of them, at most three quarters taken.
-    entries: Vec<Entry>,
-    taken: usize,
+    index: Index,
 }
 
 impl PositionIndex {
     pub fn new(hasher: FixedState) -> Self {
         Self {
             hasher,
-            entries: vec![EMPTY; SMALLEST],
-            taken: 0,
+            index: Index::default(),
         }
     }
 
@@ -50,19 +30,9 @@ impl PositionIndex {
         location: LocationId,
         is_it: impl Fn(PositionId) -> bool,
     ) -> Option<PositionId> {
-        let mask = self.entries.len() - 1;
         let hash = self.hash(item, location);
-        let mut at = hash as usize;
-        loop {
-            let entry = self.entries[at & mask];
-            if entry.position == FREE {
-                return None;
-            }
-            if entry.hash == hash && is_it(PositionId(entry.position)) {
-                return Some(PositionId(entry.position));
-            }
-            at += 1;
-        }
+        let found = self.index.find(hash, |number| is_it(PositionId(number)));
+        found.map(PositionId)
     }
 
     /// The position that most likely has a key, without a look at positions: to ask for its memory.
@@ -74,41 +44,18 @@ impl PositionIndex {
     /// Asks for the memory of a look-up.
     #[inline]
     pub fn prefetch(&self, item: ItemId, location: LocationId) {
-        let at = self.hash(item, location) as usize & (self.entries.len() - 1);
-        prefetch::line(&raw const self.entries[at]);
+        self.index.prefetch(self.hash(item, location));
     }
 
     /// Adds a key that is not there yet.
     pub fn insert(&mut self, item: ItemId, location: LocationId, position: PositionId) {
-        if (self.taken + 1) * 4 > self.entries.len() * 3 {
-            let more = vec![EMPTY; self.entries.len() * 2];
-            let old = std::mem::replace(&mut self.entries, more);
-            for entry in old.into_iter().filter(|entry| entry.position != FREE) {
-                self.place(entry);
-            }
-        }
-        self.taken += 1;
-        self.place(Entry {
-            hash: self.hash(item, location),
-            position: position.0,
-        });
-    }
-
-    fn place(&mut self, entry: Entry) {
-        let mask = self.entries.len() - 1;
-        let mut at = entry.hash as usize;
-        while self.entries[at & mask].position != FREE {
-            at += 1;
-        }
-        self.entries[at & mask] = entry;
+        self.index.insert(self.hash(item, location), position.0);
     }
 
     #[inline]
     fn hash(&self, item: ItemId, location: LocationId) -> u32 {
         let key = (u64::from(item.0) << 32) | u64::from(location.0);
-        let hash = self.hasher.hash_one(key);
-        // Both halves count, whatever the hash does with small keys.
-        (hash ^ (hash >> 32)) as u32
+        fold(self.hasher.hash_one(key))
     }
 }
 

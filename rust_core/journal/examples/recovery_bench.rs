@@ -22,7 +22,7 @@ use world::{Keys, Random};
 
 /// As in the extension.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: bespeak_aside::Allocator = bespeak_aside::Allocator;
 
 /// Commands between two waits for the disk.
 const WINDOW: u64 = 8_192;

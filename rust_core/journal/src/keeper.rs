@@ -10,7 +10,6 @@ use std::time::Instant;
 use crate::error::{IoContext, JournalError, Result};
 use crate::index::{FrameList, Ids, Sidecar, SidecarSource, forget_old};
 use crate::next_segment::{Begun, Next, Prepared, due, prepare};
-use crate::paced;
 use crate::view::Shared;
 
 /// A finished segment that has no index yet.
@@ -85,7 +84,7 @@ impl Keeper {
             let thread = std::thread::Builder::new()
                 .name("journal-keeper".to_owned())
                 .spawn(move || {
-                    paced::lower_priority("journal-keeper");
+                    bespeak_aside::lower_priority("journal-keeper");
                     run(&shared, &number, &its);
                 })
                 .doing("start a thread for", "journal")?;
@@ -207,7 +206,7 @@ fn run(shared: &Shared, number: &AtomicU64, desk: &Desk) {
             drop(papers);
             let began = Instant::now();
             let next = next.step(shared.storage.as_ref(), number);
-            let rest = paced::rest_after(began.elapsed());
+            let rest = bespeak_aside::rest_after(began.elapsed());
             papers = desk.lock();
             papers.next = next.unwrap_or_else(Next::Failed);
             desk.changed.notify_all();
@@ -262,9 +261,9 @@ mod tests {
     use crate::format::{NO_REQUEST, RecordMeta};
     use crate::log::Log;
     use crate::next_segment::WHOLE;
-    use crate::paced::PIECE_BYTES;
     use crate::storage::{Fault, FaultRule, FsStorage, OpKind, SimStorage, Storage, StorageFile};
     use crate::view::{Position, Published};
+    use bespeak_aside::PIECE_BYTES;
 
     const BYTES: u64 = 5 * PIECE_BYTES as u64 + 512;
 

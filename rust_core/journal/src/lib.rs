@@ -36,7 +36,6 @@ pub use error::{JournalError, Result};
 pub use format::{ChainHash, FORMAT_VERSION, NO_REQUEST, RecordHeader, RecordMeta, SegmentHeader};
 pub use log::Log;
 pub use open::{OpenReport, read_at_rest};
-pub use paced::aside;
 pub use partition::*;
 pub use reader::{LogReader, RecordRef, TailCut};
 pub use snapshot::{

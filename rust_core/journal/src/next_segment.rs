@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bespeak_aside::PIECE_BYTES;
+
 use crate::error::{IoContext, JournalError, Result};
-use crate::paced::{self, PIECE_BYTES};
+use crate::paced;
 use crate::storage::{Storage, StorageFile};
 
 /// A file of zeros under a passing name.

@@ -4,9 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// A file is synced whenever so much has been written: one large sync at its end would hold up those of the journal,
-/// which lies on the same disk.
-const SYNC_EVERY_BYTES: usize = 1 << 20;
+use bespeak_aside::PacedFile;
+
 const BUFFER_BYTES: usize = 256 << 10;
 const ENDING: &str = ".arrow";
 const UNFINISHED: &str = ".part";
@@ -79,15 +78,14 @@ impl Directory {
     ) -> Result<PathBuf, E> {
         let aside = self.path.join(format!("{prefix}-{number:020}{UNFINISHED}"));
         let written = File::create(&aside).map_err(E::from).and_then(|file| {
-            let paced = Paced {
-                file,
-                unsynced: 0,
+            let summed = Summed {
+                file: PacedFile::new(file),
                 checksum: 0,
             };
-            let mut out = BufWriter::with_capacity(BUFFER_BYTES, paced);
+            let mut out = BufWriter::with_capacity(BUFFER_BYTES, summed);
             fill(&mut out)?;
             out.flush()?;
-            out.get_ref().file.sync_all()?;
+            out.get_ref().file.sync()?;
             Ok(out.get_ref().checksum)
         });
         let checksum = match written {
@@ -138,23 +136,16 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Syncs while it writes.
-struct Paced {
-    file: File,
-    unsynced: usize,
+/// Sums up what it writes, at a pace that leaves the disk to the journal.
+struct Summed {
+    file: PacedFile,
     checksum: u32,
 }
 
-impl Write for Paced {
+impl Write for Summed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let piece = &bytes[..bytes.len().min(SYNC_EVERY_BYTES)];
-        let written = self.file.write(piece)?;
-        self.checksum = crc32c::crc32c_append(self.checksum, &piece[..written]);
-        self.unsynced += written;
-        if self.unsynced >= SYNC_EVERY_BYTES {
-            self.file.sync_data()?;
-            self.unsynced = 0;
-        }
+        let written = self.file.write(bytes)?;
+        self.checksum = crc32c::crc32c_append(self.checksum, &bytes[..written]);
         Ok(written)
     }
 

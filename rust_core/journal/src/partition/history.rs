@@ -1,9 +1,9 @@
 //! What a partition tells about its past: snapshots, earlier states, the proof that it adds up.
 
+use bespeak_aside::apart;
 use bespeak_engine::State;
 
 use crate::error::IoContext;
-use crate::paced;
 use crate::snapshot::SnapshotInfo;
 use crate::storage::Storage;
 
@@ -18,7 +18,7 @@ fn aside<T: Send>(
     work: impl FnOnce() -> Result<T, PartitionError> + Send,
 ) -> Result<T, PartitionError> {
     let name = "journal-aside";
-    match paced::aside(name, work).doing("start the thread", name)? {
+    match bespeak_aside::aside(name, work).doing("start the thread", name)? {
         Ok(done) => done,
         Err(panic) => std::panic::resume_unwind(panic),
     }
@@ -64,7 +64,7 @@ impl Partition {
         }
         let _one_at_a_time = self.inner.second_state();
         let settings = &self.inner.config.settings;
-        aside(|| state_at(storage, &journal.view, settings, moment, latest))
+        aside(|| apart(|| state_at(storage, &journal.view, settings, moment, latest)))
     }
 
     /// The oldest revision that [`Partition::as_of`] can show; `None` in memory.
@@ -81,6 +81,14 @@ impl Partition {
     /// `InMemory`, errors of reading.
     pub fn reconcile(&self) -> Result<ReconcileReport, PartitionError> {
         let (journal, storage) = self.history("reconciling")?;
+        apart(|| self.reconcile_apart(journal, storage))
+    }
+
+    fn reconcile_apart(
+        &self,
+        journal: &Journal,
+        storage: &dyn Storage,
+    ) -> Result<ReconcileReport, PartitionError> {
         let mut live = Vec::new();
         let mut next = Some(0);
         while let Some(first) = next {
@@ -91,6 +99,6 @@ impl Partition {
         self.wait_durable(live.last().map_or(0, LiveSlice::revision))?;
         let _one_at_a_time = self.inner.second_state();
         let settings = &self.inner.config.settings;
-        aside(|| reconcile(storage, &journal.view, settings, &live))
+        aside(|| apart(|| reconcile(storage, &journal.view, settings, &live)))
     }
 }

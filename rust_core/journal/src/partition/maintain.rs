@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use bespeak_aside::{Pace, apart, lower_priority};
 use bespeak_engine::limits::REQUEST_WINDOW_MS;
 
 use crate::error::{IoContext, JournalError};
-use crate::paced::{self, Pace};
 use crate::snapshot::{SnapshotInfo, SnapshotWriter, list_snapshots, prune_snapshots};
 use crate::storage::Storage;
 
@@ -48,7 +48,7 @@ pub(super) fn start(
     std::thread::Builder::new()
         .name("journal-snapshot".to_owned())
         .spawn(move || {
-            paced::lower_priority("journal-snapshot");
+            lower_priority("journal-snapshot");
             while !inner.closed.load(Ordering::SeqCst) {
                 // A failure here costs disk space and time to recover, not answers.
                 if let Err(error) = snapshot_if_due(&inner, storage.as_ref()) {
@@ -89,6 +89,22 @@ pub(super) fn take_snapshot(
     storage: &dyn Storage,
 ) -> Result<Option<SnapshotInfo>, PartitionError> {
     let _one_at_a_time = inner.second_state();
+    let Some((info, new)) = apart(|| write_snapshot(inner, journal, storage))? else {
+        return Ok(None);
+    };
+    if new {
+        inner.hooks.snapshot(&info);
+    }
+    retain(inner, journal, storage)?;
+    Ok(Some(info))
+}
+
+/// The newest snapshot and whether it was made now; `None` when the partition closed meanwhile.
+fn write_snapshot(
+    inner: &Inner,
+    journal: &Journal,
+    storage: &dyn Storage,
+) -> Result<Option<(SnapshotInfo, bool)>, PartitionError> {
     let closed = || inner.closed.load(Ordering::SeqCst);
     if closed() {
         return Ok(None);
@@ -114,28 +130,23 @@ pub(super) fn take_snapshot(
     if state.revision() != position.revision {
         return Ok(None);
     }
-    let info = if replayed.snapshot_revision == position.revision && position.revision > 0 {
-        crate::snapshot::snapshot_info(storage, position.revision)?
-    } else {
-        let id = journal.view.journal_id();
-        let mut writer = SnapshotWriter::create(storage, id, position, RECORD_SCHEMA)?;
-        state
-            .write_snapshot(&mut |bytes| {
-                rest();
-                writer.write_all(bytes)
-            })
-            .doing("write", "the snapshot")?;
-        // What another process may have begun to use is not changed any more.
-        if closed() {
-            return Ok(None);
-        }
-        let info = writer.finish()?;
-        inner.hooks.snapshot(&info);
-        info
-    };
-    drop(state);
-    retain(inner, journal, storage)?;
-    Ok(Some(info))
+    if replayed.snapshot_revision == position.revision && position.revision > 0 {
+        let info = crate::snapshot::snapshot_info(storage, position.revision)?;
+        return Ok(Some((info, false)));
+    }
+    let id = journal.view.journal_id();
+    let mut writer = SnapshotWriter::create(storage, id, position, RECORD_SCHEMA)?;
+    state
+        .write_snapshot(&mut |bytes| {
+            rest();
+            writer.write_all(bytes)
+        })
+        .doing("write", "the snapshot")?;
+    // What another process may have begun to use is not changed any more.
+    if closed() {
+        return Ok(None);
+    }
+    Ok(Some((writer.finish()?, true)))
 }
 
 /// Removes snapshots and segments that the retention no longer needs.

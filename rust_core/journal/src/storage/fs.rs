@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -177,24 +176,7 @@ impl StorageFile for FsFile {
     }
 
     fn write_out(&self, offset: u64, len: u64) -> io::Result<()> {
-        let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput));
-        };
-        // SAFETY: a system call on an open file, without memory of ours.
-        let failed = unsafe {
-            libc::sync_file_range(
-                self.file.as_raw_fd(),
-                offset,
-                len,
-                libc::SYNC_FILE_RANGE_WAIT_BEFORE
-                    | libc::SYNC_FILE_RANGE_WRITE
-                    | libc::SYNC_FILE_RANGE_WAIT_AFTER,
-            )
-        } != 0;
-        match failed.then(io::Error::last_os_error) {
-            Some(error) if error.raw_os_error() != Some(libc::ENOSYS) => Err(error),
-            _ => Ok(()),
-        }
+        bespeak_aside::write_out(&self.file, offset, len)
     }
 
     fn sync_data(&self) -> io::Result<()> {

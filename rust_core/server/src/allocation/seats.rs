@@ -58,7 +58,7 @@ pub fn breathe() {
 /// `Internal` when there is no thread for it, or the work panics.
 pub fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, ApiError> {
     let lost = |what: &dyn std::fmt::Display| ApiError::Internal(format!("no plan: {what}"));
-    let done = bespeak_journal::aside("bespeak-plan", work).map_err(|error| lost(&error))?;
+    let done = bespeak_aside::aside("bespeak-plan", work).map_err(|error| lost(&error))?;
     done.map_err(|_| lost(&"the search panicked"))
 }
 

@@ -12,7 +12,7 @@ use bespeak_server::{Server, ServerConfig};
 
 /// As in the extension, so that what is measured here holds there.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: bespeak_aside::Allocator = bespeak_aside::Allocator;
 
 fn main() -> ExitCode {
     match run() {

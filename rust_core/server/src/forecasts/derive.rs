@@ -1,5 +1,6 @@
 //! Buffers from totals: worked out beside the engine, set by a journaled command.
 
+use bespeak_aside::Pace;
 use bespeak_demand::forecasts::{Held, Kind, Origin, keeps, safety_stock, whole};
 use bespeak_engine::{Command, DerivedBuffers, ForecastBuffer, Meta, PositionId, State, Units};
 
@@ -21,13 +22,14 @@ pub(super) struct Derived {
     pub revision: u64,
 }
 
-/// Works out the buffers of these positions, and sets those that moved.
+/// Works out the buffers of these positions, and sets those that moved, with rests between slices.
 ///
 /// # Errors
 /// When the journal fails or the engine has no room.
 pub(super) fn buffers(
     api: &Api,
     positions: impl Iterator<Item = PositionId>,
+    pace: &mut Pace,
 ) -> Result<Derived, ApiError> {
     let mut done = Derived::default();
     let any = api.store().partition().peek(State::has_forecast_buffers)?;
@@ -40,6 +42,7 @@ pub(super) fn buffers(
         if slice.len() == SLICE {
             set(api, &slice, &mut done)?;
             slice.clear();
+            pace.rest();
         }
     }
     set(api, &slice, &mut done)?;

@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock, PoisonError};
 
 use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use bespeak_aside::Pace;
 use bespeak_demand::forecasts::{Draft, Kind};
 use bespeak_engine::UtcMillis;
 use serde::Deserialize;
@@ -92,7 +93,7 @@ pub(crate) async fn answer(
     let (send, batches) = mpsc::channel(WAITING);
     let (tell, told) = oneshot::channel();
     let worker = api.clone();
-    // A thread of its own: what walks a million rows keeps neither the promises nor other calls from theirs.
+    // A thread of its own, which rests: what walks a million rows keeps neither the promises nor other calls from theirs.
     std::thread::Builder::new()
         .name("bespeak-push".to_owned())
         .spawn(move || {
@@ -139,6 +140,7 @@ fn work(
             rule,
         ));
     }
+    let mut pace = Pace::new();
     let mut draft: Option<Draft> = None;
     // A caller who is gone sends no end: what came of the table is then not the whole of it.
     let mut whole = false;
@@ -151,7 +153,7 @@ fn work(
             Some(draft) => draft,
             None => draft.insert(table::draft(pushed.kind, &batch)?),
         };
-        table::take(draft, pushed.kind, &batch, rows_max, store)?;
+        table::take(draft, pushed.kind, &batch, rows_max, store, &mut pace)?;
     }
     if !whole {
         let what = "the stream broke off before its end".to_owned();
@@ -165,7 +167,7 @@ fn work(
     let pushing = keeper.pushes.read().unwrap_or_else(PoisonError::into_inner);
     let put = keeper.forecasts.put(block, store.as_ref())?;
     let derived = match pushed.kind {
-        Kind::Totals => derive::buffers(api, positions.into_iter())?,
+        Kind::Totals => derive::buffers(api, positions.into_iter(), &mut pace)?,
         Kind::Days => derive::Derived::default(),
     };
     drop(pushing);

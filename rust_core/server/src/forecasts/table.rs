@@ -4,14 +4,18 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Float32Type, Float64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
+use bespeak_aside::Pace;
 use bespeak_demand::forecasts::{BadRow, Draft, Kind, Level, Names};
 use bespeak_engine::limits::DAY_MS;
 
 use crate::error::ApiError;
 use crate::store::Store;
-use crate::tables::columns::{Numbers, Table, Texts};
+use crate::tables::columns::{Numbers, Table, Texts, check_rows};
 
 type Result<T> = std::result::Result<T, ApiError>;
+
+/// Rows taken between two rests: some hundred microseconds of work.
+const SLICE: usize = 1_024;
 
 impl From<BadRow> for ApiError {
     fn from(bad: BadRow) -> Self {
@@ -48,7 +52,7 @@ pub(super) fn draft(kind: Kind, batch: &RecordBatch) -> Result<Draft> {
     })
 }
 
-/// Adds the rows of a batch to a draft.
+/// Adds the rows of a batch to a draft, with rests between slices of it.
 ///
 /// # Errors
 /// `InvalidArgument`, with the row's number among all that were pushed.
@@ -58,7 +62,19 @@ pub(super) fn take(
     batch: &RecordBatch,
     rows_max: usize,
     store: &Store,
+    pace: &mut Pace,
 ) -> Result<()> {
+    let rows = check_rows(batch, rows_max)?;
+    // One without rows is looked at, too.
+    for from in (0..rows.max(1)).step_by(SLICE) {
+        let slice = batch.slice(from, SLICE.min(rows - from));
+        take_slice(draft, kind, &slice, store)?;
+        pace.rest();
+    }
+    Ok(())
+}
+
+fn take_slice(draft: &mut Draft, kind: Kind, batch: &RecordBatch, store: &Store) -> Result<()> {
     let levels = draft.levels().to_vec();
     let names: Vec<String> = levels.iter().map(Level::to_string).collect();
     let mut known = vec!["item", "location", "mean", kind.key()];
@@ -69,7 +85,7 @@ pub(super) fn take(
             .iter()
             .map(|field| field.name().as_str()),
     );
-    let table = Table::new(batch, &known, rows_max)?;
+    let table = Table::new(batch, &known, SLICE)?;
     let (items, locations) = (table.texts("item")?, table.texts("location")?);
     let keys = Keys::new(kind, batch, table)?;
     let mut columns = vec![Values::new("mean", batch.column_by_name("mean"))?];

@@ -24,6 +24,18 @@ pub struct Table<'a> {
     batch: &'a RecordBatch,
 }
 
+/// The number of a batch's rows.
+///
+/// # Errors
+/// `InvalidArgument` when there are too many.
+pub fn check_rows(batch: &RecordBatch, rows_max: usize) -> Result<usize> {
+    if batch.num_rows() > rows_max {
+        let rule = format!("at most {rows_max} are allowed in one batch: send more batches");
+        return Err(ApiError::invalid("rows", batch.num_rows(), rule));
+    }
+    Ok(batch.num_rows())
+}
+
 impl<'a> Table<'a> {
     /// Takes a table.
     ///
@@ -31,10 +43,7 @@ impl<'a> Table<'a> {
     /// `InvalidArgument` for a column that is not known, or one that is there twice: a misspelt column would
     /// otherwise be silently left out.
     pub fn new(batch: &'a RecordBatch, known: &[&str], rows_max: usize) -> Result<Self> {
-        if batch.num_rows() > rows_max {
-            let rule = format!("at most {rows_max} are allowed in one batch: send more batches");
-            return Err(ApiError::invalid("rows", batch.num_rows(), rule));
-        }
+        check_rows(batch, rows_max)?;
         let schema = batch.schema_ref();
         for (at, field) in schema.fields().iter().enumerate() {
             let name = field.name();
