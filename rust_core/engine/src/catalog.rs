@@ -35,6 +35,12 @@ impl Catalog {
         }
     }
 
+    /// Makes room for so many more items.
+    pub(crate) fn reserve_items(&mut self, more: usize) {
+        self.items.reserve(more);
+        self.item_index.reserve(more);
+    }
+
     /// The item of this name.
     pub fn item_id(&self, name: &str) -> Option<ItemId> {
         self.item_index

@@ -33,6 +33,11 @@ impl<K: Ord + Copy> DueQueue<K> {
         self.heap.peek().map(|Reverse(entry)| *entry)
     }
 
+    /// Makes room for so many more entries.
+    pub fn reserve(&mut self, more: usize) {
+        self.heap.reserve(more);
+    }
+
     /// Notes a time for a key. `holds` tells whether a key still has that time.
     pub fn insert(&mut self, at: UtcMillis, key: K, holds: impl Fn(UtcMillis, K) -> bool) {
         self.live += 1;

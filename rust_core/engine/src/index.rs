@@ -68,15 +68,21 @@ impl Index {
         prefetch::line(&raw const self.entries[at]);
     }
 
-    /// Adds a key that is not there yet.
-    pub fn insert(&mut self, hash: u32, number: u32) {
-        if (self.taken + 1) * 4 > self.entries.len() * 3 {
-            let more = vec![EMPTY; self.entries.len() * 2];
-            let old = std::mem::replace(&mut self.entries, more);
+    /// Makes room for so many more keys.
+    pub fn reserve(&mut self, more: usize) {
+        let needed = (self.taken + more) * 4 / 3 + 1;
+        if needed > self.entries.len() {
+            let grown = vec![EMPTY; needed.next_power_of_two()];
+            let old = std::mem::replace(&mut self.entries, grown);
             for entry in old.into_iter().filter(|entry| entry.number != FREE) {
                 self.place(entry);
             }
         }
+    }
+
+    /// Adds a key that is not there yet.
+    pub fn insert(&mut self, hash: u32, number: u32) {
+        self.reserve(1);
         self.taken += 1;
         self.place(Entry { hash, number });
     }

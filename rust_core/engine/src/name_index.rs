@@ -46,6 +46,11 @@ impl NameIndex {
         self.index.find(hash, |_| true)
     }
 
+    /// Makes room for so many more names.
+    pub fn reserve(&mut self, more: usize) {
+        self.index.reserve(more);
+    }
+
     /// Adds a name that is not there yet.
     pub fn insert(&mut self, name: &str, number: u32) {
         self.index.insert(self.hash(name), number);

@@ -47,6 +47,11 @@ impl PositionIndex {
         self.index.prefetch(self.hash(item, location));
     }
 
+    /// Makes room for so many more keys.
+    pub fn reserve(&mut self, more: usize) {
+        self.index.reserve(more);
+    }
+
     /// Adds a key that is not there yet.
     pub fn insert(&mut self, item: ItemId, location: LocationId, position: PositionId) {
         self.index.insert(self.hash(item, location), position.0);

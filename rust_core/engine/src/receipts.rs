@@ -153,6 +153,16 @@ impl Receipts {
         self.due.first()
     }
 
+    /// Makes room for so many more.
+    pub fn reserve(&mut self, more: usize) {
+        let (table, hasher) = (&self.table, &self.hasher);
+        self.by_name.reserve(more, |no| {
+            let name = table.get(*no).map_or("", |receipt| &*receipt.name);
+            std::hash::BuildHasher::hash_one(hasher, name)
+        });
+        self.due.reserve(more);
+    }
+
     pub fn insert(&mut self, no: ReceiptNo, receipt: Receipt) {
         let hash = std::hash::BuildHasher::hash_one(&self.hasher, &*receipt.name);
         let due = receipt.next_due();

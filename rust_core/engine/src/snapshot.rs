@@ -31,6 +31,8 @@ const VERSION: u16 = 4;
 const MAX_FRAME: usize = 64 << 20;
 /// Values in one frame.
 const BLOCK: usize = 1_024;
+/// What a count makes room for before there are values: no more than is cheap should it be wrong.
+const ROOM_MAX: u64 = 1 << 22;
 
 /// A stream that is no snapshot, or not of a version known here.
 #[derive(Debug, thiserror::Error)]
@@ -163,9 +165,25 @@ impl Reader<'_> {
 
     fn section<T: DeserializeOwned>(
         &mut self,
+        take: impl FnMut(T) -> Option<()>,
+    ) -> Result<(), SnapshotError> {
+        let count = self.frame()?;
+        self.values(count, take)
+    }
+
+    /// The count that a section begins with, and for how many values to make room.
+    fn count(&mut self) -> Result<(u64, usize), SnapshotError> {
+        let count: u64 = self.frame()?;
+        Ok((count, count.min(ROOM_MAX) as usize))
+    }
+
+    /// The values of a section.
+    fn values<T: DeserializeOwned>(
+        &mut self,
+        count: u64,
         mut take: impl FnMut(T) -> Option<()>,
     ) -> Result<(), SnapshotError> {
-        let mut left: u64 = self.frame()?;
+        let mut left = count;
         while left > 0 {
             let block: Vec<T> = self.frame()?;
             if block.is_empty() || block.len() as u64 > left {
@@ -286,9 +304,13 @@ impl State {
         if state.position_rules.is_empty() {
             return Err(SnapshotError::Damaged("it has no default rule"));
         }
-        reader.section(|row: PositionRow| state.restore_position(row))?;
+        let (count, room) = reader.count()?;
+        state.reserve_positions(room);
+        reader.values(count, |row: PositionRow| state.restore_position(row))?;
         let mut planned = vec![0; state.position_count];
-        reader.section(|row: ReceiptRow| {
+        let (count, room) = reader.count()?;
+        state.receipts.reserve(room);
+        reader.values(count, |row: ReceiptRow| {
             (row.no.0 < header.next_receipt).then_some(())?;
             state.restore_receipt(row, &mut planned)
         })?;
@@ -349,7 +371,9 @@ impl State {
 
     fn read_catalog(&mut self, reader: &mut Reader<'_>) -> Result<(), SnapshotError> {
         let mut next = 0;
-        reader.section(|item: Item| {
+        let (count, room) = reader.count()?;
+        self.catalog.reserve_items(room);
+        reader.values(count, |item: Item| {
             next += 1;
             self.catalog.put_item(ItemId(next - 1), item).then_some(())
         })?;

@@ -286,6 +286,11 @@ impl State {
             .get_mut(id.index() % CHUNK)
     }
 
+    /// Makes room for so many more positions where growing would cost.
+    pub(crate) fn reserve_positions(&mut self, more: usize) {
+        self.index.reserve(more);
+    }
+
     pub(crate) fn add_position(&mut self, id: PositionId, position: Position) -> bool {
         if id.index() != self.position_count
             || self.position_id(position.item, position.location).is_some()
