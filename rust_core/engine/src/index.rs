@@ -6,21 +6,21 @@
 
 use crate::prefetch;
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    /// All of it that is kept: its low bits choose the first entry, so that growing needs no keys.
-    hash: u32,
-    number: u32,
+/// A hash above, a number plus one below; a free entry is 0, so that a new table need not be written.
+type Entry = u64;
+
+fn entry(hash: u32, number: u32) -> Entry {
+    u64::from(hash) << 32 | (u64::from(number) + 1)
 }
 
-const FREE: u32 = u32::MAX;
-const EMPTY: Entry = Entry {
-    hash: 0,
-    number: FREE,
-};
+/// The hash of an entry: its low bits choose the first entry, so that growing needs no keys.
+fn hash_of(entry: Entry) -> u32 {
+    (entry >> 32) as u32
+}
+
 const SMALLEST: usize = 16;
 
-/// A table; its user knows how to hash a key.
+/// A table; its user knows how to hash a key. Numbers are below `u32::MAX`.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     /// A power of two of them, at most three quarters taken.
@@ -31,7 +31,7 @@ pub(crate) struct Index {
 impl Default for Index {
     fn default() -> Self {
         Self {
-            entries: vec![EMPTY; SMALLEST],
+            entries: vec![0; SMALLEST],
             taken: 0,
         }
     }
@@ -51,11 +51,12 @@ impl Index {
         let mut at = hash as usize;
         loop {
             let entry = self.entries[at & mask];
-            if entry.number == FREE {
+            if entry == 0 {
                 return None;
             }
-            if entry.hash == hash && is_it(entry.number) {
-                return Some(entry.number);
+            let number = (entry as u32).wrapping_sub(1);
+            if hash_of(entry) == hash && is_it(number) {
+                return Some(number);
             }
             at += 1;
         }
@@ -72,9 +73,9 @@ impl Index {
     pub fn reserve(&mut self, more: usize) {
         let needed = (self.taken + more) * 4 / 3 + 1;
         if needed > self.entries.len() {
-            let grown = vec![EMPTY; needed.next_power_of_two()];
+            let grown = vec![0; needed.next_power_of_two()];
             let old = std::mem::replace(&mut self.entries, grown);
-            for entry in old.into_iter().filter(|entry| entry.number != FREE) {
+            for entry in old.into_iter().filter(|entry| *entry != 0) {
                 self.place(entry);
             }
         }
@@ -84,15 +85,56 @@ impl Index {
     pub fn insert(&mut self, hash: u32, number: u32) {
         self.reserve(1);
         self.taken += 1;
-        self.place(Entry { hash, number });
+        self.place(entry(hash, number));
     }
 
     fn place(&mut self, entry: Entry) {
         let mask = self.entries.len() - 1;
-        let mut at = entry.hash as usize;
-        while self.entries[at & mask].number != FREE {
+        let mut at = hash_of(entry) as usize;
+        while self.entries[at & mask] != 0 {
             at += 1;
         }
         self.entries[at & mask] = entry;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_hashes_are_told_apart_also_around_the_end() {
+        let mut index = Index::default();
+        // All begin at the last of 16 entries.
+        let keys = [(15, 0), (15, 1), (u32::MAX, 2), (15, 3), (31, 4)];
+        for (hash, number) in keys {
+            assert_eq!(index.find(hash, |found| found == number), None);
+            index.insert(hash, number);
+        }
+        for (hash, number) in keys {
+            assert_eq!(index.find(hash, |found| found == number), Some(number));
+        }
+        assert_eq!(index.find(15, |_| true), Some(0));
+        assert_eq!(index.find(15, |found| found == 2), None, "of another hash");
+        assert_eq!(index.find(47, |_| true), None);
+    }
+
+    #[test]
+    fn room_changes_nothing_but_the_size() {
+        let mut index = Index::default();
+        for number in 0..100 {
+            index.insert(number % 7, number);
+            if number == 50 {
+                index.reserve(1_000);
+                assert_eq!(index.entries.len(), 2_048);
+            }
+        }
+        assert_eq!(index.entries.len(), 2_048);
+        for number in 0..100 {
+            assert_eq!(
+                index.find(number % 7, |found| found == number),
+                Some(number)
+            );
+        }
     }
 }

@@ -79,9 +79,9 @@ mod tests {
                 let guess = index.guess(index.hash(name));
                 guess.is_some_and(|number| names[number as usize] == **name)
             };
-            // Of 20,000 hashes of 32 bits some two are met again.
+            // Two of 20,000 hashes of 32 bits are equal once in twenty seeds.
             let guessed = names.iter().filter(right).count();
-            assert!(guessed > 19_900, "{guessed}");
+            assert!(guessed >= 19_998, "{guessed}");
         }
     }
 }

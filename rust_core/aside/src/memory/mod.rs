@@ -11,7 +11,7 @@ use mimalloc::MiMalloc;
 use region::Region;
 
 /// Address space for what is built apart, 12 GiB: a state of 14 million positions. It costs nothing until it is used. What
-/// does not fit comes from where all else does. mimalloc refuses a region of 16 GiB.
+/// does not fit comes from where all else does, and so does all that the same work allocates after it. mimalloc refuses a region of 16 GiB.
 const REGION_BYTES: usize = 12 << 30;
 
 static REGION: OnceLock<Option<Region>> = OnceLock::new();
@@ -20,11 +20,18 @@ static REGION: OnceLock<Option<Region>> = OnceLock::new();
 pub struct Allocator;
 
 /// Runs `work` with all that its thread allocates in a region of its own, if [`Allocator`] is the program's. What `work`
-/// has freed goes back to the system when it ends, in whole pages of any size: were it mixed with what stays, each gap
-/// that it leaves in a large page would be filled by the kernel sooner or later, and counted as used. What `work` returns
-/// may live on, and be freed by any thread.
+/// has freed goes back to the system when it ends: were it mixed with what stays, each gap that it leaves in a large page would
+/// be filled by the kernel sooner or later, and counted as used. The region itself is on small pages. What `work` returns may
+/// live on, and be freed by any thread; it goes back when the region is used again, or when other memory does.
 pub fn apart<T>(work: impl FnOnce() -> T) -> T {
-    match REGION.get_or_init(|| Region::reserve(REGION_BYTES)) {
+    let reserve = || {
+        let region = Region::reserve(REGION_BYTES);
+        if region.is_none() {
+            tracing::warn!("no addresses for a region apart: snapshots will leave gaps in memory");
+        }
+        region
+    };
+    match REGION.get_or_init(reserve) {
         Some(region) => region.run(work),
         None => work(),
     }

@@ -81,7 +81,11 @@ struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        leave();
+        if !leave() {
+            tracing::warn!(
+                "what was built apart did not fit its region, and leaves gaps in memory"
+            );
+        }
         // SAFETY: `inside` is of this thread, which runs in it no more.
         unsafe { mi_theap_collect(self.inside, true) };
     }
@@ -179,6 +183,41 @@ mod tests {
         let panicked = catch_unwind(AssertUnwindSafe(|| region.run(|| panic!("on purpose"))));
         assert!(panicked.is_err());
         assert!(!region.holds(&some(1)));
+    }
+
+    #[test]
+    fn a_thread_that_enters_a_full_region_is_outside() {
+        let region = region(64 * MIB);
+        let kept = region.run(|| blocks(200 * MIB));
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let made = region.run(|| {
+                    let made = blocks(20 * MIB);
+                    region.run(|| check(&made));
+                    made
+                });
+                check(&made);
+                assert!(!region.holds(made.last().expect("blocks")));
+            });
+            other.join().expect("no panic");
+        });
+        check(&kept);
+    }
+
+    #[test]
+    fn what_outlives_its_thread_is_freed_by_others_and_its_place_used_again() {
+        let region = region(64 * MIB);
+        for round in 0..20 {
+            let made = std::thread::scope(|scope| {
+                let thread = scope.spawn(|| region.run(|| blocks(20 * MIB)));
+                thread.join().expect("no panic")
+            });
+            assert!(region.holds(made.last().expect("blocks")), "round {round}");
+            check(&made);
+            std::thread::spawn(move || drop(made))
+                .join()
+                .expect("no panic");
+        }
     }
 
     #[test]

@@ -87,6 +87,8 @@ struct Board {
     rows: usize,
     /// Positions by the time of their forecast.
     ages: BTreeMap<UtcMillis, usize>,
+    /// All that entries are of.
+    blocks: Vec<Weak<Block>>,
 }
 
 impl Board {
@@ -122,6 +124,7 @@ impl Board {
     }
 }
 
+/// Whoever has them writes or copies files, with rests: nobody else waits for them.
 #[derive(Debug)]
 pub(super) struct Files {
     next: u64,
@@ -301,6 +304,10 @@ impl Forecasts {
     /// Gives positions their new series, a slice under one lock; returns how many took it.
     fn swap(&self, block: &Arc<Block>) -> usize {
         let mut taken = 0;
+        let whole = self.board(block.kind).write();
+        let blocks = &mut whole.unwrap_or_else(PoisonError::into_inner).blocks;
+        blocks.retain(|block| block.strong_count() > 0);
+        blocks.push(Arc::downgrade(block));
         for from in (0..block.positions()).step_by(SLICE) {
             let mut board = self
                 .board(block.kind)
@@ -411,9 +418,8 @@ impl Forecasts {
 
     /// Levels of any forecast kept, ascending.
     pub fn levels(&self, kind: Kind) -> Vec<Level> {
-        let files = self.files();
-        let blocks = files.used.iter().filter(|(of, ..)| *of == kind);
-        let blocks = blocks.filter_map(|(.., block)| block.upgrade());
+        let board = self.look(kind);
+        let blocks = board.blocks.iter().filter_map(Weak::upgrade);
         let mut levels: Vec<Level> = blocks.flat_map(|block| block.levels.to_vec()).collect();
         levels.sort_unstable();
         levels.dedup();

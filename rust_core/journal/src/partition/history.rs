@@ -46,7 +46,8 @@ impl Partition {
     }
 
     /// The state at an earlier position or time, built off the promise path, one at a time. Takes
-    /// as long as loading a snapshot and replaying up to it.
+    /// as long as loading a snapshot and replaying up to it. Its memory goes back to the system some
+    /// time after it is dropped, when other memory does.
     ///
     /// # Errors
     /// `OutOfRetention` beyond what is kept, or not yet durable; `InMemory`; errors of reading.
@@ -81,14 +82,15 @@ impl Partition {
     /// `InMemory`, errors of reading.
     pub fn reconcile(&self) -> Result<ReconcileReport, PartitionError> {
         let (journal, storage) = self.history("reconciling")?;
-        apart(|| self.reconcile_apart(journal, storage))
+        let live = apart(|| self.live_slices())?;
+        self.wait_durable(live.last().map_or(0, LiveSlice::revision))?;
+        let _one_at_a_time = self.inner.second_state();
+        let settings = &self.inner.config.settings;
+        // Dropped where it lies.
+        aside(|| apart(move || reconcile(storage, &journal.view, settings, &live)))
     }
 
-    fn reconcile_apart(
-        &self,
-        journal: &Journal,
-        storage: &dyn Storage,
-    ) -> Result<ReconcileReport, PartitionError> {
+    fn live_slices(&self) -> Result<Vec<LiveSlice>, PartitionError> {
         let mut live = Vec::new();
         let mut next = Some(0);
         while let Some(first) = next {
@@ -96,9 +98,6 @@ impl Partition {
             next = slice.next();
             live.push(slice);
         }
-        self.wait_durable(live.last().map_or(0, LiveSlice::revision))?;
-        let _one_at_a_time = self.inner.second_state();
-        let settings = &self.inner.config.settings;
-        aside(|| apart(|| reconcile(storage, &journal.view, settings, &live)))
+        Ok(live)
     }
 }
