@@ -92,6 +92,12 @@ struct Board {
 }
 
 impl Board {
+    /// Notes a block that entries will be of, and forgets those that none is of any more.
+    fn take_in(&mut self, block: &Arc<Block>) {
+        self.blocks.retain(|block| block.strong_count() > 0);
+        self.blocks.push(Arc::downgrade(block));
+    }
+
     fn put(&mut self, entry: Entry) -> bool {
         let series = entry.series();
         let (position, at, rows) = (
@@ -304,15 +310,13 @@ impl Forecasts {
     /// Gives positions their new series, a slice under one lock; returns how many took it.
     fn swap(&self, block: &Arc<Block>) -> usize {
         let mut taken = 0;
-        let whole = self.board(block.kind).write();
-        let blocks = &mut whole.unwrap_or_else(PoisonError::into_inner).blocks;
-        blocks.retain(|block| block.strong_count() > 0);
-        blocks.push(Arc::downgrade(block));
+        let lock = || {
+            let board = self.board(block.kind).write();
+            board.unwrap_or_else(PoisonError::into_inner)
+        };
+        lock().take_in(block);
         for from in (0..block.positions()).step_by(SLICE) {
-            let mut board = self
-                .board(block.kind)
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut board = lock();
             for place in from..(from + SLICE).min(block.positions()) {
                 let entry = Entry {
                     block: Arc::clone(block),
