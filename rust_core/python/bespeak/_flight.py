@@ -16,6 +16,8 @@ from bespeak.errors import BespeakError, from_status, invalid
 
 # The server takes messages of 4 MiB; half leaves room for what a batch carries beside its rows.
 BATCH_BYTES = 2 << 20
+# Of a table that nobody waits for: the server takes each batch between two promises.
+PUT_BATCH_BYTES = 256 << 10
 BATCH_ROWS = 65_536
 # What pyarrow raises when no server answered.
 _STATUS_OF: tuple[tuple[type[Exception], int, str], ...] = (
@@ -93,7 +95,7 @@ class Tables:
             command = flight.FlightDescriptor.for_command(json.dumps(descriptor))
             writer, reader = self._client.do_put(command, table.schema, self._options)
             with writer:
-                _write(writer, table)
+                _write(writer, table, PUT_BATCH_BYTES)
                 writer.done_writing()
                 answer = reader.read()
             if answer is None:
@@ -128,12 +130,12 @@ def connect(address: str, tls: Tls | None, middleware: list[flight.ClientMiddlew
 
 def _send(writer: flight.FlightStreamWriter, table: pa.Table) -> None:
     writer.begin(table.schema)
-    _write(writer, table)
+    _write(writer, table, BATCH_BYTES)
     writer.done_writing()
 
 
-def _write(writer: flight.FlightStreamWriter, table: pa.Table) -> None:
-    rows = max(1, min(BATCH_ROWS, table.num_rows * BATCH_BYTES // max(1, table.nbytes)))
+def _write(writer: flight.FlightStreamWriter, table: pa.Table, batch_bytes: int) -> None:
+    rows = max(1, min(BATCH_ROWS, table.num_rows * batch_bytes // max(1, table.nbytes)))
     for batch in table.to_batches(max_chunksize=rows):
         if batch.nbytes > 2 * BATCH_BYTES:
             raise invalid(f"table has rows of {batch.nbytes // batch.num_rows} bytes: send shorter values")
