@@ -21,7 +21,7 @@ pub struct Allocator;
 
 /// Runs `work` with all that its thread allocates in a region of its own, if [`Allocator`] is the program's. What `work`
 /// has freed goes back to the system when it ends: were it mixed with what stays, each gap that it leaves in a large page would
-/// be filled by the kernel sooner or later, and counted as used. The region itself is on small pages. What `work` returns may
+/// be filled by the kernel sooner or later, and counted as used. What `work` returns may
 /// live on, and be freed by any thread; it goes back when the region is used again, or when other memory does.
 pub fn apart<T>(work: impl FnOnce() -> T) -> T {
     let reserve = || {

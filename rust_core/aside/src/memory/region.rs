@@ -42,15 +42,20 @@ unsafe impl Send for Region {}
 // SAFETY: as above, by several at once.
 unsafe impl Sync for Region {}
 
+/// New addresses for one arena.
+fn map(bytes: usize, at_once: bool) -> Option<*mut c_void> {
+    let mut arena = null_mut();
+    // SAFETY: the arena's place is valid for the call, which only maps new addresses.
+    let failed = unsafe { mi_reserve_os_memory_ex(bytes, at_once, at_once, true, &mut arena) };
+    (failed == 0 && !arena.is_null()).then_some(arena)
+}
+
 impl Region {
     /// `None` where the system refuses so many addresses, or a heap in them.
     pub fn reserve(bytes: usize) -> Option<Self> {
-        let mut arena = null_mut();
-        // SAFETY: the arena's place is valid for the call, which only maps new addresses.
-        let failed = unsafe { mi_reserve_os_memory_ex(bytes, false, false, true, &mut arena) };
-        if failed != 0 || arena.is_null() {
-            return None;
-        }
+        // Writable at once, so that nothing in it changes the address space, for which others would wait, and on large
+        // pages. Where so much may not be promised: made writable as it is used.
+        let arena = map(bytes, true).or_else(|| map(bytes, false))?;
         // SAFETY: the arena is one that was just made, and is never unloaded.
         let heap = unsafe { mi_heap_new_in_arena(arena) };
         (!heap.is_null()).then_some(Self { heap })
