@@ -17,7 +17,7 @@ LAYERS = {
     "bespeak-server": {"journal", "aside", "allocation", "demand", "engine", "proto"},
     "bespeak-sim": {"journal", "engine"},
     "bespeak-fuzz": {"server", "journal", "engine", "proto"},
-    "bespeak-bindings": {"server", "allocation", "demand", "journal", "aside", "engine", "proto"},
+    "bespeak-bindings": {"server", "allocation", "demand", "journal", "engine", "proto"},
     "bespeak-bench": {"proto", "server", "journal", "engine"},
 }
 

@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 /// Serves the extension's own memory, not Python's: less work a call than the C library's, and large pages for the
 /// tables that are looked up at random.
 #[global_allocator]
-static ALLOCATOR: bespeak_aside::Allocator = bespeak_aside::Allocator;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[pymodule]
 mod _core {

@@ -22,7 +22,7 @@ use world::{Keys, Random};
 
 /// As in the extension.
 #[global_allocator]
-static ALLOCATOR: bespeak_aside::Allocator = bespeak_aside::Allocator;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Commands between two waits for the disk.
 const WINDOW: u64 = 8_192;

@@ -25,7 +25,7 @@ use bespeak_engine::*;
 use measure::{Line, Samples, cpu_time, resident_bytes};
 use world::{Keys, Random};
 
-/// Nearly as in the extension.
+/// As in the extension.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,6 +1,5 @@
 //! What a partition tells about its past: snapshots, earlier states, the proof that it adds up.
 
-use bespeak_aside::apart;
 use bespeak_engine::State;
 
 use crate::error::IoContext;
@@ -46,8 +45,7 @@ impl Partition {
     }
 
     /// The state at an earlier position or time, built off the promise path, one at a time. Takes
-    /// as long as loading a snapshot and replaying up to it. Its memory goes back to the system some
-    /// time after it is dropped, when other memory does.
+    /// as long as loading a snapshot and replaying up to it.
     ///
     /// # Errors
     /// `OutOfRetention` beyond what is kept, or not yet durable; `InMemory`; errors of reading.
@@ -65,7 +63,7 @@ impl Partition {
         }
         let _one_at_a_time = self.inner.second_state();
         let settings = &self.inner.config.settings;
-        aside(|| apart(|| state_at(storage, &journal.view, settings, moment, latest)))
+        aside(|| state_at(storage, &journal.view, settings, moment, latest))
     }
 
     /// The oldest revision that [`Partition::as_of`] can show; `None` in memory.
@@ -82,12 +80,11 @@ impl Partition {
     /// `InMemory`, errors of reading.
     pub fn reconcile(&self) -> Result<ReconcileReport, PartitionError> {
         let (journal, storage) = self.history("reconciling")?;
-        let live = apart(|| self.live_slices())?;
+        let live = self.live_slices()?;
         self.wait_durable(live.last().map_or(0, LiveSlice::revision))?;
         let _one_at_a_time = self.inner.second_state();
         let settings = &self.inner.config.settings;
-        // Dropped where it lies.
-        aside(|| apart(move || reconcile(storage, &journal.view, settings, &live)))
+        aside(|| reconcile(storage, &journal.view, settings, &live))
     }
 
     fn live_slices(&self) -> Result<Vec<LiveSlice>, PartitionError> {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use bespeak_aside::{Pace, apart, lower_priority};
+use bespeak_aside::{Pace, lower_priority};
 use bespeak_engine::limits::REQUEST_WINDOW_MS;
 
 use crate::error::{IoContext, JournalError};
@@ -89,7 +89,7 @@ pub(super) fn take_snapshot(
     storage: &dyn Storage,
 ) -> Result<Option<SnapshotInfo>, PartitionError> {
     let _one_at_a_time = inner.second_state();
-    let Some((info, new)) = apart(|| write_snapshot(inner, journal, storage))? else {
+    let Some((info, new)) = write_snapshot(inner, journal, storage)? else {
         return Ok(None);
     };
     if new {

@@ -12,7 +12,7 @@ use bespeak_server::{Server, ServerConfig};
 
 /// As in the extension, so that what is measured here holds there.
 #[global_allocator]
-static ALLOCATOR: bespeak_aside::Allocator = bespeak_aside::Allocator;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match run() {
