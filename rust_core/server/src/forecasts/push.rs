@@ -93,7 +93,8 @@ pub(crate) async fn answer(
     let (send, batches) = mpsc::channel(WAITING);
     let (tell, told) = oneshot::channel();
     let worker = api.clone();
-    // A thread of its own, which rests while it reads, writes and sets buffers: what walks a million rows keeps neither the promises nor other calls from theirs.
+    // A thread of its own, which rests while it reads, writes and sets buffers: what walks a million rows keeps neither
+    // the promises nor other calls from theirs.
     std::thread::Builder::new()
         .name("bespeak-push".to_owned())
         .spawn(move || {
