@@ -19,8 +19,9 @@ SETTINGS = """
 [server.compute]
 address = "unix:{sockets}"
 breaker_failures = 1
-breaker_open_ms = 50
+breaker_open_ms = 600000
 """
+WORKERS_PLAN = {"solver": "column-generation", "budget_ms": 60_000}
 
 
 class Pair:
@@ -161,12 +162,22 @@ def test_the_worker_knows_the_capacity_of_costs_said_one_by_one(pair):
 
 
 def test_callers_in_a_hurry_do_not_take_the_worker_from_the_others(pair):
-    """One failure opens the circuit here: a worker that is late for a caller without patience has not failed."""
+    """One failure opens the circuit here, for ever: a worker that is late for a caller in a hurry has not failed."""
     tables = make(SUITE["small"], 14)
     os.kill(pair.worker.process.pid, signal.SIGSTOP)
     try:
-        hurried = pair.allocate(tables, timeout=0.3, solver="column-generation", budget_ms=60_000)
+        hurried = answered_in_time(lambda: pair.allocate(tables, timeout=0.6, **WORKERS_PLAN))
     finally:
         os.kill(pair.worker.process.pid, signal.SIGCONT)
     assert hurried.fallback
-    assert not pair.allocate(tables, solver="column-generation", budget_ms=500).fallback
+    assert not pair.allocate(tables, **WORKERS_PLAN).fallback
+
+
+def answered_in_time(call):
+    """The first answer of up to 20 tries: a machine under load can itself be late for a caller in a hurry."""
+    for _ in range(19):
+        try:
+            return call()
+        except grpc.RpcError as late:
+            assert late.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    return call()

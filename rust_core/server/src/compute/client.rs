@@ -141,7 +141,7 @@ impl Client {
                 )))
             }
             Err(status)
-                if status.code() == Code::DeadlineExceeded && limit < longest.min(BLAMED) =>
+                if is_late(&status, now.elapsed() >= limit) && limit < longest.min(BLAMED) =>
             {
                 self.breaker.undecided();
                 Ok(None)
@@ -152,6 +152,15 @@ impl Client {
                 Ok(None)
             }
         }
+    }
+}
+
+/// Whether the worker had too little time. The channel keeps the limit as well, and calls what it ends cancelled.
+fn is_late(status: &Status, over: bool) -> bool {
+    match status.code() {
+        Code::DeadlineExceeded => true,
+        Code::Cancelled => over,
+        _ => false,
     }
 }
 
@@ -189,4 +198,59 @@ fn source(origin: Option<&pb::ComputeOrigin>) -> pb::ForecastSource {
 fn made_by(origin: Option<pb::ComputeOrigin>) -> String {
     let origin = origin.unwrap_or_default();
     format!("{}@{}", origin.name, origin.version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It takes connections and never says a word.
+    async fn silent_worker() -> (tokio::net::TcpListener, Client) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = ComputeConfig {
+            address: format!("http://{}", listener.local_addr().unwrap()),
+            breaker_failures: 1,
+            breaker_open_ms: 600_000,
+            timeout_ms: 60_000,
+        };
+        (listener, Client::new(&config, 1 << 20).unwrap())
+    }
+
+    async fn asked_with(client: &Client, patience: Duration) {
+        let caller = Caller {
+            deadline: Some(Instant::now() + patience),
+            traceparent: None,
+        };
+        let answer = client
+            .forecast(&pb::ForecastRequest::default(), &caller)
+            .await;
+        assert!(answer.unwrap().is_none());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_worker_is_blamed_for_being_late_by_callers_with_patience_only() {
+        let (_listener, client) = silent_worker().await;
+        // Often: the channel and we watch the same limit, and either can be first.
+        for _ in 0..40 {
+            let hurried = (1..=20).map(|ms| asked_with(&client, Duration::from_millis(ms)));
+            futures_util::future::join_all(hurried).await;
+            assert!(client.breaker.allows(Instant::now()));
+        }
+        asked_with(&client, Duration::from_secs(1)).await;
+        assert!(!client.breaker.allows(Instant::now()));
+    }
+
+    #[test]
+    fn late_is_what_had_no_time_left() {
+        for (status, over, late) in [
+            (Status::deadline_exceeded(""), true, true),
+            (Status::deadline_exceeded(""), false, true),
+            (Status::cancelled("Timeout expired"), true, true),
+            (Status::cancelled("draining"), false, false),
+            (Status::unavailable(""), true, false),
+            (Status::internal(""), true, false),
+        ] {
+            assert_eq!(is_late(&status, over), late, "{status} {over}");
+        }
+    }
 }
