@@ -11,14 +11,15 @@ LAYERS = {
     "bespeak-aside": set(),
     "bespeak-engine": set(),
     "bespeak-features": set(),
+    "bespeak-memory": set(),
     "bespeak-proto": set(),
     "bespeak-journal": {"engine", "aside"},
     "bespeak-demand": {"aside", "engine"},
-    "bespeak-server": {"journal", "aside", "allocation", "demand", "engine", "proto"},
+    "bespeak-server": {"journal", "memory", "aside", "allocation", "demand", "engine", "proto"},
     "bespeak-sim": {"journal", "engine"},
     "bespeak-fuzz": {"server", "journal", "engine", "proto"},
-    "bespeak-bindings": {"server", "allocation", "demand", "journal", "engine", "proto"},
-    "bespeak-bench": {"proto", "server", "journal", "engine"},
+    "bespeak-bindings": {"server", "allocation", "demand", "journal", "memory", "engine", "proto"},
+    "bespeak-bench": {"memory", "proto", "server", "journal", "engine"},
 }
 
 

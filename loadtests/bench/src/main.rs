@@ -31,7 +31,7 @@ use clap::{Parser, Subcommand};
 
 /// The echo servers that are compared with run in this program: they get the server's allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: bespeak_memory::Allocator = bespeak_memory::Allocator;
 
 #[derive(Parser)]
 #[command(
@@ -66,6 +66,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    bespeak_memory::keep_huge_pages_whole();
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()

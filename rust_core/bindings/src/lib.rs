@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 /// Serves the extension's own memory, not Python's: less work a call than the C library's, and large pages for the
 /// tables that are looked up at random.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: bespeak_memory::Allocator = bespeak_memory::Allocator;
 
 #[pymodule]
 mod _core {
@@ -39,4 +39,11 @@ mod _core {
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "the name that Python expects")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_init]
+    #[expect(clippy::unnecessary_wraps, reason = "the form that PyO3 expects")]
+    fn set_up(_module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        bespeak_memory::keep_huge_pages_whole();
+        Ok(())
+    }
 }

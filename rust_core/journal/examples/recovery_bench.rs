@@ -22,12 +22,13 @@ use world::{Keys, Random};
 
 /// As in the extension.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: bespeak_memory::Allocator = bespeak_memory::Allocator;
 
 /// Commands between two waits for the disk.
 const WINDOW: u64 = 8_192;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    bespeak_memory::keep_huge_pages_whole();
     let mut arguments = std::env::args().skip(1);
     let mut number = |default: u64| {
         let given = arguments.next().map(|text| text.replace('_', "").parse());

@@ -27,9 +27,10 @@ use world::{Keys, Random};
 
 /// As in the extension.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: bespeak_memory::Allocator = bespeak_memory::Allocator;
 
 fn main() {
+    bespeak_memory::keep_huge_pages_whole();
     let mut arguments = std::env::args().skip(1);
     let usage = "name one of: check, batch, reserve, memory, snapshot, instructions; then a number of positions";
     let what = arguments.next().unwrap_or_default();

@@ -12,9 +12,10 @@ use bespeak_server::{Server, ServerConfig};
 
 /// As in the extension, so that what is measured here holds there.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: bespeak_memory::Allocator = bespeak_memory::Allocator;
 
 fn main() -> ExitCode {
+    bespeak_memory::keep_huge_pages_whole();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
