@@ -11,22 +11,37 @@
 
 pub use mimalloc::MiMalloc as Allocator;
 
-/// Index of mimalloc's option `allow_thp`. The bindings lack its name, and an index means what it means for one
-/// number of options only.
-const ALLOW_THP: libmimalloc_sys::mi_option_t = 43;
-const _: () = assert!(
-    libmimalloc_sys::_mi_option_last == 47,
-    "look up ALLOW_THP again"
-);
+use std::ffi::c_long;
 
-/// Huge pages are asked for, and given back as a whole or not at all.
-const WHOLE: std::ffi::c_long = 2;
+use libmimalloc_sys::{_mi_option_last, mi_option_set_default, mi_option_t};
+
+/// Indexes of mimalloc's options. The bindings lack their names, and an index means what it means for one number of
+/// options only.
+const PURGE_DELAY: mi_option_t = 15;
+const ALLOW_THP: mi_option_t = 43;
+const _: () = assert!(_mi_option_last == 47, "look up the indexes again");
+
+/// Of `allow_thp`: huge pages are asked for, and given back as a whole or not at all.
+const WHOLE: c_long = 2;
+/// Of `purge_delay`.
+const NEVER: c_long = -1;
 
 /// Has memory given back in whole huge pages; mimalloc by itself gives back pieces of 64 KiB, and each splits the huge
 /// page that it lies in. Where the process was started with `MIMALLOC_ALLOW_THP`, that holds.
 pub fn keep_huge_pages_whole() {
+    set(ALLOW_THP, WHOLE);
+}
+
+/// Has memory that was taken once kept for what comes next, for a process that is a server: the next snapshot finds
+/// what the last one needed, and neither takes it from the system again nor breaks huge pages up. Where the process
+/// was started with `MIMALLOC_PURGE_DELAY`, that holds.
+pub fn keep_all() {
+    set(PURGE_DELAY, NEVER);
+}
+
+fn set(option: mi_option_t, value: c_long) {
     // SAFETY: an index that there is; options may be set at any time, by any thread.
-    unsafe { libmimalloc_sys::mi_option_set_default(ALLOW_THP, WHOLE) }
+    unsafe { mi_option_set_default(option, value) }
 }
 
 #[cfg(test)]
@@ -51,14 +66,13 @@ mod tests {
     }
 
     #[test]
-    fn the_option_that_is_set_is_the_one_that_is_meant() {
+    fn the_options_that_are_set_are_those_that_are_meant() {
         super::keep_huge_pages_whole();
+        super::keep_all();
         let told = options();
-        let set = told.lines().find(|line| line.contains("'allow_thp'"));
-        assert_eq!(
-            set.map(str::trim_end),
-            Some("option 'allow_thp': 2"),
-            "{told}"
-        );
+        for wanted in ["option 'allow_thp': 2", "option 'purge_delay': -1"] {
+            let set = told.lines().any(|line| line.trim_end() == wanted);
+            assert!(set, "no {wanted} in\n{told}");
+        }
     }
 }

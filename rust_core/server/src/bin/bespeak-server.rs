@@ -16,6 +16,7 @@ static ALLOCATOR: bespeak_memory::Allocator = bespeak_memory::Allocator;
 
 fn main() -> ExitCode {
     bespeak_memory::keep_huge_pages_whole();
+    bespeak_memory::keep_all();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
