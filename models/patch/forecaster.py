@@ -21,6 +21,7 @@ from models.patch.features import batch_from_panel
 from models.patch.inference import FusedNetwork
 from models.patch.network import Output, PatchNetwork
 from models.patch.passes import Network, Padded, Passes, Plain, Recorded, all_shapes
+from models.patch.side_by_side import SideBySide
 from models.protocol import InputError, PassShape, TotalsForecaster, check_quantiles, totals_table
 from models.quantiles import at_levels
 
@@ -29,6 +30,9 @@ BUCKETS = (2, 4, 6, 9, 13, 19, 26)
 ITEMS_PER_PASS = 128
 #: Of items that are each alone on a CPU: what a step writes is then still in its cache at the next.
 CPU_ITEMS_PER_PASS = 64
+#: The same where each core has a pass of its own; fewer where cores would be left without, but as many as are worth a pass.
+CORE_ITEMS_PER_PASS = 32
+CORE_ITEMS_LEAST = 8
 #: Of `torch.compile`, beside one for each length, alone and in groups.
 RECOMPILES_SPARE = 8
 #: Numbers of items that a compiled or recorded pass is padded to.
@@ -61,6 +65,7 @@ class PatchForecaster(TotalsForecaster):
     ):
         self.network = network.eval()
         self._run: Passes = Plain(self.network, "cpu")
+        self._side_by_side: SideBySide | None = None
         #: What passes are recorded of: nothing in it depends on the values of a batch.
         self._prepared_network: Network = self.network
         self.prepared = PreparedReport("float32", compiled=False, device="cpu")
@@ -100,6 +105,7 @@ class PatchForecaster(TotalsForecaster):
         except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for CUDA
             raise InputError(f"device {device!r} cannot be used: {error}") from error
         self._prepared_network = network
+        self._side_by_side = None
         if compiled:
             # The number of items is free, lengths are not: beyond its limit torch would go on without compiling.
             limits = torch._dynamo.config
@@ -108,6 +114,7 @@ class PatchForecaster(TotalsForecaster):
             self._run = Padded(self._prepared_network, device, PADDED_ITEMS)
         elif network.level_widths.device.type == "cpu":
             self._run = Plain(FusedNetwork(self.network, PRECISIONS[precision]), device)
+            self._side_by_side = SideBySide()
         else:
             self._run = Plain(network, device)
         self.prepared = PreparedReport(precision, compiled, device)
@@ -225,17 +232,35 @@ class PatchForecaster(TotalsForecaster):
             np.maximum.at(longest, code, patches)
             patches = longest[code]
         bucket = np.searchsorted(self.buckets, patches)
-        whole = panel.group is not None or self.prepared.device != "cpu"
-        size = ITEMS_PER_PASS if whole else CPU_ITEMS_PER_PASS
+
+        def work(part: tuple[np.ndarray, int]) -> tuple[np.ndarray, Output]:
+            rows, length = part
+            batch = batch_from_panel(panel.rows(rows), self.config, length, as_sales=self.as_sales)
+            with torch.inference_mode():
+                return rows, self._run(batch)
+
+        jobs = self._parts(panel, np.where(some, bucket, len(self.buckets)))
+        if self._side_by_side is None or panel.group is not None:
+            yield from map(work, jobs)
+        else:
+            yield from self._side_by_side.in_order(work, jobs)
+
+    def _parts(self, panel: Panel, bucket: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+        """Items of one pass, and the length of their context in patches; `bucket` is one of `buckets` by item."""
         for index, length in enumerate(self.buckets):
-            members = np.flatnonzero(some & (bucket == index))
+            members = np.flatnonzero(bucket == index)
             if panel.group is not None:
                 members = members[np.argsort(panel.group[members], kind="stable")]
-            for rows in parts(members, panel.group, size):
-                batch = batch_from_panel(panel.rows(rows), self.config, length, as_sales=self.as_sales)
-                with torch.inference_mode():
-                    output = self._run(batch)
-                yield rows, output
+            for rows in parts(members, panel.group, self._items_per_pass(panel, len(members))):
+                yield rows, length
+
+    def _items_per_pass(self, panel: Panel, items: int) -> int:
+        if panel.group is not None or self.prepared.device != "cpu":
+            return ITEMS_PER_PASS
+        if self._side_by_side is None:
+            return CPU_ITEMS_PER_PASS
+        each = -(-items // self._side_by_side.threads)
+        return min(max(each, CORE_ITEMS_LEAST), CORE_ITEMS_PER_PASS)
 
 
 def units_of(output: Output, config: PatchConfig) -> np.ndarray:

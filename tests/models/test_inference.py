@@ -1,16 +1,19 @@
 """The network for answers says what the one that is trained says, whatever is known of the items."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from models.panel import Panel
+from models.panel import Panel, panel_from_tables
 from models.patch import PatchConfig, PatchForecaster
 from models.patch.features import batch_from_panel
 from models.patch.inference import FusedNetwork
 from models.patch.network import PatchNetwork
+from models.patch.side_by_side import AHEAD, SideBySide
 from tests.models.tables import table
 
 torch.set_num_threads(1)
@@ -93,3 +96,51 @@ def test_a_prepared_forecaster_says_the_same_in_parts_of_any_size(network):
         model.predict(rows, None, 28).columns[2:], other.predict(rows, None, 28).columns[2:], strict=True
     ):
         np.testing.assert_allclose(one.to_numpy(), two.to_numpy(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.fixture
+def beside():
+    torch.set_num_threads(3)
+    yield SideBySide()
+    torch.set_num_threads(1)
+
+
+def test_passes_beside_each_other_have_a_core_each_and_leave_the_others_theirs(beside):
+    together = threading.Barrier(3)
+
+    def work(_):
+        together.wait(30)  # all threads are at work at the same time
+        return torch.get_num_threads()
+
+    assert list(beside.in_order(work, range(9))) == [1] * 9
+    assert torch.get_num_threads() == 3
+    with ThreadPoolExecutor(1) as another:
+        assert another.submit(torch.get_num_threads).result() == 3
+
+
+def test_results_come_in_the_order_of_the_jobs_and_few_are_begun_ahead(beside):
+    taken = []
+
+    def jobs():
+        for job in range(100):
+            taken.append(job)
+            yield job
+
+    found = beside.in_order(lambda job: job * job, jobs())
+    for job in range(10):
+        assert next(found) == job * job
+        assert len(taken) <= job + AHEAD * beside.threads + 1
+    found.close()
+    with pytest.raises(ZeroDivisionError):
+        list(beside.in_order(lambda job: 1 // (job - 3), range(9)))
+
+
+@pytest.mark.parametrize(("items", "parts"), [(1, [1]), (9, [8, 1]), (16, [8, 8]), (80, [32, 32, 16])])
+def test_a_panel_is_cut_so_that_every_core_has_a_pass(network, items, parts):
+    model = PatchForecaster(network, "fused", "1")
+    model.prepare()
+    assert model._side_by_side.threads == 1
+    model._side_by_side.threads = 2
+    rows = table({f"item {number:02d}": [1.0] * 70 for number in range(items)})
+    panel = panel_from_tables(rows, None, 28, model.context_days)
+    assert [len(chosen) for chosen, _ in model.passes(panel)] == parts
