@@ -45,12 +45,15 @@ class Batch:
         held = {one.name: getattr(self, one.name) for one in fields(self)}
         return replace(self, **{name: value.to(device) for name, value in held.items() if value is not None})
 
+    def rows(self, chosen: torch.Tensor) -> Batch:
+        """Some of the items, int64 (items,)."""
+        held = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(self, **{name: value[chosen] for name, value in held.items() if value is not None})
+
     def padded(self, items: int) -> Batch:
         """The same with the last item repeated up to so many; nobody looks at the repetitions."""
         own = len(self.target)
-        row = torch.arange(items).clamp(max=own - 1)
-        held = {one.name: getattr(self, one.name) for one in fields(self)}
-        more = replace(self, **{name: value[row] for name, value in held.items() if value is not None})
+        more = self.rows(torch.arange(items).clamp(max=own - 1))
         if more.group is not None:
             more.group[own:] = more.group.max() + 1
         return more

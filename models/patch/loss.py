@@ -25,6 +25,10 @@ class Window:
     #: True where at least `truth` was wanted, and it is not known how much more, (items, horizon days).
     censored: torch.Tensor
 
+    def rows(self, chosen: torch.Tensor) -> Window:
+        """Some of the items, int64 (items,)."""
+        return Window(self.batch.rows(chosen), self.truth[chosen], self.censored[chosen])
+
 
 @dataclass(frozen=True)
 class LossPlan:

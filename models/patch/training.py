@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from models.patch.config import PatchConfig
-from models.patch.loss import LossPlan, Window, loss_of
+from models.patch.gradients import Gradients
+from models.patch.loss import LossPlan, Window
 from models.patch.network import PatchNetwork
 from models.patch.windows import WindowSource
 from models.protocol import InputError
@@ -50,6 +51,7 @@ class Training:
         #: Moving average of the weights: what is kept in the end.
         self.average = PatchNetwork(config)
         self.average.load_state_dict(self.network.state_dict())
+        self._gradients = Gradients(self.network, plan.loss)
         self._optimizer = torch.optim.AdamW(
             self.network.parameters(), plan.learning_rate, betas=(0.9, 0.98), weight_decay=plan.weight_decay
         )
@@ -63,9 +65,7 @@ class Training:
     def _take(self, window: Window) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = self.plan.learning_rate * schedule(self.step, self.plan)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(self.network(window.batch), window, self.network.config, self.plan.loss)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._gradients.set(window)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM_MAX)
         self._optimizer.step()
         decay = min(self.plan.average_decay, (self.step + 1) / (self.step + 10))
@@ -73,7 +73,7 @@ class Training:
             for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 kept.lerp_(new, 1.0 - decay)
         self.step += 1
-        return loss.item()
+        return loss
 
     def save(self, path: Path) -> None:
         """Writes all that `load` needs, aside and then renamed."""

@@ -17,7 +17,9 @@ from models.catalogue import CHECKPOINTS, open_model, shipped
 from models.climatology import Climatology
 from models.panel import Panel
 from models.patch import PatchConfig, PatchForecaster
+from models.patch.gradients import Gradients, parts_of
 from models.patch.loss import LossPlan, loss_of
+from models.patch.network import PatchNetwork
 from models.patch.training import Training, TrainingPlan
 from models.patch.windows import MixedWindows, PanelWindows, SimulatedWindows
 from models.simulated import score
@@ -32,8 +34,8 @@ def simulated(seed=5):
     return SimulatedWindows(CONFIG, seed, batch_items=64, chunk_items=192)
 
 
-def loss(network, window):
-    return loss_of(network(window.batch), window, CONFIG, LossPlan()).item()
+def loss(network, window, config=CONFIG):
+    return loss_of(network(window.batch), window, config, LossPlan()).item()
 
 
 def weights(network):
@@ -48,6 +50,37 @@ def test_the_same_seed_gives_the_same_weights_and_the_loss_falls():
         assert len(list(run.run(100))) == 30
     np.testing.assert_array_equal(weights(runs[0].average), weights(runs[1].average))
     assert loss(runs[0].network, fixed) < 0.95 * before
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_gradients_of_parts_are_those_of_the_whole(grouped):
+    config = replace(CONFIG, layers=2, group_layers=(0,))
+    torch.manual_seed(1)
+    network = PatchNetwork(config)
+    with torch.no_grad():  # nothing in it is without influence
+        for weight in network.parameters():
+            weight.add_(0.05 * torch.randn_like(weight))
+    window = SimulatedWindows(config, 3, batch_items=200, chunk_items=400).window(0)
+    if not grouped:
+        window.batch.group = None
+    parts = list(parts_of(window.batch))
+    assert len(parts) >= 3
+    assert sorted(torch.cat(parts).tolist()) == list(range(200))
+    if grouped:
+        held = [set(window.batch.group[part].tolist()) for part in parts]
+        assert sum(map(len, held)) == len(set.union(*held)), "a group is cut"
+    loss_of(network(window.batch), window, config, PLAN.loss).backward()
+    wanted = {name: weight.grad for name, weight in network.named_parameters()}
+    torch.set_num_threads(2)
+    gradients = Gradients(network, PLAN.loss)
+    torch.set_num_threads(1)
+    assert gradients.set(window) == pytest.approx(loss(network, window, config), rel=1e-5)
+    for name, weight in network.named_parameters():
+        if wanted[name] is None:
+            assert weight.grad is None, name
+        else:
+            scale = wanted[name].abs().max().item()
+            np.testing.assert_allclose(weight.grad, wanted[name], rtol=1e-3, atol=1e-4 * scale, err_msg=name)
 
 
 def test_a_stopped_run_ends_like_one_that_was_not(tmp_path):
