@@ -137,10 +137,12 @@ def cpu_seconds(pid: int | None) -> float:
 def measured(config: WorkerConfig, series: int, days: int, seconds: float) -> dict[str, object]:
     """One precision: both figures and their ratio, medians over pairs of rounds."""
     context = history(series, days)
-    pairs = list(zip(through_worker(config, context, series, seconds), bare(config, context), strict=False))
+    alone = bare(config, context)
+    next(alone)  # it is ready before the time begins
+    pairs = list(zip(through_worker(config, context, series, seconds), alone, strict=False))
 
     def median(number: Callable[[dict[str, float], dict[str, float]], float]) -> float:
-        return statistics.median(number(worker, alone) for worker, alone in pairs)
+        return statistics.median(number(*pair) for pair in pairs)
 
     return {
         "bench": f"forecast_speed_{config.precision}",
@@ -151,11 +153,11 @@ def measured(config: WorkerConfig, series: int, days: int, seconds: float) -> di
         "cores": os.cpu_count(),
         "pairs": len(pairs),
         "series_per_s": round(median(lambda worker, _: worker["per_s"])),
-        "bare_series_per_s": round(median(lambda _, alone: alone["per_s"])),
-        "share": round(median(lambda worker, alone: worker["per_s"] / alone["per_s"]), 3),
+        "bare_series_per_s": round(median(lambda _, bare: bare["per_s"])),
+        "share": round(median(lambda worker, bare: worker["per_s"] / bare["per_s"]), 3),
         "cpu_us_per_series": round(median(lambda worker, _: worker["cpu_us"])),
-        "bare_cpu_us_per_series": round(median(lambda _, alone: alone["cpu_us"])),
-        "cpu_share": round(median(lambda worker, alone: alone["cpu_us"] / worker["cpu_us"]), 3),
+        "bare_cpu_us_per_series": round(median(lambda _, bare: bare["cpu_us"])),
+        "cpu_share": round(median(lambda worker, bare: bare["cpu_us"] / worker["cpu_us"]), 3),
         "target_series_per_s": TARGET_PER_S[config.precision],
         "target_share": TARGET_SHARE,
     }

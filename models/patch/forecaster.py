@@ -129,6 +129,7 @@ class PatchForecaster(TotalsForecaster):
         if self.prepared.recorded:
             raise InputError(f"model {self.name} replays recorded passes already: prepare it first")
         self._run = Recorded(self._prepared_network, self.config, self.prepared.device, self.pass_shapes)
+        self._side_by_side = None  # recorded passes take turns
         self.prepared = replace(self.prepared, recorded=True)
         return self.prepared
 

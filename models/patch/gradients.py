@@ -16,7 +16,8 @@ from models.patch.loss import LossPlan, Window, loss_of
 from models.patch.network import Output, PatchNetwork
 from models.patch.side_by_side import SideBySide
 
-#: Items of a part at least. Independent of the number of threads, so that it changes no result.
+#: Items of a part: at most, or where there are groups at least, but for the last part. Independent of the number of threads,
+#: so that this changes no result.
 PART_ITEMS = 64
 
 

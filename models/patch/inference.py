@@ -156,7 +156,8 @@ class FusedBlock(nn.Module):
 
     def _turned(self, values: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
         """Positions put in: (items, tokens, kinds, heads, width of a head) to (kinds, items, heads, tokens, width)."""
-        # There are no complex numbers of half precision; half the bytes are sorted before they are made whole.
+        # There are no complex numbers of half precision. Reordered first, which is half the bytes; what is written over is
+        # either new or read by nobody else.
         parts = values.permute(2, 0, 3, 1, 4).contiguous().float()
         torch.view_as_complex(parts.view(*parts.shape[:-1], self.pairs, 2)).mul_(turn)
         return parts.to(values.dtype)

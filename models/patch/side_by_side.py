@@ -1,8 +1,7 @@
-"""Several passes at a time on a CPU, one a core.
+"""Several passes at a time on a CPU, each with a core or a few of its own.
 
 A pass is some hundred small steps. With all cores on each of them, each waits
-for the slowest core: a step took a fifth to a third longer that way, and more
-where something else used a core meanwhile (two virtual cores, patch-nano).
+for the slowest core, the more so where other programs use a core meanwhile.
 """
 
 from __future__ import annotations
@@ -18,29 +17,45 @@ import torch
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
+#: Passes at a time; beyond, each gets more cores: the interpreter starts the steps of all of them.
+THREADS_MAX = 8
 #: Results that wait for whoever takes them, by thread.
 AHEAD = 2
-# While the threads of one are made, the number that new threads start with is 1.
+#: Longest time for a thread to start.
+START_S = 30.0
+# torch has one number for the threads that have yet to ask it anything: until the threads here have asked, it is theirs.
 _making = threading.Lock()
 
 
 class SideBySide:
-    """As many threads as torch has now, with one core each."""
+    """Threads that share the cores which torch uses when this is made.
+
+    Raises:
+        RuntimeError: the system gives no more threads.
+    """
 
     def __init__(self) -> None:
-        self.threads = torch.get_num_threads()
-        self._pool = ThreadPoolExecutor(self.threads, "forecast-pass")
-        together = threading.Barrier(self.threads)
-
-        def alone() -> None:
-            together.wait()
-            torch.get_num_threads()  # what is set before a thread's first question is forgotten at it
-            torch.set_num_threads(1)
-
         with _making:
-            for started in [self._pool.submit(alone) for _ in range(self.threads)]:
-                started.result()
-            torch.set_num_threads(self.threads)
+            cores = torch.get_num_threads()
+            self.threads = min(cores, THREADS_MAX)
+            self._pool = ThreadPoolExecutor(self.threads, "side-by-side")
+            together = threading.Barrier(self.threads, timeout=START_S)
+
+            def start() -> None:
+                together.wait()  # else one thread might take two of these jobs
+                # A thread's first question gives it the common number, whatever was set in it before.
+                torch.get_num_threads()
+                torch.set_num_threads(max(1, cores // self.threads))
+
+            try:
+                for started in [self._pool.submit(start) for _ in range(self.threads)]:
+                    started.result()
+            except BaseException:
+                together.abort()
+                self._pool.shutdown(wait=False)
+                raise
+            finally:
+                torch.set_num_threads(cores)
 
     def in_order(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
         """Results in the order of the jobs, of which only a few are begun ahead."""

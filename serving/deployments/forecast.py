@@ -52,7 +52,7 @@ class ForecastUnit:
 
     Args:
         name: what `open_model` takes.
-        computing: one thread that passes run in; units that share it take turns,
+        computing: one thread that asks the model; units that share it take turns,
             as the arithmetic itself uses all threads it is given.
 
     Raises:

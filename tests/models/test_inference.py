@@ -135,6 +135,32 @@ def test_results_come_in_the_order_of_the_jobs_and_few_are_begun_ahead(beside):
         list(beside.in_order(lambda job: 1 // (job - 3), range(9)))
 
 
+def test_passes_at_the_same_time_say_what_they_say_one_by_one(network):
+    rng = np.random.default_rng(4)
+    rows = {f"item {n:03d}": rng.poisson(4.0, int(rng.integers(20, 80))).astype(float).tolist() for n in range(300)}
+    model = PatchForecaster(network, "fused", "1")
+    found = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        model.prepare()
+        torch.set_num_threads(1)
+        assert model._side_by_side.threads == threads
+        found.append(model.predict(table(rows), None, 28))
+    for one, two in zip(found[0].columns[2:], found[1].columns[2:], strict=True):
+        np.testing.assert_allclose(one.to_numpy(), two.to_numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_recorded_passes_are_as_large_as_they_were_tried(network):
+    model = PatchForecaster(network, "recorded", "1")
+    torch.set_num_threads(3)
+    model.prepare()
+    torch.set_num_threads(1)
+    model.record()
+    rows = table({f"item {number:03d}": [1.0] * 70 for number in range(70)})
+    panel = panel_from_tables(rows, None, 28, model.context_days)
+    assert [len(chosen) for chosen, _ in model.passes(panel)] == [64, 6]
+
+
 @pytest.mark.parametrize(("items", "parts"), [(1, [1]), (9, [8, 1]), (16, [8, 8]), (80, [32, 32, 16])])
 def test_a_panel_is_cut_so_that_every_core_has_a_pass(network, items, parts):
     model = PatchForecaster(network, "fused", "1")

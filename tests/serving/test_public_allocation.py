@@ -170,7 +170,7 @@ def test_callers_in_a_hurry_do_not_take_the_worker_from_the_others(pair):
     finally:
         os.kill(pair.worker.process.pid, signal.SIGCONT)
     assert hurried.fallback
-    assert not pair.allocate(tables, **WORKERS_PLAN).fallback
+    assert not pair.allocate(tables, **WORKERS_PLAN | {"budget_ms": 5_000}).fallback
 
 
 def answered_in_time(call):

@@ -18,12 +18,12 @@ impl Server {
     #[new]
     #[pyo3(signature = (config_json, *, log_filter = None))]
     fn new(py: Python<'_>, config_json: &str, log_filter: Option<&str>) -> PyResult<Self> {
-        bespeak_memory::keep_all();
         let started = py.detach(|| {
             if let Some(filter) = log_filter {
                 bespeak_server::log_json(filter)?;
             }
             let config = ServerConfig::from_json(config_json)?;
+            bespeak_memory::keep_all();
             bespeak_server::Server::start(config)
         });
         Ok(Self {

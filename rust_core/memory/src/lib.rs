@@ -1,4 +1,5 @@
-//! The allocator of every program of ours, and how it gives memory back to the system.
+//! The allocator of the server, the extension and the programs that measure them, and how it gives memory back to the
+//! system.
 //!
 //! ```
 //! #[global_allocator]
@@ -15,8 +16,8 @@ use std::ffi::c_long;
 
 use libmimalloc_sys::{_mi_option_last, mi_option_set_default, mi_option_t};
 
-/// Indexes of mimalloc's options. The bindings lack their names, and an index means what it means for one number of
-/// options only.
+/// Indexes of mimalloc's options, of which the bindings lack these names. Another number of options stops the build, if
+/// the bindings tell it; a test asks mimalloc itself for the names.
 const PURGE_DELAY: mi_option_t = 15;
 const ALLOW_THP: mi_option_t = 43;
 const _: () = assert!(_mi_option_last == 47, "look up the indexes again");
@@ -33,14 +34,15 @@ pub fn keep_huge_pages_whole() {
 }
 
 /// Has memory that was taken once kept for what comes next, for a process that is a server: the next snapshot finds
-/// what the last one needed, and neither takes it from the system again nor breaks huge pages up. Where the process
-/// was started with `MIMALLOC_PURGE_DELAY`, that holds.
+/// what the last one needed, and neither takes it from the system again nor breaks huge pages up. It holds for the whole
+/// process and for good. Where the process was started with `MIMALLOC_PURGE_DELAY`, that holds.
 pub fn keep_all() {
     set(PURGE_DELAY, NEVER);
 }
 
 fn set(option: mi_option_t, value: c_long) {
-    // SAFETY: an index that there is; options may be set at any time, by any thread.
+    // SAFETY: an index that there is. The value is one aligned word that the allocator reads each time: a thread that
+    // reads it now finds the old value or the new one, and may go by either.
     unsafe { mi_option_set_default(option, value) }
 }
 
