@@ -44,7 +44,7 @@ class Gradients:
         heads = [head.requires_grad_() for head in heads_of(whole)]
         loss = self._loss(whole, window.rows(torch.cat(chosen)))
         sizes = [len(rows) for rows in chosen]
-        told = zip(*(slope.split(sizes) for slope in torch.autograd.grad(loss, heads)), strict=True)
+        told = zip(*(torch.split(slope, sizes) for slope in torch.autograd.grad(loss, heads)), strict=True)
 
         def back(part: tuple[Output, tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor | None, ...]:
             output, slopes = part
@@ -69,7 +69,7 @@ def parts_of(batch: Batch) -> Iterator[torch.Tensor]:
     """Items of each part, int64; a group is in one part."""
     items = len(batch.target)
     if batch.group is None:
-        yield from torch.arange(items).split(PART_ITEMS)
+        yield from torch.split(torch.arange(items), PART_ITEMS)
         return
     group, order = torch.sort(batch.group, stable=True)
     begin = 0
