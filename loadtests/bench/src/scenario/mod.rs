@@ -412,7 +412,7 @@ async fn usage(
     })
 }
 
-/// Medians of the first and of the last quarter: a snapshot takes memory for its time, and gives it back.
+/// Medians of the first and of the last quarter: a server may take memory for the time of a snapshot only.
 fn ends(samples: &[u64]) -> (u64, u64) {
     let quarter = (samples.len() / 4).max(1);
     let median = |part: &[u64]| {
