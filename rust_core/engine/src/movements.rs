@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog_types::StockStatus;
 use crate::ids::{PositionId, UtcMillis};
 use crate::limits::{COUNT_LOOKBACK_MS, MAX_MOVEMENTS};
-use trail::Trail;
+use trail::{Pieces, Trail};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Movement {
@@ -36,15 +36,15 @@ struct Kept {
 impl Kept {
     /// Drops what no count may reach back to. Which movements are kept in memory is nobody's business: the snapshot
     /// has its form at its own time, whenever and wherever they were dropped before.
-    fn prune(&mut self, now: UtcMillis) {
+    fn prune(&mut self, now: UtcMillis, pieces: &mut Pieces) {
         let horizon = now.plus(-COUNT_LOOKBACK_MS);
-        self.moves.drop_before(horizon);
+        self.moves.drop_before(horizon, pieces);
         self.kept_since = since_at(self.kept_since, horizon);
     }
 
-    fn known_at(&self, now: UtcMillis) -> History {
+    fn known_at(&self, now: UtcMillis, pieces: &Pieces) -> History {
         let horizon = now.plus(-COUNT_LOOKBACK_MS);
-        let recent = self.moves.iter().filter(|old| old.at >= horizon);
+        let recent = self.moves.iter(pieces).filter(|old| old.at >= horizon);
         History {
             kept_since: since_at(self.kept_since, horizon),
             moves: recent.collect(),
@@ -52,26 +52,26 @@ impl Kept {
     }
 
     /// Drops the older half, so that the cost a movement stays constant, and notes since when they are known.
-    fn halve(&mut self) {
-        let mut moves: Vec<Movement> = self.moves.iter().collect();
+    fn halve(&mut self, pieces: &mut Pieces) {
+        let mut moves: Vec<Movement> = self.moves.iter(pieces).collect();
         moves.sort_by_key(|old| old.at);
         let cut = moves.len() / 2;
         let last_dropped = moves[cut - 1].at;
         let kept = moves.into_iter().skip(cut);
-        self.moves = kept.filter(|old| old.at > last_dropped).collect();
+        let kept = kept.filter(|old| old.at > last_dropped);
+        self.moves.replace(kept, pieces);
         self.kept_since = self.kept_since.max(last_dropped);
     }
 
-    fn add(&mut self, movement: Movement, now: UtcMillis) {
+    fn add(&mut self, movement: Movement, now: UtcMillis, pieces: &mut Pieces) {
         if self.moves.len() >= MAX_MOVEMENTS {
-            self.prune(now);
+            self.prune(now, pieces);
             if self.moves.len() >= MAX_MOVEMENTS {
-                self.halve();
+                self.halve(pieces);
             }
-        } else if self.moves.is_full() {
-            self.prune(now);
         }
-        self.moves.push(movement);
+        self.moves
+            .push(movement, now.plus(-COUNT_LOOKBACK_MS), pieces);
     }
 }
 
@@ -88,8 +88,7 @@ pub(crate) struct Movements {
     histories: BTreeMap<PositionId, Kept>,
     /// The last position whose history was looked at to see whether it still says anything.
     swept: Option<PositionId>,
-    /// Bytes of all trails.
-    trails: usize,
+    pieces: Pieces,
 }
 
 /// Histories that are looked at for each one that begins, so that the table does not grow past what is recent.
@@ -98,10 +97,9 @@ const SWEEP: usize = 2;
 impl Movements {
     pub fn add(&mut self, position: PositionId, movement: Movement, now: UtcMillis) {
         let kept = self.histories.entry(position).or_default();
-        let before = kept.moves.memory();
-        kept.add(movement, now);
-        self.trails = self.trails - before + kept.moves.memory();
-        if before == 0 {
+        let begins = kept.moves.len() == 0;
+        kept.add(movement, now, &mut self.pieces);
+        if begins {
             self.sweep(now);
         }
     }
@@ -115,11 +113,8 @@ impl Movements {
                 return;
             };
             let position = *position;
-            self.trails -= kept.moves.memory();
-            kept.prune(now);
-            self.trails += kept.moves.memory();
+            kept.prune(now, &mut self.pieces);
             if kept.moves.len() == 0 && kept.kept_since == UtcMillis::ZERO {
-                self.trails -= kept.moves.memory();
                 self.histories.remove(&position);
             }
             self.swept = Some(position);
@@ -140,7 +135,7 @@ impl Movements {
             return Err(kept.kept_since);
         }
         let later = |movement: &Movement| movement.status == status && movement.at > counted_at;
-        let moves = kept.moves.iter().filter(later);
+        let moves = kept.moves.iter(&self.pieces).filter(later);
         Ok(moves.map(|movement| movement.delta).sum())
     }
 
@@ -148,26 +143,21 @@ impl Movements {
     pub fn known_at(&self, now: UtcMillis) -> impl Iterator<Item = (PositionId, History)> {
         let histories = self.histories.iter();
         histories
-            .map(move |(position, kept)| (*position, kept.known_at(now)))
+            .map(move |(position, kept)| (*position, kept.known_at(now, &self.pieces)))
             .filter(|(_, known)| !known.moves.is_empty() || known.kept_since != UtcMillis::ZERO)
     }
 
     pub fn restore(&mut self, position: PositionId, history: History) {
-        let kept = Kept {
-            kept_since: history.kept_since,
-            moves: history.moves.into_iter().collect(),
-        };
-        self.trails += kept.moves.memory();
-        if let Some(old) = self.histories.insert(position, kept) {
-            self.trails -= old.moves.memory();
-        }
+        let kept = self.histories.entry(position).or_default();
+        kept.kept_since = history.kept_since;
+        kept.moves.replace(history.moves, &mut self.pieces);
     }
 
     /// Bytes that they take.
     pub fn memory(&self) -> usize {
         // Nodes of the tree are two thirds full.
         let entry = size_of::<(PositionId, Kept)>() * 3 / 2;
-        self.histories.len() * entry + self.trails
+        self.histories.len() * entry + self.pieces.memory()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Open receipts, found by number and by the caller's name, and the times at which they fall overdue.
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 
 use crate::catalog_types::{ReceiptKind, SupplyRule};
 use crate::due::DueQueue;
@@ -104,12 +105,52 @@ fn is_due(table: &Table<Receipt>) -> impl Fn(UtcMillis, ReceiptNo) -> bool + '_ 
     }
 }
 
+/// So many tables share the names, a power of two: one that grows looks at every name in it again, and a million of them
+/// would keep everybody waiting.
+const NAME_TABLES: usize = 256;
+
+/// Numbers of receipts by their names' hashes.
+#[derive(Clone, Debug)]
+struct ByName(Box<[HashTable<u64>]>);
+
+impl Default for ByName {
+    fn default() -> Self {
+        Self(vec![HashTable::new(); NAME_TABLES].into())
+    }
+}
+
+impl ByName {
+    /// The middle bits choose: a table goes by the lowest and the highest ones.
+    fn at(hash: u64) -> usize {
+        (hash >> 40) as usize % NAME_TABLES
+    }
+
+    fn of(&self, hash: u64) -> &HashTable<u64> {
+        &self.0[Self::at(hash)]
+    }
+
+    fn of_mut(&mut self, hash: u64) -> &mut HashTable<u64> {
+        &mut self.0[Self::at(hash)]
+    }
+
+    /// Makes room for so many more, and for the tables being unequal.
+    fn reserve(&mut self, more: usize, hash_of: impl Fn(&u64) -> u64) {
+        // A few receipts find room as they come.
+        if more >= NAME_TABLES * 8 {
+            let each = more / NAME_TABLES;
+            for table in &mut self.0 {
+                table.reserve(each + each / 8, &hash_of);
+            }
+        }
+    }
+}
+
 /// All open receipts of a partition.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Receipts {
     hasher: FixedState,
     table: Table<Receipt>,
-    by_name: hashbrown::HashTable<u64>,
+    by_name: ByName,
     due: DueQueue<ReceiptNo>,
     pub next_no: u64,
 }
@@ -144,7 +185,10 @@ impl Receipts {
 
     pub fn find(&self, name: &str) -> Option<(ReceiptNo, &Receipt)> {
         let hash = std::hash::BuildHasher::hash_one(&self.hasher, name);
-        let no = *self.by_name.find(hash, |no| self.name_of(*no) == name)?;
+        let no = *self
+            .by_name
+            .of(hash)
+            .find(hash, |no| self.name_of(*no) == name)?;
         self.table.get(no).map(|receipt| (ReceiptNo(no), receipt))
     }
 
@@ -171,7 +215,7 @@ impl Receipts {
             self.due.insert(at, no, is_due(&self.table));
         }
         let (table, hasher) = (&self.table, &self.hasher);
-        self.by_name.insert_unique(hash, no.0, |no| {
+        self.by_name.of_mut(hash).insert_unique(hash, no.0, |no| {
             let name = table.get(*no).map_or("", |receipt| &*receipt.name);
             std::hash::BuildHasher::hash_one(hasher, name)
         });
@@ -198,7 +242,11 @@ impl Receipts {
     pub fn remove(&mut self, no: ReceiptNo) -> Option<Receipt> {
         let name = &self.table.get(no.0)?.name;
         let hash = std::hash::BuildHasher::hash_one(&self.hasher, &**name);
-        if let Ok(entry) = self.by_name.find_entry(hash, |other| *other == no.0) {
+        if let Ok(entry) = self
+            .by_name
+            .of_mut(hash)
+            .find_entry(hash, |other| *other == no.0)
+        {
             entry.remove();
         }
         let receipt = self.table.remove(no.0)?;

@@ -27,6 +27,11 @@ impl<T> Slab<T> {
         self.len
     }
 
+    /// Bytes that it takes.
+    pub fn memory(&self) -> usize {
+        self.chunks.len() * CHUNK * size_of::<Option<T>>() + self.free.capacity() * size_of::<u32>()
+    }
+
     pub fn insert(&mut self, value: T) -> u32 {
         self.len += 1;
         if let Some(slot) = self.free.pop() {

@@ -259,17 +259,17 @@ impl Servers {
         }
     }
 
-    /// Memory that the server says its index of request ids and its movements take; 0 of a bare one, and where it does not
-    /// say.
+    /// Memory that the server says its index of request ids and its movements take, the latter twice: a snapshot's second
+    /// state has them as well, and its memory is kept. 0 of a bare server, and where it does not say.
     pub async fn table_bytes(&self, target: Target) -> u64 {
         let stats = async {
             let mut channel = self.connect(target).await?;
             load::stats(&mut channel).await
         };
         match target {
-            Target::Server => stats
-                .await
-                .map_or(0, |stats| stats.request_index_bytes + stats.movement_bytes),
+            Target::Server => stats.await.map_or(0, |stats| {
+                stats.request_index_bytes + 2 * stats.movement_bytes
+            }),
             Target::Echo | Target::H2 => 0,
         }
     }
