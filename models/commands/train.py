@@ -31,6 +31,8 @@ SIMULATED_STEPS = 3200
 DATA_STEPS = 450
 SIMULATED_RATE = 2e-3
 DATA_RATE = 1e-3
+#: On simulated demand all items count alike.
+DATA_SCALE_POWER = 0.5
 
 
 @app.command()
@@ -58,6 +60,17 @@ def train(
     censored: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Weight of stocked-out days, whose sale is a lower bound.")
     ] = 0.0,
+    scale_power: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help=f"0: items count alike, 1: units sold do; default 0, with --data {DATA_SCALE_POWER}.",
+        ),
+    ] = None,
+    units: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of the loss in units; the rest where wild days count less.")
+    ] = 0.5,
     simulated: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of simulated steps with --data.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Same seed, same weights on the same machine.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 for all cores.")] = 0,
@@ -88,7 +101,11 @@ def train(
         warmup_steps=200 if network is None else 20,
         average_decay=0.998 if network is None else 0.99,
         seed=seed,
-        loss=LossPlan(censored=censored, scale_power=0.0 if history is None else 0.5),
+        loss=LossPlan(
+            censored=censored,
+            units=units,
+            scale_power=(0.0 if history is None else DATA_SCALE_POWER) if scale_power is None else scale_power,
+        ),
         data="simulated" if table is None else fingerprint(table),
     )
     training = Training(config, plan, source_of(history, config, seed, batch_items, simulated), network)
@@ -190,5 +207,6 @@ def command(
     words += [] if until is None else [f"--until {until}"]
     words += [f"--covariate {name}" for name in covariate or []] + [f"--static {name}" for name in static or []]
     words += [f"--steps {plan.steps}", f"--batch-items {batch_items}", f"--learning-rate {plan.learning_rate:g}"]
+    words += [f"--scale-power {plan.loss.scale_power:g}", f"--units {plan.loss.units:g}"]
     words += [] if data is None else [f"--censored {plan.loss.censored:g}", f"--simulated {simulated:g}"]
     return " ".join([*words, f"--seed {plan.seed}"])

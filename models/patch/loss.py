@@ -39,6 +39,8 @@ class LossPlan:
     totals: float = 0.2
     zero: float = 0.02
     mean: float = 0.1
+    #: Share of a day's quantile loss that is taken in scaled units; the rest is taken in scaled space.
+    units: float = 0.5
     #: An item counts by its scale to this power: 0 for every item alike, 1 for every unit alike.
     scale_power: float = 0.0
 
@@ -46,11 +48,11 @@ class LossPlan:
 def loss_of(output: Output, window: Window, config: PatchConfig, plan: LossPlan) -> torch.Tensor:
     """Weighted sum of the losses of all heads.
 
-    The quantile loss is taken half in scaled space and half in scaled units.
-    Scaled units are what the weighted quantile loss weighs; scaled space keeps
-    one wild series from deciding the step. A day whose truth is a lower bound
-    takes part as in Powell (Journal of Econometrics 32, 1986): a quantile above
-    the bound costs nothing.
+    The quantile loss of days is taken partly in scaled space and partly in scaled
+    units, that of totals half in each. Scaled units are what the weighted quantile
+    loss weighs; scaled space keeps one wild series from deciding the step. A day
+    whose truth is a lower bound takes part as in Powell (Journal of Econometrics
+    32, 1986): a quantile above the bound costs nothing.
     """
     known = torch.isfinite(window.truth)
     truth = torch.nan_to_num(window.truth) / output.scale
@@ -65,7 +67,7 @@ def loss_of(output: Output, window: Window, config: PatchConfig, plan: LossPlan)
     in_space = pinball(torch.asinh(truth), output.quantiles, levels, bound)
     units = torch.sinh(output.quantiles.clamp(max=6.0)).clamp(min=0.0)
     in_units = pinball(truth.clamp(max=SCALED_MAX), units, levels, bound)
-    loss = ((in_space + in_units) * share).sum()
+    loss = 2.0 * (((1.0 - plan.units) * in_space + plan.units * in_units) * share).sum()
 
     exact = share * ~bound
     nothing = functional.binary_cross_entropy_with_logits(output.zero, (truth <= 0.0).float(), reduction="none")
