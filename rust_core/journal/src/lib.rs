@@ -9,6 +9,7 @@
 mod active;
 mod backup;
 mod batch;
+mod buffer;
 mod config;
 mod error;
 mod format;

@@ -206,7 +206,17 @@ impl LogReader {
         };
         let is_last = self.next_segment + 1 == self.segments.len();
         let prefix = self.durable_end.filter(|_| is_last);
-        let data = SegmentData::load(self.storage.as_ref(), &info.name, prefix)?;
+        // The one before is read: its memory takes the next.
+        let spare = self
+            .current
+            .as_mut()
+            .map(|open| std::mem::take(&mut open.data.data));
+        let data = SegmentData::load_into(
+            self.storage.as_ref(),
+            &info.name,
+            prefix,
+            spare.unwrap_or_default(),
+        )?;
         data.check_follows(before, info)?;
         let cursor = Cursor::start(&data.header);
         self.current = Some(Open {

@@ -1,12 +1,15 @@
 //! Reading a segment frame by frame and judging what does not read.
 
+use std::io;
+
+use crate::buffer::Buffer;
 use crate::error::{IoContext, JournalError, Result};
 use crate::format::{
     ChainHash, FRAME_HEADER_LEN, FrameHeader, FrameKind, RECORD_HEADER_LEN, RecordHeader,
     SegmentHeader, SegmentTie, chain_after, first_nonzero, parse_record,
 };
 use crate::reader::TailCut;
-use crate::storage::{Storage, read_file};
+use crate::storage::Storage;
 use crate::view::SegmentInfo;
 
 /// A segment in memory: all of it, or the durable prefix of the active one.
@@ -14,7 +17,7 @@ use crate::view::SegmentInfo;
 pub(crate) struct SegmentData {
     pub name: String,
     pub header: SegmentHeader,
-    pub data: Vec<u8>,
+    pub data: Buffer,
     tie: SegmentTie,
 }
 
@@ -87,8 +90,24 @@ impl SegmentData {
     /// # Errors
     /// I/O errors; `Damaged` or `NewerFormat` for its header or its length.
     pub(crate) fn load(storage: &dyn Storage, name: &str, prefix: Option<u64>) -> Result<Self> {
+        Self::load_into(storage, name, prefix, Buffer::default())
+    }
+
+    /// The same, in memory that was used before.
+    pub(crate) fn load_into(
+        storage: &dyn Storage,
+        name: &str,
+        prefix: Option<u64>,
+        mut data: Buffer,
+    ) -> Result<Self> {
         let file = storage.open(name, false).doing("open", name)?;
-        let data = read_file(file.as_ref(), prefix).doing("read", name)?;
+        let bytes = prefix
+            .map_or_else(|| file.size(), Ok)
+            .doing("measure", name)?;
+        let len = usize::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge.into());
+        len.and_then(|len| data.resize(len))
+            .and_then(|()| file.read_exact_at(&mut data, 0))
+            .doing("read", name)?;
         let header = SegmentHeader::decode(name, &data)?;
         if prefix.is_none() && data.len() as u64 != header.segment_bytes {
             let what = format!(
