@@ -173,6 +173,28 @@ def test_a_lower_bound_costs_nothing_from_above_and_all_from_below():
     assert loss_of(low, only, CONFIG, replace(plan, censored=0.0)).item() == 0.0
 
 
+def test_the_loss_in_units_is_the_weighted_quantile_loss():
+    network, window = Training(CONFIG, PLAN, simulated()).network, simulated().window(1)
+    window = window.rows(torch.nonzero(network(window.batch).scale[:, 0] < 30.0)[:, 0])
+    output = network(window.batch)
+    plan = LossPlan(totals=0.0, zero=0.0, mean=0.0, scale_power=1.0)
+    space, both, units = (
+        loss_of(output, window, CONFIG, replace(plan, units=share)).item() for share in (0.0, 0.5, 1.0)
+    )
+    assert both == pytest.approx((space + units) / 2, rel=1e-5)
+    assert abs(space - units) > 0.01 * units
+    # The same from what the network says in units, an item by its scale, which no item here exceeds twenty times.
+    scale = output.scale.numpy()
+    assert scale.max() < 20 * scale.mean()
+    levels = np.array(CONFIG.levels)
+    said = np.maximum(np.sinh(output.quantiles.detach().numpy()), 0.0) * scale[..., None]
+    error = np.minimum(window.truth.numpy(), 100.0 * scale)[..., None] - said
+    cost = np.maximum(levels * error, (levels - 1.0) * error).mean(-1)
+    known = np.isfinite(cost)
+    expected = 2.0 * np.nansum(cost) / (known * scale).sum()
+    assert units == pytest.approx(expected, rel=1e-4)
+
+
 def test_sources_are_mixed_by_the_share_asked():
     real = PanelWindows(history(), CONFIG, seed=1, batch_items=16)
     mixed = MixedWindows(real, simulated(), 0.25, seed=4)
