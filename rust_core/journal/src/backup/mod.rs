@@ -121,7 +121,7 @@ pub fn read_manifest(backup: &dyn Storage) -> Result<Manifest> {
             format!("{size} bytes are no manifest"),
         ));
     }
-    let text = crate::storage::read_file(file.as_ref(), Some(size)).doing("read", MANIFEST)?;
+    let text = crate::storage::read_file(file.as_ref(), size).doing("read", MANIFEST)?;
     Manifest::decode(&text)
 }
 

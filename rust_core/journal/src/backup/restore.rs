@@ -92,8 +92,7 @@ pub(super) fn check_same(file: &BackupFile, copied: &BackupFile) -> Result<()> {
 /// Copies a segment and fills it with zeros to its length.
 fn restore_segment(backup: &dyn Storage, to: &dyn Storage, file: &BackupFile) -> Result<()> {
     let source = backup.open(&file.name, false).doing("open", &file.name)?;
-    let head =
-        read_file(source.as_ref(), Some(file.bytes.min(65_536))).doing("read", &file.name)?;
+    let head = read_file(source.as_ref(), file.bytes.min(65_536)).doing("read", &file.name)?;
     let header = SegmentHeader::decode(&file.name, &head)?;
     check_same(
         file,

@@ -65,13 +65,9 @@ pub trait StorageFile: Send + Sync {
     fn truncate(&self, len: u64) -> io::Result<()>;
 }
 
-/// Reads the first `len` bytes of a file, or all of it.
-pub(crate) fn read_file(file: &dyn StorageFile, len: Option<u64>) -> io::Result<Vec<u8>> {
-    let total = match len {
-        Some(len) => len,
-        None => file.size()?,
-    };
-    let total = usize::try_from(total).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+/// Reads the first `len` bytes of a file.
+pub(crate) fn read_file(file: &dyn StorageFile, len: u64) -> io::Result<Vec<u8>> {
+    let total = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
     let mut data = vec![0; total];
     file.read_exact_at(&mut data, 0)?;
     Ok(data)
