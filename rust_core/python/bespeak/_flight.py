@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -75,14 +75,19 @@ class Tables:
 
     def exchange(self, job: str, table: pa.Table) -> pa.Table:
         """Sends a table and returns the answers, one row for each."""
+        batches = _batches(table, BATCH_BYTES)
         with self._errors():
             writer, reader = self._client.do_exchange(flight.FlightDescriptor.for_path(job), self._options)
-            # Answers come while rows are still being sent: whoever only sent would wait for ever.
-            with writer, ThreadPoolExecutor(1) as pool:
-                sent = pool.submit(_send, writer, table)
+            with writer:
+                writer.begin(table.schema)
+                if len(batches) > 1:
+                    return _piecewise(writer, reader, batches)
+                # A stream that ends under a thread that is sending ends the process: none is needed here.
+                failed = _attempt(lambda: _send(writer, batches))
                 answers = reader.read_all()
-                sent.result()
-        return answers
+                if failed:
+                    raise failed
+                return answers
 
     def dump(self, ticket: str) -> pa.Table:
         """Reads a table."""
@@ -95,8 +100,7 @@ class Tables:
             command = flight.FlightDescriptor.for_command(json.dumps(descriptor))
             writer, reader = self._client.do_put(command, table.schema, self._options)
             with writer:
-                _write(writer, table, PUT_BATCH_BYTES)
-                writer.done_writing()
+                _send(writer, _batches(table, PUT_BATCH_BYTES))
                 answer = reader.read()
             if answer is None:
                 raise invalid("the server gave no answer")
@@ -128,18 +132,46 @@ def connect(address: str, tls: Tls | None, middleware: list[flight.ClientMiddlew
     return flight.connect(f"grpc+tls://{address}", **given)
 
 
-def _send(writer: flight.FlightStreamWriter, table: pa.Table) -> None:
-    writer.begin(table.schema)
-    _write(writer, table, BATCH_BYTES)
+def _send(writer: flight.FlightStreamWriter, batches: list[pa.RecordBatch]) -> None:
+    for batch in batches:
+        writer.write_batch(batch)
     writer.done_writing()
 
 
-def _write(writer: flight.FlightStreamWriter, table: pa.Table, batch_bytes: int) -> None:
+def _attempt(send: Callable[[], None]) -> Exception | None:
+    """Sends, and returns how that failed: the answer says why."""
+    try:
+        send()
+    except (flight.FlightError, pa.ArrowException, OSError) as error:
+        return error
+    return None
+
+
+def _piecewise(
+    writer: flight.FlightStreamWriter, reader: flight.FlightStreamReader, batches: list[pa.RecordBatch]
+) -> pa.Table:
+    """Sends batches and returns their answers, which come while rows are still being sent."""
+    # What is wrong with a table is mostly wrong with its first batch: it is answered before a thread sends the others.
+    failed = _attempt(lambda: writer.write_batch(batches[0]))
+    if failed:
+        reader.read_all()
+        raise failed
+    answered = pa.Table.from_batches([reader.read_chunk().data])
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(_send, writer, batches[1:])
+        rest = reader.read_all()
+        sent.result()
+    return pa.concat_tables([answered, rest])
+
+
+def _batches(table: pa.Table, batch_bytes: int) -> list[pa.RecordBatch]:
+    """The table in batches of about so many bytes."""
     rows = max(1, min(BATCH_ROWS, table.num_rows * batch_bytes // max(1, table.nbytes)))
-    for batch in table.to_batches(max_chunksize=rows):
+    batches: list[pa.RecordBatch] = table.to_batches(max_chunksize=rows)
+    for batch in batches:
         if batch.nbytes > 2 * BATCH_BYTES:
             raise invalid(f"table has rows of {batch.nbytes // batch.num_rows} bytes: send shorter values")
-        writer.write_batch(batch)
+    return batches
 
 
 def _unanswered(error: Exception) -> BespeakError:
