@@ -31,7 +31,7 @@ SIMULATED_STEPS = 3200
 DATA_STEPS = 450
 SIMULATED_RATE = 2e-3
 DATA_RATE = 1e-3
-#: On simulated demand all items count alike.
+#: Default of --scale-power for sales; simulated items count alike.
 DATA_SCALE_POWER = 0.5
 
 

@@ -1,5 +1,6 @@
 """Whole tables, on the engine and on a client of a real server."""
 
+import threading
 import uuid
 
 import polars as pl
@@ -175,3 +176,18 @@ def test_large_tables_are_cut_and_answered_in_order(stocked):
     assert answers.num_rows == rows
     expected = [None if row % 3 else "UNKNOWN_ITEM" for row in range(rows)]
     assert answers["error"].to_pylist() == expected
+
+
+def test_no_thread_sends_a_table(stocked, monkeypatch):
+    """A stream that the server ends under a thread that is sending ends the whole process."""
+
+    def start(thread):
+        raise AssertionError(f"{thread.name} is started")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    rows = 140_000
+    table = pa.table({"item": ["tea"] * rows, "location": ["ams1", "ams2"] * (rows // 2)})
+    assert stocked.check_table(table)["available"].to_pylist() == [100, 7] * (rows // 2)
+    for wrong in (table.slice(0, 1), table):
+        with pytest.raises(InvalidArgument, match="qty"):
+            stocked.check_table(wrong.append_column("qty", pa.array([1] * len(wrong))))

@@ -3,8 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -80,14 +79,10 @@ class Tables:
             writer, reader = self._client.do_exchange(flight.FlightDescriptor.for_path(job), self._options)
             with writer:
                 writer.begin(table.schema)
-                if len(batches) > 1:
-                    return _piecewise(writer, reader, batches)
-                # A stream that ends under a thread that is sending ends the process: none is needed here.
-                failed = _attempt(lambda: _send(writer, batches))
-                answers = reader.read_all()
-                if failed:
-                    raise failed
-                return answers
+                answers = [answer for batch in batches for answer in _answered(writer, reader, batch)]
+                writer.done_writing()
+                rest = reader.read_all()
+        return pa.concat_tables([pa.Table.from_batches(answers, rest.schema), rest])
 
     def dump(self, ticket: str) -> pa.Table:
         """Reads a table."""
@@ -138,30 +133,21 @@ def _send(writer: flight.FlightStreamWriter, batches: list[pa.RecordBatch]) -> N
     writer.done_writing()
 
 
-def _attempt(send: Callable[[], None]) -> Exception | None:
-    """Sends, and returns how that failed: the answer says why."""
-    try:
-        send()
-    except (flight.FlightError, pa.ArrowException, OSError) as error:
-        return error
-    return None
+def _answered(
+    writer: flight.FlightStreamWriter, reader: flight.FlightStreamReader, batch: pa.RecordBatch
+) -> Iterator[pa.RecordBatch]:
+    """Sends a batch and reads the answers to its rows, before the next one is sent.
 
-
-def _piecewise(
-    writer: flight.FlightStreamWriter, reader: flight.FlightStreamReader, batches: list[pa.RecordBatch]
-) -> pa.Table:
-    """Sends batches and returns their answers, which come while rows are still being sent."""
-    # What is wrong with a table is mostly wrong with its first batch: it is answered before a thread sends the others.
-    failed = _attempt(lambda: writer.write_batch(batches[0]))
-    if failed:
-        reader.read_all()
-        raise failed
-    answered = pa.Table.from_batches([reader.read_chunk().data])
-    with ThreadPoolExecutor(1) as pool:
-        sent = pool.submit(_send, writer, batches[1:])
-        rest = reader.read_all()
-        sent.result()
-    return pa.concat_tables([answered, rest])
+    Not with a thread that sends: a stream that ends under it, as when the server refuses a row, ends the process.
+    """
+    writer.write_batch(batch)
+    rows = batch.num_rows
+    while rows > 0:
+        answer = next(reader, None)
+        if answer is None:
+            raise invalid("the server ended before its last answer")
+        rows -= answer.data.num_rows
+        yield answer.data
 
 
 def _batches(table: pa.Table, batch_bytes: int) -> list[pa.RecordBatch]:
