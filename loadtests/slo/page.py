@@ -9,6 +9,7 @@ from loadtests.chaos.page import section as chaos
 from loadtests.peers.page import side_by_side, tail
 from loadtests.slo.charts import COLOURS, Axis, Series, chart, duration, linear_axis, time_axis
 from loadtests.slo.growth import growth
+from loadtests.slo.memory import memory
 from loadtests.slo.varying import SUFFIXES
 from loadtests.slo.verdicts import shown
 
@@ -61,6 +62,7 @@ def parts(lines: Sequence[Line]) -> dict[str, str]:
         "throughput": _searches(found, searched),
         "growth": growth(list(zip(found, searched, strict=True)), _defaults(lines)),
         "timeline": _timelines(steps) if verdicts else "",
+        "memory": memory(steps, verdicts),
         "chaos": chaos(lines),
     }
 

@@ -25,25 +25,32 @@ def evaluate_simulated(
     ] = None,
     items: Annotated[int, typer.Option(min=1, help="Held-out simulated items.")] = 2000,
     days: Annotated[int, typer.Option(min=28, help="Days of history; 28 more are forecast.")] = 364,
+    covariate: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Covariate known of past and coming days: price, price_ratio, promotion, holiday, temperature or "
+            "precipitation; repeat. Default: price, promotion and holiday."
+        ),
+    ] = None,
     registry: Annotated[
         Path | None, typer.Option(envvar="BESPEAK_MODEL_REGISTRY", help="Directory of a registry, for its models.")
     ] = None,
 ) -> None:
     """Score models on simulated demand that no training saw, and whose truth is known on stock-out days too."""
-    from models.simulated import score
+    from models.simulated import USUALLY_KNOWN, score
 
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     names = model or DEFAULT_MODELS
-    heads = ("model", "wql", f"wql over {names[0]}", "80 % holds", "under q0.9", "bias of mean")
+    heads = ("wql", "over\nfirst", "80 %\nholds", "under\nq0.9", "bias of\nmean", "7 days\nin q0.9", "stock/\ndemand")
+    table.add_column("model", overflow="fold")
     for head in heads:
-        first = head == "model"
-        table.add_column(head, no_wrap=not first, overflow="fold", justify="left" if first else "right")
+        table.add_column(head, no_wrap=True, justify="right")
     baseline: float | None = None
     for name in names:
         loaded = open_model(name, registry)
         if not isinstance(loaded, PanelForecaster):
             raise InputError(f"model {name} takes no panels: score it with `evaluate` on a table")
-        found = score(loaded, items, days)
+        found = score(loaded, items, days, covariate or USUALLY_KNOWN)
         baseline = baseline or found["wql"]
         table.add_row(
             f"{loaded.name}@{loaded.version}",
@@ -52,5 +59,6 @@ def evaluate_simulated(
             f"{found['coverage_80']:.3f}",
             f"{found['below_q90']:.3f}",
             f"{found['bias_mean']:+.3f}",
+            *(f"{found[name]:.3f}" if name in found else "" for name in ("week_in_q90", "week_stock")),
         )
     console.print(table)

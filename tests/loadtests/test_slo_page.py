@@ -122,6 +122,23 @@ def test_a_proof_shows_verdicts_percentiles_and_what_happened():
     assert len(charts_of(text)) == 2, "percentiles and timeline of shop; late tells none"
 
 
+def test_a_bound_of_growth_shows_memory_over_time():
+    samples = [{"at_s": 0.25 * n, "resident_bytes": (500 + n) << 20, "table_bytes": n << 20} for n in range(8)]
+    soak = step("soak", memory=samples)
+    bound = verdict("soak", True, 0.02) | {"method": "all", "metric": "growth"}
+    assert "memory of the server" not in page([MACHINE, SERVER, soak, verdict("soak", True)]), "nobody asked"
+    assert "memory of the server" not in page([MACHINE, SERVER, step("soak"), bound]), "lines of an earlier version"
+    charts = {chart.get("aria-label"): chart for chart in charts_of(page([MACHINE, SERVER, soak, bound]))}
+    resident, beside = [
+        [float(place.split(",")[1]) for place in line.get("points").split()]
+        for line in charts["soak: memory of the server"].iter()
+        if line.tag == "polyline"
+    ]
+    assert resident == sorted(resident, reverse=True)
+    assert resident[0] > resident[-1], "what is resident grew"
+    assert len(set(beside)) == 1, "all of it by the tables"
+
+
 def test_a_search_shows_throughput_against_latency():
     text = page(SEARCH)
     assert "lines 3" in text

@@ -210,6 +210,12 @@ def test_every_transport_and_mix_adds_up_within_tls(settings, tmp_path):
     assert unary["data_bytes"][1] > 0
     assert unary["table_bytes"][1] > 0
     assert unary["resident_bytes"][1] > 1 << 20
+    for line in (unary, ramp):
+        moments = [moment["at_s"] for moment in line["memory"]]
+        assert len(moments) >= 2
+        assert moments == sorted(moments)
+        assert all(moment["resident_bytes"] > moment["table_bytes"] for moment in line["memory"])
+    assert ramp["memory"][-1]["table_bytes"] == 0, "a bare server has no tables"
     assert told[-1]["kind"] == "verified"
     assert told[-1]["units_sold"] > 500
     assert told[-1]["units_oversold"] == 0

@@ -22,7 +22,7 @@ from models.patch.loss import LossPlan, loss_of
 from models.patch.network import PatchNetwork
 from models.patch.training import Training, TrainingPlan
 from models.patch.windows import MixedWindows, PanelWindows, SimulatedWindows
-from models.simulated import score
+from models.simulated import COVARIATES, score
 
 # One thread: threads that wait for each other crawl on a machine that is also compiling.
 torch.set_num_threads(1)
@@ -261,6 +261,26 @@ def test_the_command_prints_the_scores_on_simulated_demand():
         wanted += [found[name][key] for key in ("coverage_80", "below_q90", "bias_mean")]
         np.testing.assert_allclose([float(word) for word in rows[name]], wanted, atol=6e-4)
     assert rows["climatology"] != rows["seasonal-naive"]
+
+
+def test_the_command_takes_what_is_known_ahead():
+    arguments = ["evaluate-simulated", "--model", "patch-nano", "--items", "80", "--days", "70"]
+    known = [word for name in ("price", "temperature") for word in ("--covariate", name)]
+    done = CliRunner().invoke(app, [*arguments, *known])
+    assert done.exit_code == 0, done.output
+    (row,) = [line.split()[1:] for line in done.stdout.splitlines() if "@" in line]
+    found = score(open_model("patch-nano"), 80, 70, ("price", "temperature"))
+    assert found != score(open_model("patch-nano"), 80, 70)
+    wanted = [found[key] for key in ("week_in_q90", "week_stock")]
+    np.testing.assert_allclose([float(word) for word in row[-2:]], wanted, atol=6e-4)
+    with pytest.raises(InputError, match="no covariate 'weather'"):
+        score(Climatology(), 80, 70, ("weather",))
+
+
+def test_the_shipped_model_holds_a_week_at_a_stock_that_is_worth_it():
+    found = score(open_model("patch-nano"), 2000, covariates=COVARIATES)
+    assert 0.87 <= found["week_in_q90"] <= 0.93
+    assert found["week_stock"] <= 1.45
 
 
 def test_the_card_has_the_simulated_scores_of_the_manifest():

@@ -16,6 +16,7 @@ mod spec;
 mod tables;
 mod tally;
 mod tls;
+mod usage;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ use self::samples::Names;
 use self::server::Servers;
 use self::spec::{Step, Target};
 use self::tally::{Moment, Summary};
+use self::usage::{Memory, usage};
 use crate::keys::KeyRing;
 use crate::latency::{self, Latency};
 use crate::ledger::Verified;
@@ -141,8 +143,10 @@ struct StepLine {
     resident_bytes: (u64, u64),
     data_bytes: (u64, u64),
     /// Bytes of `resident_bytes` that the server says are tables which grow with what was written lately: its index of
-    /// request ids, its movements.
+    /// request ids, its movements. Medians as well.
     table_bytes: (u64, u64),
+    /// Both over the measured time.
+    memory: Vec<Memory>,
     before: Probe,
     after: Probe,
 }
@@ -340,103 +344,19 @@ async fn measure(mut step: Step, servers: &mut Servers, early: &mut Signal) -> R
         server_busy: used.server.as_secs_f64() / seconds,
         client_busy: used.client.as_secs_f64() / seconds,
         foreign_busy: used.foreign.as_secs_f64() / seconds,
-        resident_bytes: used.resident,
+        resident_bytes: usage::ends(&used.memory, |memory| memory.resident_bytes),
         data_bytes: used.data,
-        table_bytes: used.tables,
+        table_bytes: usage::ends(&used.memory, |memory| memory.table_bytes),
+        memory: used.memory,
         before,
         after,
         step,
     })
 }
 
-struct Usage {
-    server: Duration,
-    client: Duration,
-    foreign: Duration,
-    resident: (u64, u64),
-    data: (u64, u64),
-    tables: (u64, u64),
-}
-
-/// How often memory is looked at, but for short rounds, in which it is once a second.
-const RESIDENT_SAMPLES: u32 = 400;
-
-/// What the measured time took.
-async fn usage(
-    pid: u32,
-    servers: &Servers,
-    target: Target,
-    begin: Instant,
-    measured: Duration,
-    early: &Notify,
-) -> Result<Usage> {
-    let resident_now = || machine::tree_resident_bytes(pid).unwrap_or(0);
-    let now = || -> Result<[u64; 3]> {
-        let own = machine::cpu_ns(std::process::id())?;
-        Ok([
-            machine::tree_cpu_ns(pid).unwrap_or(0),
-            own,
-            machine::busy_ns()?,
-        ])
-    };
-    tokio::time::sleep_until(begin.into()).await;
-    let (before, data_before) = (now()?, servers.data_bytes());
-    let tables_before = servers.table_bytes(target).await;
-    let mut resident = vec![resident_now()];
-    let every = (measured / RESIDENT_SAMPLES).max(Duration::from_secs(1));
-    let ended = async {
-        tokio::select! {
-            () = tokio::time::sleep_until((begin + measured).into()) => {}
-            () = early.notified() => {}
-        }
-    };
-    tokio::pin!(ended);
-    loop {
-        tokio::select! {
-            () = &mut ended => break,
-            () = tokio::time::sleep(every) => resident.push(resident_now()),
-        }
-    }
-    let (after, data_after) = (now()?, servers.data_bytes());
-    resident.push(resident_now());
-    let tables_after = servers.table_bytes(target).await;
-    let [server, client, busy] =
-        std::array::from_fn(|index| after[index].saturating_sub(before[index]));
-    Ok(Usage {
-        server: Duration::from_nanos(server),
-        client: Duration::from_nanos(client),
-        foreign: Duration::from_nanos(busy.saturating_sub(server + client)),
-        resident: ends(&resident),
-        data: (data_before, data_after),
-        tables: (tables_before, tables_after),
-    })
-}
-
-/// Medians of the first and of the last quarter: a server may take memory for the time of a snapshot only.
-fn ends(samples: &[u64]) -> (u64, u64) {
-    let quarter = (samples.len() / 4).max(1);
-    let median = |part: &[u64]| {
-        let mut sorted = part.to_vec();
-        sorted.sort_unstable();
-        sorted[sorted.len() / 2]
-    };
-    (
-        median(&samples[..quarter]),
-        median(&samples[samples.len() - quarter..]),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_grows_is_seen_and_what_comes_and_goes_is_not() {
-        assert_eq!(ends(&[7]), (7, 7));
-        assert_eq!(ends(&[5, 9]), (5, 9));
-        assert_eq!(ends(&[5, 50, 5, 5, 5, 50, 5, 5, 5, 5, 50, 5]), (5, 5));
-        assert_eq!(ends(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]), (2, 11));
-    }
 
     #[test]
     fn a_command_is_told_without_where_its_program_lies() {

@@ -161,10 +161,18 @@ impl Servers {
 
     /// The process, where it is one of this program's.
     pub fn process(&self, target: Target) -> Option<&Process> {
-        match (target, &self.echo, &self.bespeak) {
-            (Target::Echo, Some(echo), _) => Some(&echo.process),
-            (_, _, Main::Ours(server)) => Some(&server.process),
-            (_, _, Main::Theirs { .. }) => None,
+        match (self.bare(target), &self.bespeak) {
+            (Some(bare), _) => Some(&bare.process),
+            (None, Main::Ours(server)) => Some(&server.process),
+            (None, Main::Theirs { .. }) => None,
+        }
+    }
+
+    fn bare(&self, target: Target) -> Option<&BespeakServer> {
+        match target {
+            Target::Server => None,
+            Target::Echo => self.echo.as_ref(),
+            Target::H2 => self.h2.as_ref(),
         }
     }
 
@@ -184,11 +192,7 @@ impl Servers {
     }
 
     fn port(&self, target: Target) -> u16 {
-        let bare = match target {
-            Target::Server => None,
-            Target::Echo => self.echo.as_ref(),
-            Target::H2 => self.h2.as_ref(),
-        };
+        let bare = self.bare(target);
         bare.map_or_else(|| self.bespeak.port(), |bare| bare.port)
     }
 

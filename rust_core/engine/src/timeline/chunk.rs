@@ -58,6 +58,18 @@ struct Cold {
 /// No suffix minimum: that of an entry whose own was not worked out yet.
 const UNKNOWN: i64 = i64::MIN;
 
+/// Room for so many more entries is kept however few there are; beyond it, for half as many as there are.
+const SPARE_KEPT: usize = 6;
+/// Room for more entries after the rest was given back.
+const SPARE: usize = 2;
+
+/// A copy with little room to spare. Shrinking in place would leave the allocator's block as large as it was.
+fn with_spare<T: Copy>(values: &[T]) -> Vec<T> {
+    let mut copy = Vec::with_capacity(values.len() + SPARE);
+    copy.extend_from_slice(values);
+    copy
+}
+
 /// `hot` lies first: it shares a cache line with what a check reads of the position.
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
@@ -258,7 +270,19 @@ impl Chunk {
         self.cold.remove(at);
         self.shift(at, -quantity);
         self.refresh(at);
+        self.give_back();
         true
+    }
+
+    /// Gives back the room of a rush that is over. Otherwise each position would keep that of its busiest moment ever,
+    /// and a server's memory would grow until all have had theirs.
+    fn give_back(&mut self) {
+        let len = self.hot.len();
+        // Well apart from what an insertion adds: what comes and goes at the edge is not moved each time.
+        if self.hot.capacity() > len + (len / 2).max(SPARE_KEPT) {
+            self.hot = with_spare(&self.hot);
+            self.cold = with_spare(&self.cold);
+        }
     }
 
     pub fn set_quantity(&mut self, time: UtcMillis, key: EntryKey, quantity: i64) -> bool {
@@ -341,6 +365,12 @@ impl Chunk {
             }
             hot.lowest = lowest;
         }
+    }
+
+    /// Entries for which there is room.
+    #[cfg(test)]
+    pub fn room(&self) -> usize {
+        self.hot.capacity().max(self.cold.capacity())
     }
 
     /// Splits the later half off.

@@ -62,6 +62,54 @@ fn key_round_trip() {
     assert!(receipt < commitment);
 }
 
+fn room(timeline: &Timeline) -> usize {
+    match timeline {
+        Timeline::Small(chunk) => chunk.room(),
+        Timeline::Large(_) => unreachable!("it is short"),
+    }
+}
+
+#[test]
+fn the_room_of_a_rush_is_given_back() {
+    let mut timeline = Timeline::default();
+    for id in 0..12 {
+        timeline.insert(entry(id as i64, id, -1));
+    }
+    let quiet = room(&timeline);
+    for rush in 1..=200 {
+        for id in 0..rush {
+            timeline.insert(entry(20, 100 + id, -1));
+        }
+        for id in 0..rush {
+            let e = entry(20, 100 + id, -1);
+            assert!(timeline.remove(e.time, e.key));
+        }
+        assert!(
+            room(&timeline) <= 12 + 6,
+            "{} after {rush} more than 12",
+            room(&timeline)
+        );
+    }
+    assert!(room(&timeline) <= quiet + 1, "{quiet} before");
+}
+
+#[test]
+fn what_comes_and_goes_moves_nothing() {
+    let mut timeline = Timeline::default();
+    for id in 0..12 {
+        timeline.insert(entry(id as i64, id, -1));
+    }
+    let mut rooms = std::collections::BTreeSet::new();
+    for id in 0..100 {
+        let e = entry(20, 100 + id, -1);
+        timeline.insert(e);
+        rooms.insert(room(&timeline));
+        assert!(timeline.remove(e.time, e.key));
+        rooms.insert(room(&timeline));
+    }
+    assert_eq!(rooms.len(), 1, "{rooms:?}");
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Insert(i64, i64),
