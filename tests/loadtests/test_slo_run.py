@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +97,18 @@ def test_an_objective_that_is_missed_leaves_with_1_and_its_line(tmp_path):
     assert "4 of 5 objectives met" in done.stderr
     assert f"{tmp_path / 'slo.toml'}:25: MISSED      checkout  reserve p50_us: " in done.stderr
     assert {verdict["metric"]: verdict["met"] for verdict in lines(done, "verdict")}["p50_us"] is False
+
+
+def test_who_ends_the_command_ends_the_measurement(tmp_path):
+    (tmp_path / "slo.toml").write_text(SLO.format(achieved=0.01, p50=1).replace("measure_s = ", "measure_s = 9"))
+    command = [sys.executable, "-m", "serving", "bench", "--slo", tmp_path / "slo.toml", "--dir", tmp_path]
+    environment = {**os.environ, "BENCH_PROFILE": "ci", "PYTHONPATH": str(REPO)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPO, env=environment) as running:
+        assert running.stdout is not None
+        server = next(line for line in map(json.loads, running.stdout) if line["kind"] == "server")
+        running.terminate()
+        assert running.wait(60) == 128 + signal.SIGTERM
+    assert not Path(f"/proc/{server['pid']}").exists()
 
 
 def test_objectives_that_cannot_be_proven_leave_with_2(tmp_path):

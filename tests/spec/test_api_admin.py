@@ -34,6 +34,20 @@ def test_unmet_demand_is_kept_by_position_and_day(shop, day):
     assert shop.unmet_demand(from_day=row.day + 1) == ()
 
 
+def test_unmet_demand_of_many_days_is_told_once_and_in_order(shop, day):
+    asked = [(day // DAY_MS + n, location) for n in range(370) for location in ("ams1", "ams2", "rtm1")]
+    for at, location in asked:
+        shop.reserve([ReserveLine("tea", location, 1, ship_time_ms=at * DAY_MS)])
+    last = asked[-1][0]
+    shop.reserve([ReserveLine("rice", "ams1", 1, ship_time_ms=last * DAY_MS)])
+    rows = shop.unmet_demand("tea")
+    assert [row.day for row in rows] == [at for at, _ in asked]
+    assert sorted((row.day, row.location) for row in rows) == asked
+    assert [(row.item, row.day) for row in shop.unmet_demand("rice")] == [("rice", last)]
+    assert len(shop.unmet_demand(from_day=last - 1)) == 7
+    assert len(shop.unmet_demand(to_day=last - 1)) == 369 * 3
+
+
 def test_reconcile_finds_nothing_wrong(shop, day):
     shop.set_on_hand("tea", "ams1", 20)
     held = shop.reserve([ReserveLine("tea", "ams1", 8, ship_time_ms=day)], confirm=True)

@@ -168,6 +168,58 @@ fn files_that_nothing_is_left_of_go_and_many_become_one() {
     }
 }
 
+/// Bytes of the files that begin so.
+fn bytes(path: &Path, prefix: &str) -> u64 {
+    let entries = std::fs::read_dir(path).expect("a directory");
+    let entries = entries.map(|entry| entry.expect("an entry"));
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| entry.metadata().expect("a file").len())
+        .sum()
+}
+
+#[test]
+fn days_gone_by_are_forgotten_however_often_forecasts_come() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let forecasts = open(dir.path());
+    let mut most = [0, 0];
+    for push in 0..600 {
+        // Six a day, of which each has a sixth of the positions.
+        let (day, part) = (push / 6, push as u32 % 6);
+        let at = i64::from(day) * DAY_MS + i64::from(part);
+        let block = days(part * 50..part * 50 + 50, day, 4.0, "m@1", at);
+        forecasts.put(block, &ALL).expect("kept");
+        let late = usize::from(day >= 50);
+        most[late] = most[late].max(bytes(dir.path(), "past-"));
+    }
+    // 35 days, and what came since the last time that files became one.
+    assert!(most[1] < most[0] * 5 / 4, "{most:?} bytes");
+}
+
+#[test]
+fn a_past_file_that_cannot_be_read_stays() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let forecasts = open(dir.path());
+    let put = |n: u32| {
+        let block = days(n..n + 1, 100, 4.0, "m@1", 10 + i64::from(n));
+        forecasts.put(block, &ALL).expect("kept");
+    };
+    put(0);
+    let past = |dir: &Path| -> Vec<_> {
+        let entries = std::fs::read_dir(dir).expect("a directory");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        paths
+            .filter(|path| path.to_string_lossy().contains("/past-"))
+            .collect()
+    };
+    let damaged = past(dir.path()).remove(0);
+    std::fs::write(&damaged, b"nothing of the kind").expect("written");
+    (1..80).for_each(put);
+    let left = past(dir.path());
+    assert!(left.contains(&damaged), "{left:?}");
+    assert!(left.len() < 40, "the others became one: {left:?}");
+}
+
 #[test]
 fn a_damaged_file_is_set_aside_and_the_rest_is_there() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -1,5 +1,7 @@
 //! Storage whose cost is what it holds: slots in fixed chunks, and an index by rising ids.
 
+use std::collections::VecDeque;
+
 const CHUNK: usize = 4_096;
 const PAGE: usize = 512;
 const NONE: u32 = u32::MAX;
@@ -73,10 +75,13 @@ impl<T> Slab<T> {
     }
 }
 
-/// From ids that rise by one to slots. A page goes when its last id does.
+/// From ids that rise by one to slots. A page goes when its last id does, and its place with those before it: ids are never
+/// used again, and what is left of those long gone would be looked through, copied and kept for ever.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PagedIndex {
-    pages: Vec<Option<Box<Page>>>,
+    /// Number of the first page.
+    first: usize,
+    pages: VecDeque<Option<Box<Page>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -87,17 +92,26 @@ struct Page {
 
 impl PagedIndex {
     pub fn get(&self, id: u64) -> Option<u32> {
-        let page = self.pages.get(usize::try_from(id).ok()? / PAGE)?.as_ref()?;
+        let place = self.place(id)?;
+        let page = self.pages.get(place)?.as_ref()?;
         let slot = page.slots[id as usize % PAGE];
         (slot != NONE).then_some(slot)
     }
 
     pub fn insert(&mut self, id: u64, slot: u32) {
         let number = id as usize / PAGE;
-        if number >= self.pages.len() {
-            self.pages.resize(number + 1, None);
+        if self.pages.is_empty() {
+            self.first = number;
         }
-        let page = self.pages[number].get_or_insert_with(|| {
+        while number < self.first {
+            self.pages.push_front(None);
+            self.first -= 1;
+        }
+        let place = number - self.first;
+        if place >= self.pages.len() {
+            self.pages.resize(place + 1, None);
+        }
+        let page = self.pages[place].get_or_insert_with(|| {
             Box::new(Page {
                 slots: [NONE; PAGE],
                 used: 0,
@@ -111,7 +125,8 @@ impl PagedIndex {
     }
 
     pub fn remove(&mut self, id: u64) -> Option<u32> {
-        let entry = self.pages.get_mut(usize::try_from(id).ok()? / PAGE)?;
+        let place = self.place(id)?;
+        let entry = self.pages.get_mut(place)?;
         let page = entry.as_mut()?;
         let slot = std::mem::replace(&mut page.slots[id as usize % PAGE], NONE);
         if slot == NONE {
@@ -120,13 +135,23 @@ impl PagedIndex {
         page.used -= 1;
         if page.used == 0 {
             *entry = None;
+            while self.pages.front().is_some_and(Option::is_none) {
+                self.pages.pop_front();
+                self.first += 1;
+            }
         }
         Some(slot)
     }
 
+    /// Where the page of an id lies, if it does.
+    #[inline]
+    fn place(&self, id: u64) -> Option<usize> {
+        (usize::try_from(id).ok()? / PAGE).checked_sub(self.first)
+    }
+
     /// Ids from `first` on, in rising order, with their slots.
     pub fn iter_from(&self, first: u64) -> impl Iterator<Item = (u64, u32)> + '_ {
-        let skipped = usize::try_from(first).unwrap_or(usize::MAX) / PAGE;
+        let skipped = self.place(first).unwrap_or(0);
         self.pages
             .iter()
             .enumerate()
@@ -137,7 +162,7 @@ impl PagedIndex {
                     .iter()
                     .enumerate()
                     .filter(|(_, slot)| **slot != NONE)
-                    .map(move |(k, slot)| ((n * PAGE + k) as u64, *slot))
+                    .map(move |(k, slot)| (((self.first + n) * PAGE + k) as u64, *slot))
             })
             .skip_while(move |(id, _)| *id < first)
     }
@@ -216,13 +241,45 @@ mod tests {
             assert_eq!(table.remove(victim), map.remove(&victim));
         }
         assert_eq!(table.len(), map.len());
-        assert!(
-            table
-                .iter()
-                .map(|(id, value)| (id, *value))
-                .eq(map.into_iter())
-        );
+        assert!(table.iter().map(|(id, value)| (id, *value)).eq(map.clone()));
+        for first in [0, 1, 511, 512, 2_049, 4_999, 5_000, u64::MAX] {
+            let ids = table.iter_from(first).map(|(id, _)| id);
+            assert!(
+                ids.eq(map.range(first..).map(|(id, _)| *id)),
+                "from {first}"
+            );
+        }
         assert_eq!(table.get(5_000), None);
         assert_eq!(table.get(u64::MAX), None);
+    }
+    #[test]
+    fn the_index_keeps_nothing_of_ids_long_gone() {
+        let mut table = Table::default();
+        for id in 0..1_000_000_u64 {
+            table.insert(id, id);
+            if id >= 100 {
+                assert_eq!(table.remove(id - 100), Some(id - 100));
+            }
+            assert!(table.index.pages.len() <= 2, "at {id}");
+        }
+        assert_eq!(table.get(999_899), None);
+        assert_eq!(table.remove(7), None);
+        assert_eq!(table.iter().map(|(id, _)| id).next(), Some(999_900));
+    }
+
+    #[test]
+    fn ids_may_come_in_any_order() {
+        let mut table = Table::default();
+        for id in [5_000, 4_999, 700, 9_000, 0, 8_000] {
+            table.insert(id, id);
+        }
+        let ids: Vec<u64> = table.iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, [0, 700, 4_999, 5_000, 8_000, 9_000]);
+        for id in [0, 700, 4_999, 9_000, 5_000, 8_000] {
+            assert_eq!(table.remove(id), Some(id));
+        }
+        table.insert(3, 4);
+        assert_eq!(table.get(3), Some(&4));
+        assert_eq!(table.len(), 1);
     }
 }

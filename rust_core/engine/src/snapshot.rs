@@ -29,8 +29,10 @@ use crate::unmet::Unmet;
 const VERSION: u16 = 4;
 /// A frame is never longer: no single value comes near.
 const MAX_FRAME: usize = 64 << 20;
-/// Values in one frame.
+/// Values in one frame at most.
 const BLOCK: usize = 1_024;
+/// Bytes of values after which a frame ends: a thousand regions of all locations are hundreds of megabytes.
+const BLOCK_BYTES: usize = 1 << 20;
 /// What a count makes room for before there are values: no more than is cheap should it be wrong.
 const ROOM_MAX: u64 = 1 << 22;
 
@@ -100,34 +102,51 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn frame(&mut self, value: &impl Serialize) -> std::io::Result<()> {
+        self.parts(value, &[])
+    }
+
+    /// A frame of a value and of what was encoded before.
+    fn parts(&mut self, value: &impl Serialize, rest: &[u8]) -> std::io::Result<()> {
         self.buffer.clear();
         self.buffer.extend_from_slice(&[0; 4]);
-        self.buffer = postcard::to_extend(value, std::mem::take(&mut self.buffer))
-            .map_err(|error| std::io::Error::other(error.to_string()))?;
-        let length = (self.buffer.len() - 4) as u32;
-        self.buffer[..4].copy_from_slice(&length.to_le_bytes());
+        self.buffer = encoded(value, std::mem::take(&mut self.buffer))?;
+        self.buffer.extend_from_slice(rest);
+        let length = self.buffer.len() - 4;
+        if length > MAX_FRAME {
+            let what = format!("a frame of {length} bytes, which nobody would read");
+            return Err(std::io::Error::other(what));
+        }
+        self.buffer[..4].copy_from_slice(&(length as u32).to_le_bytes());
         (self.out)(&self.buffer)
     }
 
+    /// Values in frames, each as a vector would be: of so many values at most, and of so many bytes.
     fn section<T: Serialize>(
         &mut self,
         count: usize,
         values: impl Iterator<Item = T>,
     ) -> std::io::Result<()> {
         self.frame(&(count as u64))?;
-        let mut block: Vec<T> = Vec::with_capacity(BLOCK.min(count));
+        let (mut block, mut held) = (Vec::new(), 0_usize);
         for value in values {
-            block.push(value);
-            if block.len() == BLOCK {
-                self.frame(&block)?;
+            block = encoded(&value, block)?;
+            held += 1;
+            if held == BLOCK || block.len() >= BLOCK_BYTES {
+                self.parts(&held, &block)?;
                 block.clear();
+                held = 0;
             }
         }
-        if !block.is_empty() {
-            self.frame(&block)?;
+        if held > 0 {
+            self.parts(&held, &block)?;
         }
         Ok(())
     }
+}
+
+/// A value behind what is there.
+fn encoded(value: &impl Serialize, buffer: Vec<u8>) -> std::io::Result<Vec<u8>> {
+    postcard::to_extend(value, buffer).map_err(|error| std::io::Error::other(error.to_string()))
 }
 
 struct Reader<'a> {
@@ -485,5 +504,81 @@ fn receipt_row(no: ReceiptNo, receipt: &Receipt) -> ReceiptRow {
         due: receipt.due,
         counts_from: receipt.counts_from,
         overdue_at: receipt.overdue_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames_of(values: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        let mut take = |frame: &[u8]| {
+            frames.push(frame.to_vec());
+            Ok(())
+        };
+        let mut writer = Writer {
+            out: &mut take,
+            buffer: Vec::new(),
+        };
+        writer
+            .section(values.len(), values.iter())
+            .expect("written");
+        frames
+    }
+
+    fn read(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let bytes = frames.concat();
+        let mut rest = bytes.as_slice();
+        let mut input = |buffer: &mut [u8]| std::io::Read::read(&mut rest, buffer);
+        let mut reader = Reader {
+            input: &mut input,
+            buffer: Vec::new(),
+        };
+        let mut values = Vec::new();
+        reader
+            .section(|value: Vec<u8>| {
+                values.push(value);
+                Some(())
+            })
+            .expect("readable");
+        values
+    }
+
+    #[test]
+    fn frames_hold_so_many_values_and_so_many_bytes() {
+        // Small ones, and as many large ones as would make one frame that nobody reads.
+        for (count, bytes, frames) in [(0, 0, 1), (1, 3, 2), (BLOCK, 3, 2), (BLOCK + 1, 3, 3)] {
+            let values = vec![vec![7; bytes]; count];
+            let made = frames_of(&values);
+            assert_eq!(made.len(), frames, "{count} of {bytes} bytes");
+            assert_eq!(read(&made), values);
+        }
+        let values = vec![vec![7; 180_000]; BLOCK];
+        let made = frames_of(&values);
+        assert!(BLOCK * 180_000 > MAX_FRAME);
+        assert!(
+            made.iter()
+                .all(|frame| frame.len() <= BLOCK_BYTES + 180_100)
+        );
+        assert_eq!(read(&made), values);
+    }
+
+    #[test]
+    fn a_frame_is_written_as_its_vector_would_be() {
+        let values: Vec<Vec<u8>> = (0..300).map(|n| vec![n as u8; n]).collect();
+        let made = frames_of(&values);
+        let plain = postcard::to_allocvec(&values).expect("encodes");
+        assert_eq!(made[1][4..], plain);
+    }
+
+    #[test]
+    fn what_nobody_would_read_is_not_written() {
+        let mut take = |_: &[u8]| Ok(());
+        let mut writer = Writer {
+            out: &mut take,
+            buffer: Vec::new(),
+        };
+        assert!(writer.frame(&vec![7_u8; MAX_FRAME]).is_err());
     }
 }

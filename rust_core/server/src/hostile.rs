@@ -1,6 +1,5 @@
 //! What bytes from the network reach, without a network: for fuzzing.
 
-use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::{FlightData, FlightDescriptor};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -10,7 +9,7 @@ use std::time::Duration;
 
 use crate::api::Api;
 use crate::error::ApiError;
-use crate::flight::{Exchange, from_descriptor, from_ticket, info, schema};
+use crate::flight::{Exchange, from_descriptor, from_ticket, info, schema, tables_of};
 use crate::method::{Kind, Method};
 use crate::services::unary as unary_service;
 use crate::tables::check::CheckJob;
@@ -78,7 +77,7 @@ pub fn exchange(api: &Api, table: &str, messages: Vec<FlightData>) -> Result<usi
     let descriptor = FlightDescriptor::new_path(vec![table.to_owned()]);
     let exchange = Exchange::from_descriptor(Some(&descriptor))?;
     let messages = stream::iter(messages.into_iter().map(Ok));
-    let mut batches = FlightRecordBatchStream::new_from_flight_data(messages)
+    let mut batches = tables_of(messages, ANSWER_BYTES_MAX)
         .map_err(|error| ApiError::Malformed(error.to_string()));
     let slice = Duration::from_millis(1);
     let mut rows = 0;

@@ -108,11 +108,11 @@ methods! {
     }
     Inline "bespeak.v1.AdminService" {
         ConfirmClock "ConfirmClock"
-        GetUnmetDemand "GetUnmetDemand"
         ReportAvailability "ReportAvailability"
     }
     Blocking "bespeak.v1.AdminService" {
         GetStats "GetStats"
+        GetUnmetDemand "GetUnmetDemand"
         Reconcile "Reconcile"
         Snapshot "Snapshot"
         Backup "Backup"

@@ -79,9 +79,7 @@ impl Past {
         for kept in directory.files(PREFIX)? {
             match file::read(&kept, Kind::Days, names) {
                 Ok(block) => take(&block),
-                Err(error) => {
-                    tracing::warn!(file = %kept.path.display(), %error, "a past forecast is left out");
-                }
+                Err(error) => left_out(&kept, &error),
             }
         }
         Ok(())
@@ -95,22 +93,30 @@ impl Past {
         names: &dyn Names,
     ) -> Result<(), ForecastError> {
         let mut by_levels: Vec<Block> = Vec::new();
-        self.each(names, &mut |block| {
-            if self.is_over(block, today) {
-                return;
-            }
-            match by_levels
+        let mut merged = Vec::new();
+        for kept in files {
+            let block = match file::read(kept, Kind::Days, names) {
+                Ok(block) => block,
+                // It stays: a disk that does not answer now may later.
+                Err(error) => {
+                    left_out(kept, &error);
+                    continue;
+                }
+            };
+            merged.push(&kept.path);
+            let known = by_levels
                 .iter_mut()
-                .find(|known| known.levels == block.levels)
-            {
-                Some(known) => append(known, block),
+                .find(|known| known.levels == block.levels);
+            match known {
+                Some(known) => append(known, &block, today - self.days),
                 None => {
-                    let mut first = like(block);
-                    append(&mut first, block);
+                    let mut first = like(&block);
+                    append(&mut first, &block, today - self.days);
                     by_levels.push(first);
                 }
             }
-        })?;
+        }
+        by_levels.retain(|block| !block.heads.is_empty());
         // They take the number of the newest, and are read in its place; a crash before the others are gone leaves some
         // twice, of which the first counts.
         let newest = files.last().map_or(0, |kept| kept.number);
@@ -118,8 +124,8 @@ impl Past {
         for block in &by_levels {
             made.push(directory.write(PREFIX, newest, |out| file::write(block, names, out))?);
         }
-        for kept in files.iter().filter(|kept| !made.contains(&kept.path)) {
-            directory::remove(&kept.path)?;
+        for path in merged.into_iter().filter(|path| !made.contains(path)) {
+            directory::remove(path)?;
         }
         Ok(())
     }
@@ -141,16 +147,36 @@ fn like(block: &Block) -> Block {
     }
 }
 
-fn append(to: &mut Block, from: &Block) {
-    let (origins, rows) = (to.origins.len() as u32, to.keys.len() as u32);
-    to.origins.extend(from.origins.iter().cloned());
-    to.heads.extend(from.heads.iter().map(|head| Head {
-        origin: head.origin + origins,
-        start: head.start + rows,
-        ..*head
-    }));
-    to.keys.extend_from_slice(&from.keys);
-    to.values.extend_from_slice(&from.values);
+/// Puts the rows of positions whose last day is not before `first_day` behind those that are there.
+fn append(to: &mut Block, from: &Block, first_day: i32) {
+    let width = from.width();
+    let mut origins: Vec<Option<u32>> = vec![None; from.origins.len()];
+    for head in &from.heads {
+        let rows = head.start as usize..(head.start + head.rows) as usize;
+        if from.keys[rows.clone()]
+            .last()
+            .is_none_or(|day| *day < first_day)
+        {
+            continue;
+        }
+        let own = head.origin as usize;
+        let origin = *origins[own].get_or_insert_with(|| {
+            to.origins.push(from.origins[own].clone());
+            to.origins.len() as u32 - 1
+        });
+        to.heads.push(Head {
+            origin,
+            start: to.keys.len() as u32,
+            ..*head
+        });
+        to.keys.extend_from_slice(&from.keys[rows.clone()]);
+        to.values
+            .extend_from_slice(&from.values[rows.start * width..rows.end * width]);
+    }
+}
+
+fn left_out(kept: &Kept, error: &ForecastError) {
+    tracing::warn!(file = %kept.path.display(), %error, "a past forecast is left out");
 }
 
 /// The rows of a block that are kept.

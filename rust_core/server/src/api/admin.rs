@@ -1,6 +1,6 @@
 //! For operators.
 
-use bespeak_engine::{LocationId, State, UtcMillis};
+use bespeak_engine::{ItemId, LocationId, State, UtcMillis};
 use bespeak_journal::{Moment, list_snapshots};
 use bespeak_proto::v1 as pb;
 
@@ -12,6 +12,8 @@ use crate::store::Seen;
 
 /// Rows of one answer.
 const ROWS_MAX: usize = 50_000;
+/// Rows looked at under one lock.
+const SLICE: usize = 1_024;
 
 impl Api {
     /// How much the partition holds. Answers while the clock is suspect, too.
@@ -105,52 +107,75 @@ impl Api {
         &self,
         request: &pb::GetUnmetDemandRequest,
     ) -> Seen<pb::GetUnmetDemandResponse> {
-        self.store.read(|state| {
-            let catalog = state.catalog();
-            let only_item = match request.item.as_str() {
-                "" => None,
-                name => Some(item(catalog, name)?),
-            };
-            let only_location = match request.location.as_str() {
-                "" => None,
-                name => Some(location(catalog, name)?),
-            };
-            let last = if request.to_day == 0 {
-                u32::MAX
-            } else {
-                request.to_day
-            };
-            if request.from_day > last {
-                return Err(ApiError::invalid(
-                    "to_day",
-                    last,
-                    "it may not lie before from_day",
-                ));
-            }
-            let rows: Vec<_> = state
-                .unmet_demand()
-                .filter(|(day, item, location, _)| {
-                    (request.from_day..=last).contains(day)
-                        && only_item.is_none_or(|only| only == *item)
-                        && only_location.is_none_or(|only| only == *location)
-                })
-                .take(ROWS_MAX + 1)
-                .map(|(day, item, location, unmet)| pb::UnmetDemand {
-                    item: catalog.item(item).name.to_string(),
-                    location: location_name(state, location),
-                    day,
-                    units: unmet.units,
-                    lines: unmet.lines,
-                })
-                .collect();
+        let mut revision = 0;
+        let result = self.unmet(request, &mut revision);
+        Seen { result, revision }
+    }
+
+    fn unmet(
+        &self,
+        request: &pb::GetUnmetDemandRequest,
+        revision: &mut u64,
+    ) -> Result<pb::GetUnmetDemandResponse, ApiError> {
+        let last = if request.to_day == 0 {
+            u32::MAX
+        } else {
+            request.to_day
+        };
+        if request.from_day > last {
+            return Err(ApiError::invalid(
+                "to_day",
+                last,
+                "it may not lie before from_day",
+            ));
+        }
+        let mut rows = Vec::new();
+        let mut next = Some((request.from_day, ItemId(0), LocationId(0)));
+        // In slices: most rows may be of other items, and no promise waits for millions of them.
+        while let Some(first) = next {
+            let seen = self.store.read(|state| {
+                let catalog = state.catalog();
+                let only_item = match request.item.as_str() {
+                    "" => None,
+                    name => Some(item(catalog, name)?),
+                };
+                let only_location = match request.location.as_str() {
+                    "" => None,
+                    name => Some(location(catalog, name)?),
+                };
+                for (seen, (day, item, location, unmet)) in
+                    state.unmet_demand_from(first).enumerate()
+                {
+                    if day > last {
+                        break;
+                    }
+                    if seen == SLICE {
+                        return Ok(Some((day, item, location)));
+                    }
+                    if only_item.is_none_or(|only| only == item)
+                        && only_location.is_none_or(|only| only == location)
+                    {
+                        rows.push(pb::UnmetDemand {
+                            item: catalog.item(item).name.to_string(),
+                            location: location_name(state, location),
+                            day,
+                            units: unmet.units,
+                            lines: unmet.lines,
+                        });
+                    }
+                }
+                Ok(None)
+            });
+            *revision = (*revision).max(seen.revision);
+            next = seen.result?;
             if rows.len() > ROWS_MAX {
                 let rule = "more than 50000 rows match: ask fewer days, or use the bulk interface";
                 return Err(ApiError::invalid("to_day", request.to_day, rule));
             }
-            Ok(pb::GetUnmetDemandResponse {
-                rows,
-                revision: state.revision(),
-            })
+        }
+        Ok(pb::GetUnmetDemandResponse {
+            rows,
+            revision: *revision,
         })
     }
 }

@@ -42,10 +42,11 @@ pub(crate) async fn forecast(
     client: Option<&Client>,
     request: pb::ForecastRequest,
     caller: &Caller,
+    answer_bytes: usize,
 ) -> Seen<pb::ForecastResponse> {
     if !request.positions.is_empty() {
         let api = api.clone();
-        let kept = move || Ok(api.kept_forecasts(&request));
+        let kept = move || Ok(api.kept_forecasts(&request, answer_bytes));
         return off_the_runtime(kept).await.unwrap_or_else(Seen::failed);
     }
     let result = forecast_now(api, client, request, caller).await;

@@ -10,6 +10,7 @@ use arrow_flight::{FlightData, FlightDescriptor};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use tonic::Streaming;
 
+use super::dictionaries::tables_of;
 use crate::error::ApiError;
 use crate::shared::{Drained, Shared};
 
@@ -41,7 +42,7 @@ impl Input {
         let head = (!first.data_header.is_empty()).then_some(Ok(first));
         let all = stream::iter(head)
             .chain(messages.map_err(|status| FlightError::Tonic(Box::new(status))));
-        let batches = FlightRecordBatchStream::new_from_flight_data(all);
+        let batches = tables_of(all, shared.limits.message_bytes);
         Ok((
             descriptor,
             Self {
@@ -71,6 +72,12 @@ impl Input {
             Ok(Some(Ok(batch))) => return Ok(Some(batch)),
             Ok(Some(Err(FlightError::Tonic(status)))) => {
                 ApiError::Malformed(status.message().to_owned())
+            }
+            Ok(Some(Err(FlightError::ExternalError(error)))) => {
+                match error.downcast::<ApiError>() {
+                    Ok(own) => *own,
+                    Err(other) => ApiError::Malformed(other.to_string()),
+                }
             }
             Ok(Some(Err(error))) => ApiError::Malformed(error.to_string()),
             Err(_) => ApiError::Malformed("the Arrow data contradicts itself".to_owned()),

@@ -1,5 +1,6 @@
 //! Arrow Flight: tables in, tables out, on the same port.
 
+mod dictionaries;
 mod input;
 mod output;
 mod tickets;
@@ -24,6 +25,7 @@ use crate::api::Api;
 use crate::error::ApiError;
 use crate::forecasts;
 use crate::shared::Shared;
+pub(crate) use dictionaries::tables_of;
 pub(crate) use input::Input;
 pub(crate) use tickets::{Exchange, from_descriptor, from_ticket, info, schema};
 
@@ -58,8 +60,8 @@ impl Flight {
             let (api, shared) = (api.clone(), Arc::clone(&shared));
             async move {
                 output::not_draining(&shared)?;
-                let batch = cursor.next(&api)?;
-                tokio::task::yield_now().await;
+                let next = move || cursor.next(&api).map(|batch| (batch, cursor));
+                let (batch, cursor) = output::off_the_runtime(next).await??;
                 Ok::<_, ApiError>(batch.map(|batch| (batch, cursor)))
             }
         });
@@ -193,7 +195,7 @@ impl FlightService for Flight {
         &self,
         _: Request<Criteria>,
     ) -> Result<Response<Self::ListFlightsStream>, Status> {
-        let infos: Vec<_> = tickets::flights()
+        let infos: Vec<_> = tickets::flights(self.shared.api()?)
             .map(|info| info.map_err(Status::from))
             .collect();
         Ok(Response::new(stream::iter(infos).boxed()))
@@ -203,15 +205,16 @@ impl FlightService for Flight {
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let wanted = from_descriptor(request.get_ref())?;
-        Ok(Response::new(tickets::info(&wanted)?))
+        let api = self.shared.api()?;
+        Ok(Response::new(tickets::described(api, request.get_ref())?))
     }
 
     async fn get_schema(
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<SchemaResult>, Status> {
-        Ok(Response::new(tickets::schema(request.get_ref())?))
+        let api = self.shared.api()?;
+        Ok(Response::new(tickets::columns(api, request.get_ref())?))
     }
 
     async fn handshake(

@@ -76,7 +76,7 @@ pub(super) async fn next(
     off_the_runtime(move || (reader.next(&api), reader)).await
 }
 
-async fn off_the_runtime<T: Send + 'static>(
+pub(super) async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work)

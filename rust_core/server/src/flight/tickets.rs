@@ -11,8 +11,9 @@ use arrow_schema::SchemaRef;
 use bespeak_demand::forecasts::Kind;
 use serde::Deserialize;
 
+use crate::api::Api;
 use crate::error::ApiError;
-use crate::forecasts::Pushed;
+use crate::forecasts::{self, Pushed};
 use crate::tables::read::{NAMES, Wanted};
 use crate::tables::{check, reserve, supply};
 
@@ -138,21 +139,54 @@ fn word(descriptor: &FlightDescriptor) -> Result<String, ApiError> {
 }
 
 /// One entry a table.
-pub(super) fn flights() -> impl Iterator<Item = Result<FlightInfo, ApiError>> {
-    NAMES
+pub(super) fn flights(api: &Api) -> impl Iterator<Item = Result<FlightInfo, ApiError>> {
+    let state = NAMES
         .into_iter()
-        .map(|name| info(&Wanted::from_word(name)?))
+        .map(|name| info(&Wanted::from_word(name)?));
+    let kept = Kind::ALL.map(|kind| info_of(kind.table(), &kept_schema(api, kind)));
+    state.chain(kept)
+}
+
+/// What `GetFlightInfo` says of a table.
+///
+/// # Errors
+/// As [`info`].
+pub(super) fn described(api: &Api, descriptor: &FlightDescriptor) -> Result<FlightInfo, ApiError> {
+    match kept(word(descriptor)?.as_bytes())? {
+        Some((kind, _)) => info_of(kind.table(), &kept_schema(api, kind)),
+        None => info(&from_descriptor(descriptor)?),
+    }
+}
+
+/// What `GetSchema` says of a table.
+///
+/// # Errors
+/// As [`schema`].
+pub(super) fn columns(api: &Api, descriptor: &FlightDescriptor) -> Result<SchemaResult, ApiError> {
+    match kept(word(descriptor)?.as_bytes())? {
+        Some((kind, _)) => schema_of(&kept_schema(api, kind)),
+        None => schema(descriptor),
+    }
+}
+
+/// Columns of the forecasts that are kept: their levels are those that were pushed.
+fn kept_schema(api: &Api, kind: Kind) -> SchemaRef {
+    forecasts::schema(kind, &api.forecasts().levels(kind))
 }
 
 /// # Errors
 /// `Internal` when the schema cannot be written, `InvalidArgument` for quantile levels.
 pub(crate) fn info(wanted: &Wanted) -> Result<FlightInfo, ApiError> {
-    let ticket = Ticket::new(wanted.name().as_bytes().to_vec());
+    info_of(wanted.name(), &wanted.schema()?)
+}
+
+fn info_of(name: &str, schema: &SchemaRef) -> Result<FlightInfo, ApiError> {
+    let ticket = Ticket::new(name.as_bytes().to_vec());
     let info = FlightInfo::new()
-        .try_with_schema(wanted.schema()?.as_ref())
+        .try_with_schema(schema)
         .map_err(|error| ApiError::Internal(error.to_string()))?;
     Ok(info
-        .with_descriptor(FlightDescriptor::new_path(vec![wanted.name().to_owned()]))
+        .with_descriptor(FlightDescriptor::new_path(vec![name.to_owned()]))
         .with_endpoint(FlightEndpoint::new().with_ticket(ticket)))
 }
 
@@ -161,11 +195,14 @@ pub(crate) fn info(wanted: &Wanted) -> Result<FlightInfo, ApiError> {
 /// # Errors
 /// `InvalidArgument` for another word.
 pub(crate) fn schema(descriptor: &FlightDescriptor) -> Result<SchemaResult, ApiError> {
-    let schema = match Exchange::from_name(&word(descriptor)?) {
+    schema_of(&match Exchange::from_name(&word(descriptor)?) {
         Some(exchange) => exchange.schema(),
         None => from_descriptor(descriptor)?.schema()?,
-    };
-    let message = IpcMessage::try_from(SchemaAsIpc::new(&schema, &IpcWriteOptions::default()))
+    })
+}
+
+fn schema_of(schema: &SchemaRef) -> Result<SchemaResult, ApiError> {
+    let message = IpcMessage::try_from(SchemaAsIpc::new(schema, &IpcWriteOptions::default()))
         .map_err(|error| ApiError::Internal(error.to_string()))?;
     Ok(SchemaResult { schema: message.0 })
 }

@@ -1,6 +1,6 @@
 //! Past forecasts held against the demand that came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bespeak_demand::forecasts::{Group, Score, score};
 use bespeak_engine::limits::DAY_MS;
@@ -12,6 +12,8 @@ use crate::convert::location;
 use crate::error::ApiError;
 use crate::store::Seen;
 
+/// Positions, or locations, looked at under one lock.
+const SLICE: usize = 1_024;
 /// Days when none are asked.
 const DAYS: i32 = 28;
 /// The group of all positions; locations have their own numbers, which are lower.
@@ -38,18 +40,11 @@ impl Api {
                 "" => None,
                 name => Some(location(state.catalog(), name)?),
             };
-            let places = state.positions().map(|(_, position)| position.location());
-            let names = state.catalog().locations().iter();
-            let names: Vec<String> = names.map(|location| location.name.to_string()).collect();
-            Ok((
-                only,
-                places.collect::<Vec<LocationId>>(),
-                names,
-                state.now(),
-            ))
+            Ok((only, state.now()))
         });
         *revision = seen.revision;
-        let (only, places, names, now) = seen.result?;
+        let (only, now) = seen.result?;
+        let places = self.places()?;
         let today = i32::try_from(now.get().div_euclid(DAY_MS)).unwrap_or(i32::MAX);
         let days = days(request, today)?;
         let within = |position: PositionId| {
@@ -74,15 +69,52 @@ impl Api {
                 &place,
             )
         };
-        let mut rows = rows(&group(false)?, &names);
+        let mut rows = rows(&group(false)?, &BTreeMap::new());
         if request.by_location {
-            rows.extend(self::rows(&group(true)?, &names));
+            let scores = group(true)?;
+            let names = self.location_names(scores.keys().map(|group| group.place))?;
+            rows.extend(self::rows(&scores, &names));
         }
         Ok(pb::ForecastServiceAccuracyResponse {
             rows,
             from_day: days.start().unsigned_abs(),
             to_day: days.end().unsigned_abs(),
         })
+    }
+}
+
+impl Api {
+    /// The location of each position, in slices: no promise waits for a look at all of them.
+    fn places(&self) -> Result<Vec<LocationId>, ApiError> {
+        let mut places = Vec::new();
+        loop {
+            let more = self.store().partition().peek(|state| {
+                let slice = places.len()..state.position_count().min(places.len() + SLICE);
+                let place = |n| state.position(PositionId(n as u32)).location();
+                slice.map(place).collect::<Vec<_>>()
+            })?;
+            if more.is_empty() {
+                return Ok(places);
+            }
+            places.extend(more);
+        }
+    }
+
+    /// Names of locations by their number, in slices.
+    fn location_names(
+        &self,
+        numbers: impl Iterator<Item = u32>,
+    ) -> Result<BTreeMap<u32, String>, ApiError> {
+        let numbers: Vec<u32> = numbers.collect::<BTreeSet<_>>().into_iter().collect();
+        let mut names = BTreeMap::new();
+        for slice in numbers.chunks(SLICE) {
+            let found = self.store().partition().peek(|state| {
+                let name = |n: &u32| state.catalog().location(LocationId(*n)).name.to_string();
+                slice.iter().map(|n| (*n, name(n))).collect::<Vec<_>>()
+            })?;
+            names.extend(found);
+        }
+        Ok(names)
     }
 }
 
@@ -104,7 +136,10 @@ fn days(
     }
 }
 
-fn rows(scores: &BTreeMap<Group, Score>, names: &[String]) -> Vec<pb::ForecastAccuracyRow> {
+fn rows(
+    scores: &BTreeMap<Group, Score>,
+    names: &BTreeMap<u32, String>,
+) -> Vec<pb::ForecastAccuracyRow> {
     let coverage = |score: &Score| {
         let levels = score.coverage();
         levels
@@ -117,7 +152,7 @@ fn rows(scores: &BTreeMap<Group, Score>, names: &[String]) -> Vec<pb::ForecastAc
     let row = |(group, score): (&Group, &Score)| pb::ForecastAccuracyRow {
         model: group.model.clone(),
         lead_days: u32::try_from(group.lead_days).unwrap_or(0),
-        location: names.get(group.place as usize).cloned().unwrap_or_default(),
+        location: names.get(&group.place).cloned().unwrap_or_default(),
         position_days: score.days(),
         demand: score.demand(),
         wql: score.wql(),

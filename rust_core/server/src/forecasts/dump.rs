@@ -14,8 +14,11 @@ use crate::api::Api;
 use crate::convert::location;
 use crate::error::ApiError;
 
-/// Positions of one slice.
+/// Positions of one slice at most.
 const SLICE: usize = 256;
+/// Numbers of one slice: a position may have 366 days of 99 levels.
+const SLICE_CELLS: usize = 1 << 20;
+const DAYS_MAX: usize = 366;
 
 /// Columns of a table of forecasts with these levels.
 pub(crate) fn schema(kind: Kind, levels: &[Level]) -> SchemaRef {
@@ -80,7 +83,9 @@ impl Cursor {
         let Some(from) = self.next else {
             return Ok(None);
         };
-        let (mut slice, more) = api.forecasts().forecasts.slice(self.kind, from, SLICE);
+        let widest = DAYS_MAX * (self.levels.len() + 1);
+        let positions = (SLICE_CELLS / widest).clamp(1, SLICE);
+        let (mut slice, more) = api.forecasts().forecasts.slice(self.kind, from, positions);
         self.next = more;
         if let Some(only) = self.only {
             let partition = api.store().partition();

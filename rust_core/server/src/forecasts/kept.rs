@@ -24,16 +24,21 @@ const POSITIONS_MAX: usize = 10_000;
 const SLICE: usize = 256;
 
 impl Api {
-    /// The forecasts kept for some positions.
-    pub fn kept_forecasts(&self, request: &pb::ForecastRequest) -> Seen<pb::ForecastResponse> {
+    /// The forecasts kept for some positions, in an answer of so many bytes at most.
+    pub fn kept_forecasts(
+        &self,
+        request: &pb::ForecastRequest,
+        answer_bytes: usize,
+    ) -> Seen<pb::ForecastResponse> {
         let mut revision = 0;
-        let result = self.kept(request, &mut revision);
+        let result = self.kept(request, answer_bytes, &mut revision);
         Seen { result, revision }
     }
 
     fn kept(
         &self,
         request: &pb::ForecastRequest,
+        answer_bytes: usize,
         revision: &mut u64,
     ) -> Result<pb::ForecastResponse, ApiError> {
         let rule = "with positions it is empty: their forecasts are those that were pushed";
@@ -89,6 +94,16 @@ impl Api {
             0 => usize::MAX,
             days => days as usize,
         };
+        // A position may be named ten thousand times: what cannot be sent is not made.
+        let rows = found.iter().map(|(_, held)| held.series().keys().len());
+        let rows: usize = rows.map(|rows| rows.min(most)).sum();
+        let bytes = rows * (levels.len() + 1) * size_of::<f64>();
+        if bytes > answer_bytes {
+            return Err(ApiError::MessageTooLarge {
+                bytes: bytes as u64,
+                limit: answer_bytes as u64,
+            });
+        }
         let oldest = found.iter().map(|(_, held)| held.series().origin().clone());
         let oldest = oldest.min_by_key(|origin| origin.computed_at);
         let age = oldest

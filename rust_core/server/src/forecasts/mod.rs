@@ -15,12 +15,12 @@ use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
 use bespeak_demand::forecasts::backup::HeldFiles;
-use bespeak_demand::forecasts::{Ages, ForecastError, Forecasts, Kind, Names, Origin};
+use bespeak_demand::forecasts::{Ages, ForecastError, Forecasts, Kind, Level, Names, Origin};
 use bespeak_demand::{Ahead, DayAhead};
 use bespeak_engine::{PositionId, State, UtcMillis};
 use bespeak_proto::v1 as pb;
 
-pub(crate) use dump::Cursor;
+pub(crate) use dump::{Cursor, schema};
 pub(crate) use push::{Pushed, answer as push};
 use settings::ForecastSettings;
 
@@ -93,6 +93,11 @@ impl Keeper {
     /// Whether they are files.
     pub fn is_on_disk(&self) -> bool {
         self.forecasts.is_on_disk()
+    }
+
+    /// Levels of the forecasts that are kept.
+    pub fn levels(&self, kind: Kind) -> Vec<Level> {
+        self.forecasts.levels(kind)
     }
 
     /// How old forecasts are at a time.

@@ -172,6 +172,8 @@ fn work(
         Kind::Days => derive::Derived::default(),
     };
     drop(pushing);
+    // The positions were found in what may not be durable yet.
+    let seen = store.read(|_| Ok(())).revision;
     let numbers = [
         put.positions as u64,
         put.rows as u64,
@@ -182,5 +184,5 @@ fn work(
     let columns = numbers.map(|number| Arc::new(UInt64Array::from(vec![number])) as ArrayRef);
     let row = RecordBatch::try_new(Arc::clone(&SCHEMA), columns.to_vec())
         .map_err(|error| ApiError::Internal(error.to_string()))?;
-    Ok((row, derived.revision))
+    Ok((row, derived.revision.max(seen)))
 }

@@ -166,7 +166,10 @@ pub(crate) async fn compute(
     };
     match call.method {
         Method::Forecast => match pb::ForecastRequest::decode(message) {
-            Ok(request) => encoded(call, compute::forecast(api, client, request, &caller).await),
+            Ok(request) => {
+                let seen = compute::forecast(api, client, request, &caller, call.limit).await;
+                encoded(call, seen)
+            }
             Err(error) => Encoded::failed(ApiError::Malformed(error.to_string())),
         },
         Method::ForecastExplain => match pb::ForecastServiceExplainRequest::decode(message) {

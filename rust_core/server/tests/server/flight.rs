@@ -326,6 +326,28 @@ async fn tables_that_make_no_sense_are_refused_as_a_whole() {
     );
 }
 
+#[tokio::test]
+async fn dictionaries_without_end_are_refused_before_they_are_kept() {
+    let world = world().await;
+    let long: Vec<String> = (0..3_000)
+        .map(|n| format!("{n:04}{}", "x".repeat(1_200)))
+        .collect();
+    let columns: Vec<(String, ArrayRef)> = (0..6)
+        .map(|n| {
+            let values: DictionaryArray<Int32Type> = long.iter().map(String::as_str).collect();
+            (format!("column_{n}"), Arc::new(values) as ArrayRef)
+        })
+        .collect();
+    let asked = RecordBatch::try_from_iter(columns).expect("columns of one length");
+    let sent = messages("check", vec![asked]).await;
+    let largest = sent.iter().map(|data| data.data_body.len()).max();
+    assert!(largest < Some(4 << 20), "each message is small enough");
+    let refused = send(&world, sent).await;
+    let what = format!("{refused:?}");
+    assert!(what.contains("dictionaries of the stream"), "{what}");
+    assert_eq!(why(refused).1, "MALFORMED");
+}
+
 /// Sound messages with bits turned: an answer or an error, and never the end of the server.
 #[tokio::test]
 async fn damaged_tables_do_no_harm() {

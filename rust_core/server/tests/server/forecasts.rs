@@ -1,10 +1,14 @@
 //! Forecasts pushed over Flight, and the buffers that follow them.
 
 use arrow_array::RecordBatch;
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::{Criteria, FlightDescriptor};
 use arrow_ipc::reader::StreamReader;
+use arrow_schema::Schema;
 use bespeak_proto::v1 as pb;
 use bespeak_proto::v1::forecast_service_client::ForecastServiceClient;
 use bespeak_server::ServerConfig;
+use futures_util::TryStreamExt;
 
 use crate::pushing::{
     Row, batch, buffer_by_hand, days, digest, durable, follow, live, position, push, read, rows,
@@ -368,6 +372,65 @@ async fn forecasts_of_positions_come_from_the_store_and_say_so() {
             "{word}: {}",
             status.message()
         );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_sent_is_not_made() {
+    let world = shop(ServerConfig::local()).await;
+    let rows: Vec<Row> = (0..366)
+        .map(|n| ("tea", "ams1", 20_000 + n, [10.0, 10.0, 12.0, 13.0]))
+        .collect();
+    days(&world, now_ms(), &rows).await.expect("kept");
+    let mut service = ForecastServiceClient::new(world.channel.clone());
+    let position = pb::ForecastPosition {
+        item: "tea".into(),
+        location: "ams1".into(),
+    };
+    let mut ask = async |times: usize| {
+        let positions = vec![position.clone(); times];
+        let request = pb::ForecastRequest {
+            positions,
+            ..Default::default()
+        };
+        service.forecast(request).await
+    };
+    ask(10).await.expect("answered");
+    let refused = ask(10_000).await;
+    assert!(
+        format!("{refused:?}").contains("message of 117120000 bytes exceeds the limit of 4194304"),
+        "{refused:?}"
+    );
+    assert_eq!(why(refused).1, "MESSAGE_TOO_LARGE");
+}
+
+#[tokio::test]
+async fn tables_of_forecasts_are_described_as_they_are_read() {
+    let world = shop(ServerConfig::local()).await;
+    let day = ("tea", "ams1", 20_000, [10.0, 10.0, 12.0, 13.0]);
+    days(&world, now_ms(), &[day]).await.expect("kept");
+    let held = read(&world, "forecasts").await.remove(0).schema();
+    let mut client = FlightServiceClient::new(world.channel.clone());
+    let listed: Vec<_> = client
+        .list_flights(Criteria::default())
+        .await
+        .expect("answered")
+        .into_inner()
+        .try_collect()
+        .await
+        .expect("entries");
+    let names = listed.iter().flat_map(|info| &info.flight_descriptor);
+    let names: Vec<_> = names.flat_map(|descriptor| &descriptor.path).collect();
+    assert!(names.iter().any(|name| *name == "forecasts"), "{names:?}");
+    assert!(names.iter().any(|name| *name == "positions"), "{names:?}");
+    for word in ["forecasts", r#"{"table": "forecasts", "location": "ams1"}"#] {
+        let descriptor = FlightDescriptor::new_path(vec![word.to_owned()]);
+        let info = client.get_flight_info(descriptor.clone()).await;
+        let info = info.expect("answered").into_inner();
+        assert_eq!(info.try_decode_schema().expect("a schema"), *held, "{word}");
+        let schema = client.get_schema(descriptor).await.expect("answered");
+        let schema = Schema::try_from(&schema.into_inner()).expect("a schema");
+        assert_eq!(schema, *held, "{word}");
     }
 }
 
