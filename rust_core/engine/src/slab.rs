@@ -151,18 +151,18 @@ impl PagedIndex {
 
     /// Ids from `first` on, in rising order, with their slots.
     pub fn iter_from(&self, first: u64) -> impl Iterator<Item = (u64, u32)> + '_ {
-        let skipped = self.place(first).unwrap_or(0);
+        let (skipped, base) = (self.place(first).unwrap_or(0), self.first);
         self.pages
             .iter()
             .enumerate()
             .skip(skipped)
             .filter_map(|(n, page)| page.as_ref().map(|page| (n, page)))
-            .flat_map(|(n, page)| {
+            .flat_map(move |(n, page)| {
                 page.slots
                     .iter()
                     .enumerate()
                     .filter(|(_, slot)| **slot != NONE)
-                    .map(move |(k, slot)| (((self.first + n) * PAGE + k) as u64, *slot))
+                    .map(move |(k, slot)| (((base + n) * PAGE + k) as u64, *slot))
             })
             .skip_while(move |(id, _)| *id < first)
     }
