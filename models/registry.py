@@ -122,6 +122,8 @@ class Registry:
             "sha256": digests,
         }
 
+        if self._history(name, version):
+            raise RegistryError(f"{name} has an alias {version}: give the version another name")
         target = self.root / name / "versions" / version
         if self._retired(name, version).exists():
             raise RegistryError(f"{name}@{version} was retired: give this one a new version")
@@ -207,9 +209,12 @@ class Registry:
         return model
 
     def promote(self, reference: str, alias: str = DEFAULT_ALIAS) -> Version:
-        """Lets an alias stand for a version, which is verified first."""
+        """Lets an alias stand for a version, which is verified first. Where it does, nothing changes."""
         found = self.verify(reference)
-        self._set(found.name, allowed(alias, "alias"), [*self._history(found.name, alias), found.version])
+        history = self._history(found.name, allowed(alias, "alias"))
+        # Twice in a row, it would be what a rollback goes back to.
+        if history[-1:] != [found.version]:
+            self._set(found.name, alias, [*history, found.version])
         return self.show(found.reference)
 
     def rollback(self, name: str, alias: str = DEFAULT_ALIAS) -> Version:

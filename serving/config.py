@@ -24,6 +24,8 @@ from serving.config_sections import ClientSection, LogSection, ServerSection, Wo
 
 ENV_PREFIX = "BESPEAK_"
 FILE_VARIABLE = "BESPEAK_CONFIG"
+OTHERS = (FILE_VARIABLE, "BESPEAK_WORKER", "BESPEAK_MODEL_REGISTRY")
+"""Variables that set nothing here: the file, and what `python -m models` takes from the environment."""
 DEFAULT_FILE = Path("bespeak.toml")
 
 
@@ -116,7 +118,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _environment() -> dict[str, Any]:
     """Returns what the environment sets. The library ignores names that it does not know; here they are mistakes."""
-    names = [name for name in os.environ if name.startswith(ENV_PREFIX) and name != FILE_VARIABLE]
+    names = [name for name in os.environ if name.startswith(ENV_PREFIX) and name not in OTHERS]
     said: dict[str, Any] = {}
     for name in names:
         said = _merge(said, _nested({name.removeprefix(ENV_PREFIX).lower().replace("__", "."): ""}))
@@ -125,6 +127,7 @@ def _environment() -> dict[str, Any]:
         raise ConfigError("\n".join(f"{what}, in the environment" for what in wrong))
     try:
         source = EnvSettingsSource(Config)
+        source.env_vars = {name: value for name, value in source.env_vars.items() if name.upper() not in OTHERS}
         values: dict[str, Any] = source()
     except ValueError as error:
         raise ConfigError(f"the environment cannot be read: {error}: lists and tables are given as JSON") from None

@@ -119,6 +119,8 @@ def train(
     trained = PatchForecaster(training.average, out.name, "untested")
     if history is None:
         calibration = calibrate_on_simulated(trained)
+        # As it will be used.
+        trained = PatchForecaster(training.average, out.name, "untested", calibration=calibration)
         reached = {name: round(value, 4) for name, value in score(trained, score_items).items()}
         scores: dict[str, Any] = {
             "held_out_simulated": reached,

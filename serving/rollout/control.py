@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Coroutine
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -48,6 +49,11 @@ class Controller:
         self.traffic = Traffic(backend, self._abort)
         self._busy = False
         self._leaving: set[asyncio.Task[None]] = set()
+        # By key: what is being loaded, and for how many; what is found no more but still used; what is being unloaded.
+        self._loading: dict[str, asyncio.Future[Offered]] = {}
+        self._awaited: Counter[str] = Counter()
+        self._draining: dict[str, Unit] = {}
+        self._unloading: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Loads what the configuration names and what rollouts have left, candidates too.
@@ -110,14 +116,26 @@ class Controller:
 
     async def _loaded(self, key: str) -> Unit:
         """A unit, loaded unless it is; a caller that gives up leaves nothing behind."""
+        while (ending := self._unloading.get(key)) is not None:
+            await asyncio.wait([ending])
+        if key in self._draining:
+            # It was about to leave, and is taken back: a second one of its key would go with it.
+            self.traffic.units[key] = self._draining.pop(key)
         if key in self.traffic.units:
             return self.traffic.units[key]
-        loading = asyncio.ensure_future(self._backend.load(key))
+        # Whoever asks again, after giving up, waits for the same one.
+        loading = self._loading.get(key)
+        if loading is None:
+            loading = self._loading[key] = asyncio.ensure_future(self._backend.load(key))
+            loading.add_done_callback(lambda _: self._loading.pop(key, None))
+        self._awaited[key] += 1
         try:
             offered = await asyncio.shield(loading)
         except asyncio.CancelledError:
             loading.add_done_callback(lambda done: self._forget(key, done))
             raise
+        finally:
+            self._awaited[key] -= 1
         unit = Unit(key, offered)
         self.traffic.units[key] = unit
         log.info("loaded", model=offered.reference, prepared=offered.prepared)
@@ -126,13 +144,36 @@ class Controller:
         return unit
 
     def _forget(self, key: str, done: asyncio.Future[Offered]) -> None:
-        if not done.cancelled() and done.exception() is None and key not in self.traffic.units:
+        if done.cancelled() or done.exception() is not None or self._awaited[key]:
+            return
+        if key not in self.traffic.units:
             self._later(self._backend.unload(key))
 
-    def _later(self, work: Coroutine[None, None, None]) -> None:
+    def _later(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+        return task
+
+    async def _through(self, work: Coroutine[None, None, None]) -> bool:
+        """Waits for work that must not stop half-way, whoever gives up meanwhile; returns whether somebody still waits."""
+        task = self._later(work)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            task.result()
+            return False
+        return True
+
+    async def _behind(self, work: Coroutine[None, None, None]) -> None:
+        """Waits for what follows a change that has taken effect. Whoever gives up meanwhile is told of the change."""
+        task = self._later(work)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
 
     async def deploy(
         self, model: str, alias: str, shadow: float, canary: float, abort_if: str, service_level: float, lead_days: int
@@ -228,9 +269,9 @@ class Controller:
             if route.candidate is not None and route.state.live:
                 leaving = route.candidate
                 said = f"{leaving.offered.reference} was taken out of {route.state.stage}"
-                await self._save(route, stage="none", candidate="", share=0.0, said=said)
+                waited = await self._through(self._save(route, stage="none", candidate="", share=0.0, said=said))
                 route.candidate = route.score = route.condition = None
-                await self._leave(leaving)
+                await self._gone([leaving], waited)
                 return route
             if route.state.stage == "aborted":
                 said = f"the aborted {name}@{route.state.candidate} is put aside; {route.active.offered.reference} answers as before"
@@ -247,7 +288,7 @@ class Controller:
         if route is None:
             raise RolloutRefused(f"no route {state.route} here: deploy {found.reference} first")
         self._must_follow_alias(route, state.route)
-        registry = self._must_have_registry()
+        self._must_have_registry()
         before = route.active
         if found.version == before.offered.version and not back:
             raise RolloutRefused(f"{found.reference} is the active version of {state.route} already")
@@ -261,11 +302,7 @@ class Controller:
             route.state = dataclasses.replace(state, said=route.state.said)
             try:
                 await self._verify(state.route, unit)
-                if back:
-                    await asyncio.to_thread(registry.rollback, found.name, alias)
-                else:
-                    await asyncio.to_thread(self._keep_shipped, before, alias)
-                    await asyncio.to_thread(self._move_alias, found, alias)
+                waited = await self._through(self._moved(found, alias, before, back=back))
             except BaseException:
                 route.active = before
                 route.candidate, route.state, route.score, route.condition = kept
@@ -274,10 +311,30 @@ class Controller:
             self._later(self._leave(unit))
             raise
         verb = "answers again" if back else "answers"
-        await self._save(route, said=f"{found.reference} {verb} all of {state.route}, after {before.offered.reference}")
-        for one in leaving:
-            await self._leave(one)
+        said = f"{found.reference} {verb} all of {state.route}, after {before.offered.reference}"
+        waited = await self._through(self._save(route, said=said)) and waited
+        await self._gone(leaving, waited)
         return route
+
+    async def _moved(self, found: Version, alias: str, before: Unit, *, back: bool) -> None:
+        """Lets the alias stand for a version: from here on there is no way back."""
+        if back:
+            await asyncio.to_thread(self._must_have_registry().rollback, found.name, alias)
+            return
+        await asyncio.to_thread(self._keep_shipped, before, alias)
+        await asyncio.to_thread(self._move_alias, found, alias)
+
+    async def _gone(self, leaving: Sequence[Unit], waited: bool) -> None:
+        """Lets versions leave, and waits for it where somebody does."""
+
+        async def leave() -> None:
+            for one in leaving:
+                await self._leave(one)
+
+        if waited:
+            await self._behind(leave())
+        else:
+            self._later(leave())
 
     async def retire(self, model: str) -> None:
         """Takes a version out of the registry; raises what `deploy` raises."""
@@ -309,17 +366,25 @@ class Controller:
 
     async def _leave(self, unit: Unit) -> None:
         """Unloads a version once no call uses it, unless a route does."""
-        if self._wanted(unit):
+        if self._used(unit) or unit.key not in self.traffic.units:
             return
         # Found no more from here on; who has found it is waited for.
-        self.traffic.units.pop(unit.key, None)
+        self._draining[unit.key] = self.traffic.units.pop(unit.key)
         await self.traffic.drained(unit.key)
-        await self._backend.unload(unit.key)
+        if self._draining.pop(unit.key, None) is None:
+            return
+        if self._used(unit):
+            # It was aborted while it was being promoted.
+            self.traffic.units[unit.key] = unit
+            return
+        task = self._later(self._backend.unload(unit.key))
+        self._unloading[unit.key] = task
+        task.add_done_callback(lambda _: self._unloading.pop(unit.key, None))
+        await asyncio.shield(task)
         log.info("unloaded", model=unit.offered.reference)
 
-    def _wanted(self, unit: Unit) -> bool:
-        used = [one for route in self.traffic.routes.values() for one in (route.active, route.candidate)]
-        return unit in used or unit.key not in self.traffic.units
+    def _used(self, unit: Unit) -> bool:
+        return any(unit in (route.active, route.candidate) for route in self.traffic.routes.values())
 
     async def _verify(self, model: str, unit: Unit) -> None:
         """Asks under a name and looks who answers."""

@@ -28,12 +28,15 @@ LOOK_EVERY_S = 0.05
 class Running:
     """A worker and the questions that the tests ask it."""
 
-    def __init__(self, started, mode, breaks):
+    def __init__(self, started, mode, place, registry):
         self.worker = started
         self.compute = started.compute
         self.mode = mode
+        self.registry = registry
         #: A file that breaks the next model that is asked.
-        self.breaks = breaks
+        self.breaks = place / "break"
+        #: A file that holds what its version was asked.
+        self.waits = place / "wait"
 
     def ask(self, context=CONTEXT, model="scaled"):
         return self.worker.forecast(context, 7, model=model, quantiles=LEVELS)
@@ -90,12 +93,36 @@ def running_worker(place, compute, others=(), **more_settings):
     with pytest.MonkeyPatch.context() as patch:
         versions = Versions(place, patch)
         for version, factor in FACTORS.items():
-            versions.push(version, factor, breaks=str(place / "break"), **FAULTS.get(version, {}))
+            files = {"breaks": str(place / "break"), "waits": str(place / "wait")}
+            versions.push(version, factor, **files, **FAULTS.get(version, {}))
         versions.registry.promote("scaled@1")
         settings = {"compute": compute, "models": (*others, "scaled"), "registry": versions.registry.root}
         with worker(place, metrics_address="127.0.0.1:0", **settings, **more_settings) as one:
             one.await_serving(seconds=240)
-            yield Running(one, compute, place / "break")
+            yield Running(one, compute, place, versions.registry)
+
+
+@contextmanager
+def call_that_does_not_end(running, version):
+    """Yields a function that lets the call go, while a call of the version is under way. It must be right."""
+    come = running.waits.with_name("wait.come")
+    come.unlink(missing_ok=True)
+    running.waits.write_text(version)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(running.ask, CONTEXT, f"scaled@{version}")
+
+        def let_go():
+            assert not asked.done(), "it was under way until here"
+            running.waits.unlink()
+            makers(asked.result())
+
+        try:
+            while not come.exists():
+                assert not asked.done(), asked.result()
+                running.rest()
+            yield let_go
+        finally:
+            running.waits.unlink(missing_ok=True)
 
 
 def left_as_before(running):

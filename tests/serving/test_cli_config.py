@@ -109,6 +109,15 @@ def test_mistakes_in_the_environment_are_named(monkeypatch, name, value, said):
     assert "environment" in str(raised.value)
 
 
+def test_what_model_commands_take_from_the_environment_sets_nothing_here(monkeypatch):
+    monkeypatch.setenv("BESPEAK_WORKER", "127.0.0.1:7430")
+    monkeypatch.setenv("BESPEAK_MODEL_REGISTRY", "registry/")
+    monkeypatch.setenv("BESPEAK_WORKER__MODELS", '["climatology"]')
+    loaded = load()
+    assert loaded.origins == {"worker.models": "the environment"}
+    assert loaded.config.worker.models == ("climatology",)
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot read .*gone\.toml"):
         load(tmp_path / "gone.toml")

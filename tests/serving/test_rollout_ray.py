@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from bespeak.v1 import compute_pb2 as pb
 from serving.worker_processes import descendants
 from tests.serving import rollout_worker
-from tests.serving.rollout_worker import load, makers, more
+from tests.serving.rollout_worker import call_that_does_not_end, load, makers, more
 from tests.serving.worker_questions import Questions
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
@@ -25,6 +26,8 @@ SCALING = {
 }
 SCALED_WITHIN_S = 120
 REPLACED_WITHIN_S = 120
+#: Of a control call that waits for one that does not end.
+SHORT_S = 20
 #: A look that never rests would take a core from the start that it waits for.
 LOOK_EVERY_S = 0.2
 
@@ -71,6 +74,19 @@ def test_killed_replicas_cost_no_answer_under_load(running):
             assert time.monotonic() < end, running.state()
             running.rest()
         more(answers, 20)
+
+
+def test_what_has_taken_effect_is_not_called_undone(running):
+    running.deploy("2", shadow=1.0)
+    with call_that_does_not_end(running, "1") as let_go:
+        request = pb.ComputeServicePromoteRequest(model="scaled@2")
+        done = running.compute.Promote(request, timeout=SHORT_S).rollout
+        assert (done.active, done.stage) == ("scaled@2", pb.ROLLOUT_STAGE_NONE)
+        assert running.registry.show("scaled").version == "2"
+        assert set(makers(running.ask()).values()) == {"2"}
+        let_go()
+    running.rollback()
+    assert set(makers(running.ask()).values()) == {"1"}
 
 
 def pid_of(replica):
