@@ -60,9 +60,9 @@ def check(source: Source, kind: Kind) -> Iterator[Row]:
             except CellError as error:
                 wrong.append(RowError(number, column.name, cell, str(error)))
         if kind.key and not wrong:
-            key = tuple(values[name] for name in kind.key)
+            key = tuple(kind.blank.get(name) if values[name] is None else values[name] for name in kind.key)
             first = seen.setdefault(key, number)
             if first != number:
-                named = ", ".join(f"{name} {value}" for name, value in zip(kind.key, key, strict=True) if value)
+                named = ", ".join(f"{name} {values[name]}" for name in kind.key if values[name])
                 wrong.append(RowError(number, "", named, f"row {first} has the same: keep one of them"))
         yield Row(number, values, tuple(wrong))

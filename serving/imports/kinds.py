@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bespeak import ReceiptKind, StockStatus
@@ -35,11 +35,13 @@ class Kind:
         name: as the command line has it.
         columns: what is taken; others are ignored.
         key: columns that no two rows share; empty where rows may repeat.
+        blank: what an empty cell of the key means.
     """
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
+    blank: Mapping[str, Value] = field(default_factory=dict)
 
     def required(self) -> tuple[str, ...]:
         """Names of the columns that a file must have."""
@@ -126,6 +128,7 @@ STOCK = Kind(
         Column("counted_at", instant, also=("counted_at_ms", "timestamp")),
     ),
     key=("item", "location", "status"),
+    blank={"status": StockStatus.UNRESTRICTED.name},
 )
 RECEIPTS = Kind(
     "receipts",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import grpc
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bespeak.v1 import compute_pb2 as pb
 from bespeak.v1 import compute_pb2_grpc
@@ -21,7 +22,7 @@ class ComputeAwayError(RuntimeError):
 
 @dataclass(frozen=True)
 class Forecasts:
-    """What the worker said.
+    """What one version said.
 
     Attributes:
         days: the forecast table.
@@ -49,19 +50,23 @@ class Compute:
         """Closes the connection."""
         self._channel.close()
 
-    def version(self, model: str) -> str:
-        """Returns NAME@VERSION of a model; "" is the worker's default.
+    def makers(self, model: str) -> tuple[str, ...]:
+        """Returns NAME@VERSION of what answers for a model, the active version first, then a canary; "" is the worker's default.
 
         Raises:
             ComputeAwayError: the worker is away, or has no such model.
         """
         try:
             status = self._stub.Status(pb.ComputeServiceStatusRequest(), timeout=self._timeout_s)
+            rollouts = self._stub.Rollouts(pb.ComputeServiceRolloutsRequest(), timeout=self._timeout_s).rollouts
         except grpc.RpcError as error:
             raise self._away(error) from error
         for known in status.models:
             if known.name == model or (not model and known.is_default):
-                return f"{known.name}@{known.version}"
+                # A route may be an alias: the answers name the version behind it.
+                route = next(one for one in rollouts if one.route == known.name)
+                canary = route.stage == pb.ROLLOUT_STAGE_CANARY
+                return (route.active, route.candidate) if canary else (route.active,)
         names = sorted(known.name for known in status.models)
         raise ComputeAwayError(f"the worker on {self.address} has no model {model!r}, only {names}: name one of them")
 
@@ -73,8 +78,8 @@ class Compute:
         quantiles: Sequence[float],
         totals: Sequence[int],
         model: str,
-    ) -> Forecasts:
-        """Asks for forecasts by day and totals.
+    ) -> list[Forecasts]:
+        """Asks for forecasts by day and totals; returns a part for each version that made some.
 
         Raises:
             ComputeAwayError: the worker is away, or refuses.
@@ -91,12 +96,18 @@ class Compute:
             answer = self._stub.Forecast(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
             raise self._away(error) from error
-        return Forecasts(
-            read_table(answer.forecast, "forecast"),
-            read_table(answer.totals, "totals"),
-            f"{answer.origin.name}@{answer.origin.version}",
-            answer.totals_approximate,
-        )
+        tables = (read_table(answer.forecast, "forecast"), read_table(answer.totals, "totals"))
+        parts = []
+        for share in answer.shares:
+            # Those of the active version are the rest.
+            chosen = pa.array(share.item_ids or [name for one in answer.shares for name in one.item_ids], pa.string())
+            masks = [pc.is_in(table["item_id"], value_set=chosen) for table in tables]
+            own = [mask if share.item_ids else pc.invert(mask) for mask in masks]
+            parts.append((share.origin, [table.filter(mask) for table, mask in zip(tables, own, strict=True)]))
+        return [
+            Forecasts(days, totals, f"{origin.name}@{origin.version}", answer.totals_approximate)
+            for origin, (days, totals) in parts or [(answer.origin, tables)]
+        ]
 
     def _away(self, error: grpc.RpcError) -> ComputeAwayError:
         code, details = getattr(error, "code", None), getattr(error, "details", None)

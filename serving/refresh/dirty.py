@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TypeAlias
@@ -49,14 +49,14 @@ def last_days(history: pa.Table) -> dict[Place, date]:
 
 
 def dirty(
-    last: Mapping[Place, date], kept: Mapping[Place, Kept], model: str, now_ms: int, age_ms: int
+    last: Mapping[Place, date], kept: Mapping[Place, Kept], makers: Sequence[str], now_ms: int, age_ms: int
 ) -> dict[Place, Why]:
     """Decides for each position of the history; what is fresh is left out.
 
     Args:
         last: last day of history.
         kept: forecasts that the server keeps.
-        model: NAME@VERSION of the model that would forecast.
+        makers: NAME@VERSION of what would forecast: the active version, and a canary.
         now_ms: UTC milliseconds since 1970.
         age_ms: a forecast is made again when it is older.
     """
@@ -67,7 +67,7 @@ def dirty(
             return Why.NEW
         if last[place] + timedelta(days=1) > known.first_day:
             return Why.DAYS
-        if known.model != model:
+        if known.model not in makers:
             return Why.MODEL
         return Why.AGE if now_ms - known.computed_at_ms > age_ms else None
 

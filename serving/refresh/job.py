@@ -97,13 +97,14 @@ def refresh(
     """
     started = time.monotonic()
     now_ms = time.time_ns() // 1_000_000
-    report = Report(compute.version(plan.model))
+    makers = compute.makers(plan.model)
+    report = Report(makers[0])
     known = set(_places(client.positions_table()))
     last = last_days(history)
     report.positions = len(last)
     within = {place: day for place, day in last.items() if place in known}
     report.unknown = len(last) - len(within)
-    due = dirty(within, kept_forecasts(client.forecasts()), report.model, now_ms, plan.age_ms)
+    due = dirty(within, kept_forecasts(client.forecasts()), makers, now_ms, plan.age_ms)
     report.due.update(due.values())
     made: list[Forecasts] = []
     places = sorted(due)
@@ -117,7 +118,7 @@ def refresh(
         context = _context(history, rows, chunk, plan.context_days)
         planned = None if future is None or ahead is None else _context(future, ahead, chunk, None)
         totals = [days for days in TOTALS_DAYS if days <= plan.horizon]
-        made.append(compute.forecast(context, planned, plan.horizon, QUANTILES, totals, plan.model))
+        made.extend(compute.forecast(context, planned, plan.horizon, QUANTILES, totals, plan.model))
     if made:
         _push(client, made, places, now_ms, report)
     report.seconds = time.monotonic() - started
@@ -148,18 +149,22 @@ def _context(table: pa.Table, rows: list[np.ndarray], chunk: range, days: int | 
 
 
 def _push(client: Client, made: list[Forecasts], places: Sequence[Place], now_ms: int, report: Report) -> None:
-    report.model = made[0].made_by
+    makers = list(dict.fromkeys(each.made_by for each in made))
+    report.model = ", ".join(makers)
     report.approximate = any(each.approximate for each in made)
-    days = _named(pa.concat_tables([each.days for each in made]), places).rename_columns({"timestamp": "day"})
-    totals = _named(pa.concat_tables([each.totals for each in made]), places)
     below = [level_name(level) for level in QUANTILES if level < TOTALS_FROM]
-    totals = totals.drop_columns(below)
-    report.silent = sum(len(pc.unique(each.days["item_id"])) for each in made) - len(set(_places(days)))
-    pushed = client.push_forecasts(days, report.model, now_ms)
-    # Buffers move with this one, so it comes last.
-    followed = client.push_forecast_totals(totals, report.model, now_ms)
-    report.pushed, report.days, report.totals = pushed.positions, pushed.rows, followed.rows
-    report.buffers_changed = followed.buffers_changed
+    for maker in makers:
+        own = [each for each in made if each.made_by == maker]
+        days = _named(pa.concat_tables([each.days for each in own]), places).rename_columns({"timestamp": "day"})
+        totals = _named(pa.concat_tables([each.totals for each in own]), places).drop_columns(below)
+        report.silent += sum(len(pc.unique(each.days["item_id"])) for each in own) - len(set(_places(days)))
+        pushed = client.push_forecasts(days, maker, now_ms)
+        # Buffers move with this one, so it comes last.
+        followed = client.push_forecast_totals(totals, maker, now_ms)
+        report.pushed += pushed.positions
+        report.days += pushed.rows
+        report.totals += followed.rows
+        report.buffers_changed += followed.buffers_changed
 
 
 def _named(table: pa.Table, places: Sequence[Place]) -> pa.Table:

@@ -95,6 +95,23 @@ def test_aliases_move_and_go_back(registry, stranger):
         registry.rollback("constant")
 
 
+def test_promoting_twice_is_promoting_once(registry, stranger):
+    first = registry.push(stranger, loader=LOADER)
+    (stranger / "value.json").write_text("5.5")
+    second = registry.push(stranger, loader=LOADER)
+    for version in (first, second, second, second):
+        assert registry.promote(version.reference).aliases == ("production",)
+    assert registry.rollback("constant").reference == first.reference
+
+
+def test_a_version_takes_no_name_of_an_alias(registry, stranger):
+    registry.promote(registry.push(stranger, loader=LOADER).reference, "beta")
+    (stranger / "value.json").write_text("5.5")
+    (stranger / "manifest.json").write_text(json.dumps({"version": "beta"}))
+    with pytest.raises(RegistryError, match="constant has an alias beta: give the version another name"):
+        registry.push(stranger, loader=LOADER)
+
+
 @pytest.mark.parametrize("damage", ["changed", "missing", "added"])
 def test_damage_is_seen_before_loading(registry, stranger, damage):
     stored = registry.push(stranger, loader=LOADER)

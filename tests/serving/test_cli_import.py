@@ -68,6 +68,13 @@ def test_a_count_given_twice_is_told(tmp_path):
     assert wrong_cells(path, STOCK) == [(4, "", "item tea, location ams1")]
 
 
+def test_a_count_without_a_status_is_of_unrestricted_stock(tmp_path):
+    path = file_of(
+        tmp_path, "item,location,quantity,status\ntea,ams1,20,\ntea,ams1,7,unrestricted\ntea,ams1,1,BLOCKED\n"
+    )
+    assert wrong_cells(path, STOCK) == [(3, "", "item tea, location ams1, status UNRESTRICTED")]
+
+
 def test_dates_stay_dates_and_times_become_instants(tmp_path):
     path = file_of(
         tmp_path,

@@ -1,6 +1,7 @@
 """History to refresh to buffers to promises, through a live server and a live worker."""
 
 import signal
+from collections import Counter
 from contextlib import contextmanager
 
 import grpc
@@ -13,9 +14,12 @@ from bespeak import BufferPolicy, BufferSource, Client, Engine, InvalidArgument,
 from bespeak._core import ManualClock
 from bespeak.v1 import forecast_pb2, forecast_pb2_grpc
 from models.totals import CORRELATION, approximate_totals
+from serving.refresh.compute import Compute
 from serving.refresh.dirty import Kept, Why, dirty
+from serving.refresh.job import Plan, refresh
 from serving.worker_ipc import read_table
 from tests.serving.cli_process import process, run, server
+from tests.serving.rollout_worker import running_worker
 from tests.serving.worker_process import as_ipc
 
 FOLLOW = BufferPolicy(BufferSource.FORECAST, level_ppm=900_000, lead_time_days=2, review_days=1)
@@ -190,8 +194,42 @@ def test_what_is_due_says_why():
         ("d", "x"): Kept("m@1", 0, next_day),
         ("e", "x"): Kept("m@1", 99 * hour, next_day),
     }
-    found = dirty(last, kept, "m@1", 100 * hour, 24 * hour)
+    found = dirty(last, kept, ("m@1", "m@2"), 100 * hour, 24 * hour)
     assert found == {("a", "x"): Why.NEW, ("b", "x"): Why.DAYS, ("c", "x"): Why.MODEL, ("d", "x"): Why.AGE}
+
+
+def test_versions_behind_a_route_are_named_and_not_asked_again(tmp_path):
+    places = [(f"sku-{number}", "ams1") for number in range(20)]
+    history = sales(places)
+    with (
+        running_worker(tmp_path, "local") as running,
+        server("--memory", cwd=tmp_path) as (_, address),
+        Client(address) as client,
+    ):
+        client.put_location(Location("ams1"))
+        for item, location in places:
+            client.put_item(Item(item))
+            client.set_on_hand(item, location, 100)
+        compute = Compute(running.worker.address)
+
+        def due(**plan):
+            return dict(refresh(client, compute, history, Plan(model="scaled", **plan)).due)
+
+        def makers():
+            return Counter(client.forecasts().group_by(["item", "model"]).aggregate([])["model"].to_pylist())
+
+        assert (due(), makers()) == ({Why.NEW: 20}, {"scaled@1": 20})
+        assert due() == {}
+        running.deploy("2", canary=0.5)
+        assert due() == {}, "what the active version made stays"
+        assert due(age_ms=-1) == {Why.AGE: 20}
+        made = makers()
+        assert set(made) == {"scaled@1", "scaled@2"}
+        assert (due(), makers()) == ({}, made)
+        means = dict(client.forecasts().group_by("model").aggregate([("mean", "mean")]).sort_by("model").to_pydict())
+        assert means["mean_mean"][1] > 1.5 * means["mean_mean"][0], "each has its own rows"
+        running.promote("2")
+        assert (due(), makers()) == ({Why.MODEL: made["scaled@1"]}, {"scaled@2": 20})
 
 
 def test_totals_of_days_lie_between_independent_days_and_days_that_move_as_one():
