@@ -178,6 +178,24 @@ def test_large_tables_are_cut_and_answered_in_order(stocked):
     assert answers["error"].to_pylist() == expected
 
 
+def test_rows_may_be_long_where_others_are_short(stocked):
+    """Batches are cut by what a row takes on average: those of the long ones would be too large for a message."""
+    long, short = 30_000, 170_000
+    table = pa.table({"item": ["x" * 128] * long + ["tea"] * short, "location": ["y" * 128] * long + ["ams1"] * short})
+    answers = stocked.check_table(table)
+    assert answers["error"].to_pylist() == ["UNKNOWN_ITEM"] * long + [None] * short
+    assert answers["available"][long:].to_pylist() == [100] * short
+
+
+def test_a_dictionary_may_be_larger_than_a_message(stocked):
+    names = [f"{number:06d}{'x' * 100}" for number in range(60_000)] + ["tea"]
+    items = pa.array(names).dictionary_encode()
+    assert items.dictionary.nbytes > 6 << 20
+    table = pa.table({"item": items, "location": pa.array(["ams1"] * len(names)).dictionary_encode()})
+    answers = stocked.check_table(table)
+    assert answers["error"].to_pylist() == ["UNKNOWN_ITEM"] * 60_000 + [None]
+
+
 def test_no_thread_sends_a_table(stocked, monkeypatch):
     """A stream that the server ends under a thread that is sending ends the whole process."""
 

@@ -74,6 +74,7 @@ class Tables:
 
     def exchange(self, job: str, table: pa.Table) -> pa.Table:
         """Sends a table and returns the answers, one row for each."""
+        table = _without_large_dictionaries(table)
         batches = _batches(table, BATCH_BYTES)
         with self._errors():
             writer, reader = self._client.do_exchange(flight.FlightDescriptor.for_path(job), self._options)
@@ -91,6 +92,7 @@ class Tables:
 
     def put(self, descriptor: dict[str, object], table: pa.Table) -> pa.Table:
         """Sends a table that is taken as a whole and returns what was made of it."""
+        table = _without_large_dictionaries(table)
         with self._errors():
             command = flight.FlightDescriptor.for_command(json.dumps(descriptor))
             writer, reader = self._client.do_put(command, table.schema, self._options)
@@ -152,12 +154,36 @@ def _answered(
 
 def _batches(table: pa.Table, batch_bytes: int) -> list[pa.RecordBatch]:
     """The table in batches of about so many bytes."""
-    rows = max(1, min(BATCH_ROWS, table.num_rows * batch_bytes // max(1, table.nbytes)))
-    batches: list[pa.RecordBatch] = table.to_batches(max_chunksize=rows)
-    for batch in batches:
-        if batch.nbytes > 2 * BATCH_BYTES:
-            raise invalid(f"table has rows of {batch.nbytes // batch.num_rows} bytes: send shorter values")
-    return batches
+    rows = max(1, min(BATCH_ROWS, table.num_rows * batch_bytes // max(1, sum(map(_bytes, table.to_batches())))))
+    return [part for batch in table.to_batches(max_chunksize=rows) for part in _small_enough(batch)]
+
+
+def _small_enough(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch, halved as long as its message would be too large: its rows may be much longer than the others."""
+    if (size := _bytes(batch)) <= 2 * BATCH_BYTES:
+        yield batch
+    elif batch.num_rows == 1:
+        raise invalid(f"table has a row of {size} bytes: send shorter values")
+    else:
+        half = batch.num_rows // 2
+        yield from _small_enough(batch.slice(0, half))
+        yield from _small_enough(batch.slice(half))
+
+
+def _bytes(batch: pa.RecordBatch) -> int:
+    """Bytes of the rows; dictionaries have messages of their own."""
+    columns = (column.indices if pa.types.is_dictionary(column.type) else column for column in batch.columns)
+    return int(sum(column.nbytes for column in columns))
+
+
+def _without_large_dictionaries(table: pa.Table) -> pa.Table:
+    """The table with plain columns where a dictionary would be too large for one message."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            column = table.column(place)
+            if any(chunk.dictionary.nbytes > BATCH_BYTES for chunk in column.chunks):
+                table = table.set_column(place, field.name, column.cast(field.type.value_type))
+    return table
 
 
 def _unanswered(error: Exception) -> BespeakError:
