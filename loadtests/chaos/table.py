@@ -28,9 +28,28 @@ def judged(lines: Sequence[Line]) -> list[Line]:
             found.append(verdict | {"median": None, "min": None, "max": None, "met": None, "why": why})
             continue
         median = statistics.median(ratios)
-        told = {"median": median, "min": min(ratios), "max": max(ratios), "met": median <= bound, "why": ""}
+        lost = max(_lost(line) for line in rounds if line["windows"])
+        # p99 is of what was answered: an event that makes calls fail has not left them as they were.
+        why = f"{lost:.2%} more of the calls failed while it happened" if lost > 0 else ""
+        told = {
+            "median": median,
+            "min": min(ratios),
+            "max": max(ratios),
+            "met": median <= bound and not why,
+            "why": why,
+        }
         found.append(verdict | told)
     return found
+
+
+def _lost(line: Line) -> float:
+    """By how much the share of promises that failed was larger during an event than it is normally."""
+
+    def share(name: str) -> float:
+        promises = line["windows"][name]["promises"]
+        return float(sum(promises["failed"].values()) / max(promises["calls"], 1))
+
+    return share("during") - share("normal")
 
 
 def _by_event(lines: Sequence[Line]) -> dict[str, list[Line]]:
@@ -128,7 +147,8 @@ def verdict_text(verdict: Line) -> str:
     if verdict["median"] is None:
         return f"{what}: {verdict['why']}"
     spread = f"{verdict['median']:.2f} x normal ({verdict['min']:.2f}..{verdict['max']:.2f})"
-    return f"{what} is {spread}, must be <= {verdict['bound']:g} x"
+    why = f"; {verdict['why']}" if verdict.get("why") else ""
+    return f"{what} is {spread}, must be <= {verdict['bound']:g} x{why}"
 
 
 def _skipped(lines: Sequence[Line]) -> list[str]:

@@ -107,6 +107,8 @@ def train(
             scale_power=(0.0 if history is None else DATA_SCALE_POWER) if scale_power is None else scale_power,
         ),
         data="simulated" if table is None else fingerprint(table),
+        batch_items=batch_items,
+        simulated=simulated if history is not None else 1.0,
     )
     training = Training(config, plan, source_of(history, config, seed, batch_items, simulated), network)
     out.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import pickle
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -31,8 +34,10 @@ class TrainingPlan:
     average_decay: float = 0.998
     seed: int = 0
     loss: LossPlan = field(default_factory=LossPlan)
-    #: What the windows are of, told in the state so that a run is not taken up with other data.
+    #: What the windows are of and how they are drawn, told in the state so that a run is not taken up with others.
     data: str = "simulated"
+    batch_items: int = 256
+    simulated: float = 0.0
 
 
 class Training:
@@ -46,6 +51,7 @@ class Training:
         self.step = 0
         self.source = source
         self.network = PatchNetwork(config)
+        self._start = "" if start is None else digest(start)
         if start is not None:
             self.network.take_over(start)
         #: Moving average of the weights: what is kept in the end.
@@ -79,7 +85,7 @@ class Training:
         """Writes all that `load` needs, aside and then renamed."""
         aside = path.with_suffix(".new")
         state = {
-            "plan": asdict(self.plan),
+            "belongs": self._belongs(),
             "step": self.step,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -98,12 +104,28 @@ class Training:
             state = torch.load(path, weights_only=True)
         except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
             raise InputError(f"cannot take up {path}: {error}; remove it to start again") from error
-        if state["plan"] != asdict(self.plan):
-            raise InputError(f"{path} is of another plan, {state['plan']}: train with that one, or remove the file")
+        stored = state.get("belongs", {})
+        wrong = [name for name, own in self._belongs().items() if stored.get(name) != own]
+        if wrong:
+            told = ", ".join(f"{name} {stored.get(name)}" for name in wrong)
+            raise InputError(f"{path} is of another plan, with {told}: train with that one, or remove the file")
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
+
+    def _belongs(self) -> dict[str, Any]:
+        """What a state must have in common with a run that takes it up."""
+        return {**asdict(self.plan), "network": json.dumps(asdict(self.network.config)), "start": self._start}
+
+
+def digest(network: PatchNetwork) -> str:
+    """SHA-256 of the weights."""
+    sink = hashlib.sha256()
+    for name, weight in sorted(network.state_dict().items()):
+        sink.update(name.encode())
+        sink.update(weight.detach().float().cpu().numpy().tobytes())
+    return sink.hexdigest()
 
 
 def schedule(step: int, plan: TrainingPlan) -> float:

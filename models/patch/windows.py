@@ -190,14 +190,15 @@ class PanelWindows:
             if values is not None:
                 covariates[..., index] = take(values)
         as_sales = rng.random(len(rows)) < self._as_sales
+        refused = None if self._unmet is None else np.nan_to_num(take(self._unmet)[:, context:])
         if self._tilt:
             when = (np.arange(sales.shape[1]) - context) / 28.0
             tilt = np.exp(rng.normal(0.0, self._tilt, (len(rows), 1)) * when).clip(0.05, 20.0).astype(np.float32)
             sales, unmet = sales * tilt, unmet * tilt[:, :context]
             target = sales[:, :context]
+            refused = None if refused is None else refused * tilt[:, context:]
         truth = sales[:, context:].copy()
-        if self._unmet is not None:
-            refused = np.nan_to_num(take(self._unmet)[:, context:])
+        if refused is not None:
             truth += np.where(as_sales[:, None], 0.0, refused)
         truth[~known.any(axis=1)] = np.nan
         censored = (stockout[:, context:] > 0.0) & ~as_sales[:, None]

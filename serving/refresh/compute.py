@@ -96,20 +96,27 @@ class Compute:
             answer = self._stub.Forecast(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
             raise self._away(error) from error
-        tables = (read_table(answer.forecast, "forecast"), read_table(answer.totals, "totals"))
-        parts = []
-        for share in answer.shares:
-            # Those of the active version are the rest.
-            chosen = pa.array(share.item_ids or [name for one in answer.shares for name in one.item_ids], pa.string())
-            masks = [pc.is_in(table["item_id"], value_set=chosen) for table in tables]
-            own = [mask if share.item_ids else pc.invert(mask) for mask in masks]
-            parts.append((share.origin, [table.filter(mask) for table, mask in zip(tables, own, strict=True)]))
+        days, totals = read_table(answer.forecast, "forecast"), read_table(answer.totals, "totals")
+        # Of shares, the active version's names no items: it made the rest.
+        listed = pa.array([name for share in answer.shares for name in share.item_ids], pa.string())
+
+        def made(share: pb.ForecastShare, table: pa.Table) -> pa.Table:
+            own = pa.array(share.item_ids, pa.string()) if share.item_ids else listed
+            found = pc.is_in(table["item_id"], value_set=own)
+            return table.filter(found if share.item_ids else pc.invert(found))
+
+        if not answer.shares:
+            return [Forecasts(days, totals, _reference(answer.origin), answer.totals_approximate)]
         return [
-            Forecasts(days, totals, f"{origin.name}@{origin.version}", answer.totals_approximate)
-            for origin, (days, totals) in parts or [(answer.origin, tables)]
+            Forecasts(made(share, days), made(share, totals), _reference(share.origin), answer.totals_approximate)
+            for share in answer.shares
         ]
 
     def _away(self, error: grpc.RpcError) -> ComputeAwayError:
         code, details = getattr(error, "code", None), getattr(error, "details", None)
         said = f"{code().name}: {details()}" if code and details else str(error)
         return ComputeAwayError(f"the worker on {self.address} does not forecast ({said}): is it running")
+
+
+def _reference(origin: pb.ComputeOrigin) -> str:
+    return f"{origin.name}@{origin.version}"

@@ -271,7 +271,7 @@ class Controller:
                 said = f"{leaving.offered.reference} was taken out of {route.state.stage}"
                 waited = await self._through(self._save(route, stage="none", candidate="", share=0.0, said=said))
                 route.candidate = route.score = route.condition = None
-                await self._gone([leaving], waited)
+                await self._gone([leaving], waited=waited)
                 return route
             if route.state.stage == "aborted":
                 said = f"the aborted {name}@{route.state.candidate} is put aside; {route.active.offered.reference} answers as before"
@@ -313,7 +313,7 @@ class Controller:
         verb = "answers again" if back else "answers"
         said = f"{found.reference} {verb} all of {state.route}, after {before.offered.reference}"
         waited = await self._through(self._save(route, said=said)) and waited
-        await self._gone(leaving, waited)
+        await self._gone(leaving, waited=waited)
         return route
 
     async def _moved(self, found: Version, alias: str, before: Unit, *, back: bool) -> None:
@@ -324,7 +324,7 @@ class Controller:
         await asyncio.to_thread(self._keep_shipped, before, alias)
         await asyncio.to_thread(self._move_alias, found, alias)
 
-    async def _gone(self, leaving: Sequence[Unit], waited: bool) -> None:
+    async def _gone(self, leaving: Sequence[Unit], *, waited: bool) -> None:
         """Lets versions leave, and waits for it where somebody does."""
 
         async def leave() -> None:

@@ -142,6 +142,22 @@ def test_the_median_of_the_rounds_is_judged(ratios, met, word):
     assert "kill: p99" not in drawn, "nothing is asked of it"
 
 
+def test_an_event_that_makes_calls_fail_has_not_left_them_as_they_were():
+    fine = chaos("snapshot", 1.0)
+    windows = {
+        name: {"promises": {**fine["windows"]["normal"]["promises"], "calls": 1_000, "failed": failed}}
+        for name, failed in (("normal", {"UNAVAILABLE": 1}), ("during", {"UNAVAILABLE": 30, "OVERLOADED": 21}))
+    }
+    lines = [fine, fine, fine | {"windows": windows}]
+    (verdict,) = judged(lines)
+    assert (verdict["median"], verdict["met"]) == (1.0, False)
+    drawn = table([*lines, verdict])
+    assert "MISSED: snapshot: p99 during it is 1.00 x normal" in drawn
+    assert "5.00% more of the calls failed while it happened" in drawn
+    windows["during"]["promises"]["failed"] = {"UNAVAILABLE": 1}
+    assert judged(lines)[0]["met"] is True
+
+
 def test_what_is_not_sound_or_was_left_out_is_said():
     lines = [chaos("kill", 1.0, None, sound=False, account={"why": "writes without a good answer"})]
     drawn = table([*lines, {"kind": "skipped", "event": "ray", "why": "ray is not installed"}])

@@ -99,8 +99,14 @@ def test_a_stopped_run_ends_like_one_that_was_not(tmp_path):
 def test_a_state_of_another_plan_or_a_torn_one_is_refused(tmp_path):
     run = Training(CONFIG, PLAN, simulated())
     run.save(tmp_path / "state")
-    with pytest.raises(InputError, match="of another plan"):
-        Training(CONFIG, replace(PLAN, steps=31), simulated()).load(tmp_path / "state")
+    for other, said in (
+        (Training(CONFIG, replace(PLAN, steps=31), simulated()), "with steps 30"),
+        (Training(CONFIG, replace(PLAN, batch_items=7), simulated()), "with batch_items 256"),
+        (Training(replace(CONFIG, width=2 * CONFIG.width), PLAN, simulated()), "with network "),
+        (Training(CONFIG, PLAN, simulated(), PatchNetwork(CONFIG)), "with start : "),
+    ):
+        with pytest.raises(InputError, match=f"of another plan, {said}"):
+            other.load(tmp_path / "state")
     (tmp_path / "state").write_bytes((tmp_path / "state").read_bytes()[:500])
     with pytest.raises(InputError, match="cannot take up"):
         run.load(tmp_path / "state")

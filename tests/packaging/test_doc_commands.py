@@ -10,25 +10,44 @@ from loadtests import measure
 from loadtests.chaos import cli as chaos
 from loadtests.peers import cli as peers
 from loadtests.slo import cli as slo
+from models.__main__ import app as models
 from serving.cli.app import app
 from serving.demo.__main__ import main as demo
 from tests.conftest import REPO
 
-BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "loadtests/README.md", "ops/README.md")]
-PAGES += sorted((REPO / "docs").rglob("*.md"))
+PAGES += sorted([*(REPO / "docs").rglob("*.md"), *(REPO / "models/cards").glob("*.md")])
 OURS = ("python", "-m", "serving")
+MODELS = ("python", "-m", "models")
 OF_THE_SYSTEM = {"curl", "df", "promtool"}
 """What runbooks look with; the files and options that they are given are not looked at."""
 WRONG = typer.BadParameter.__base__
 """What is raised of a line that cannot be read: typer does not name it."""
 
 
+def examples(text):
+    """Yields the lines of each example with its language; lines that go on in the next are one."""
+    language, lines = None, []
+    for line in text.replace("\\\n", " ").splitlines():
+        if not line.startswith("```"):
+            lines.append(line)
+            continue
+        if language is not None:
+            yield language, lines
+        language, lines = (line[3:], []) if language is None else (None, [])
+
+
 def commands(page):
-    """The lines of the page's shell examples, as words, what a script would not see left out."""
-    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
-    words = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
-    return [line for line in words if line]
+    """The lines of the page's shell examples, as words, what a script would not see left out; and our own commands in those
+    without a language, which show answers as well.
+    """
+    found = []
+    for language, lines in examples(page.read_text(encoding="utf-8")):
+        if language == "sh":
+            found += [shlex.split(line, comments=True) for line in lines]
+        elif not language:
+            found += [shlex.split(line, comments=True) for line in lines if line.startswith("python -m ")]
+    return [line for line in found if line]
 
 
 LINES = [(page.relative_to(REPO), line) for page in PAGES for line in commands(page)]
@@ -56,6 +75,15 @@ def bench(arguments):
     return slo.parsed(arguments) if slo.wanted(arguments) else measure.parsed(arguments)
 
 
+def of_models(arguments):
+    try:
+        parse(typer.main.get_command(models), "models", arguments)
+    except WRONG as wrong:
+        # Files of the reader's are not here; options are read before that is seen.
+        if not str(wrong).endswith("does not exist."):
+            raise
+
+
 def as_command(main):
     made = typer.Typer(add_completion=False)
     made.command()(main)
@@ -70,6 +98,10 @@ def test_it_can_be_typed(page, line):
             bench(line[4:])
         if context.command.name == "demo":
             parse(as_command(demo), "demo", line[4:])
+    elif tuple(line[:3]) == MODELS:
+        of_models(line[3:])
+    elif line[:2] == ["python", "-m"] and line[2].startswith("loadtests."):
+        assert (REPO / line[2].replace(".", "/")).with_suffix(".py").is_file()
     elif tuple(line[:3]) == ("python", "-m", "serving.demo"):
         parse(as_command(demo), "demo", line[3:])
     elif tuple(line[:3]) == ("python", "-m", "ops"):
@@ -88,10 +120,25 @@ def test_it_can_be_typed(page, line):
         assert known, "a program of the tree, or one of the above"
 
 
-@pytest.mark.parametrize("wrong", ["chek tea ams1", "check tea ams1 --stairs", "journal mend", "check tea"])
-def test_what_cannot_be_typed_is_found(wrong):
+@pytest.mark.parametrize(
+    ("program", "wrong"),
+    [
+        (app, "chek tea ams1"),
+        (app, "check tea ams1 --stairs"),
+        (app, "journal mend"),
+        (app, "check tea"),
+        (models, "evaluate sales.parquet --modell climatology"),
+        (models, "promot demand@1"),
+    ],
+)
+def test_what_cannot_be_typed_is_found(program, wrong):
     with pytest.raises(WRONG):
-        parse(typer.main.get_command(app), "serving", wrong.split())
+        parse(typer.main.get_command(program), "program", wrong.split())
+
+
+def test_commands_are_found_in_examples_of_both_kinds():
+    pages = {str(page) for page, line in LINES if tuple(line[:3]) == MODELS}
+    assert {"README.md", "docs/guides/roll-out-a-model.md", "models/cards/patch-nano.md"} <= pages
 
 
 def test_the_reference_lists_every_command():

@@ -4,9 +4,9 @@
 //! count and holds so many values, in the order of their ids. Timelines are not written: receipts and
 //! reservations give them again.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+mod frames;
 mod restore;
 
 use crate::catalog_types::{Item, Lane, Location, ReceiptKind, Region, StockStatus, SupplyRule};
@@ -23,18 +23,11 @@ use crate::shock::OpenShock;
 use crate::sources::Sources;
 use crate::state::{Settings, State};
 use crate::unmet::Unmet;
+use frames::{Reader, Writer};
 
 /// Version of the stream; older ones stay readable. Version 2 adds two sections at the end, version 3 four more,
 /// version 4 one.
 const VERSION: u16 = 4;
-/// A frame is never longer: no single value comes near.
-const MAX_FRAME: usize = 64 << 20;
-/// Values in one frame at most.
-const BLOCK: usize = 1_024;
-/// Bytes of values after which a frame ends: a thousand regions of all locations are hundreds of megabytes.
-const BLOCK_BYTES: usize = 1 << 20;
-/// What a count makes room for before there are values: no more than is cheap should it be wrong.
-const ROOM_MAX: u64 = 1 << 22;
 
 /// A stream that is no snapshot, or not of a version known here.
 #[derive(Debug, thiserror::Error)]
@@ -95,132 +88,6 @@ struct ReceiptRow {
     overdue_at: UtcMillis,
 }
 
-struct Writer<'a> {
-    out: Output<'a>,
-    buffer: Vec<u8>,
-}
-
-impl Writer<'_> {
-    fn frame(&mut self, value: &impl Serialize) -> std::io::Result<()> {
-        self.parts(value, &[])
-    }
-
-    /// A frame of a value and of what was encoded before.
-    fn parts(&mut self, value: &impl Serialize, rest: &[u8]) -> std::io::Result<()> {
-        self.buffer.clear();
-        self.buffer.extend_from_slice(&[0; 4]);
-        self.buffer = encoded(value, std::mem::take(&mut self.buffer))?;
-        self.buffer.extend_from_slice(rest);
-        let length = self.buffer.len() - 4;
-        if length > MAX_FRAME {
-            let what = format!("a frame of {length} bytes, which nobody would read");
-            return Err(std::io::Error::other(what));
-        }
-        self.buffer[..4].copy_from_slice(&(length as u32).to_le_bytes());
-        (self.out)(&self.buffer)
-    }
-
-    /// Values in frames, each as a vector would be: of so many values at most, and of so many bytes.
-    fn section<T: Serialize>(
-        &mut self,
-        count: usize,
-        values: impl Iterator<Item = T>,
-    ) -> std::io::Result<()> {
-        self.frame(&(count as u64))?;
-        let (mut block, mut held) = (Vec::new(), 0_usize);
-        for value in values {
-            block = encoded(&value, block)?;
-            held += 1;
-            if held == BLOCK || block.len() >= BLOCK_BYTES {
-                self.parts(&held, &block)?;
-                block.clear();
-                held = 0;
-            }
-        }
-        if held > 0 {
-            self.parts(&held, &block)?;
-        }
-        Ok(())
-    }
-}
-
-/// A value behind what is there.
-fn encoded(value: &impl Serialize, buffer: Vec<u8>) -> std::io::Result<Vec<u8>> {
-    postcard::to_extend(value, buffer).map_err(|error| std::io::Error::other(error.to_string()))
-}
-
-struct Reader<'a> {
-    input: Input<'a>,
-    buffer: Vec<u8>,
-}
-
-impl Reader<'_> {
-    fn fill(&mut self, length: usize) -> Result<(), SnapshotError> {
-        self.buffer.resize(length, 0);
-        let mut at = 0;
-        while at < length {
-            match (self.input)(&mut self.buffer[at..])? {
-                0 => return Err(SnapshotError::Damaged("it ends in the middle")),
-                n => at += n,
-            }
-        }
-        Ok(())
-    }
-
-    fn frame<T: DeserializeOwned>(&mut self) -> Result<T, SnapshotError> {
-        self.fill(4)?;
-        let mut length = [0; 4];
-        length.copy_from_slice(&self.buffer);
-        let length = u32::from_le_bytes(length) as usize;
-        if length > MAX_FRAME {
-            return Err(SnapshotError::Damaged(
-                "a frame is longer than any frame may be",
-            ));
-        }
-        self.fill(length)?;
-        postcard::from_bytes(&self.buffer)
-            .map_err(|_| SnapshotError::Damaged("a frame does not decode"))
-    }
-
-    fn section<T: DeserializeOwned>(
-        &mut self,
-        take: impl FnMut(T) -> Option<()>,
-    ) -> Result<(), SnapshotError> {
-        let count = self.frame()?;
-        self.values(count, take)
-    }
-
-    /// The count that a section begins with, and for how many values to make room.
-    fn count(&mut self) -> Result<(u64, usize), SnapshotError> {
-        let count: u64 = self.frame()?;
-        Ok((count, count.min(ROOM_MAX) as usize))
-    }
-
-    /// The values of a section.
-    fn values<T: DeserializeOwned>(
-        &mut self,
-        count: u64,
-        mut take: impl FnMut(T) -> Option<()>,
-    ) -> Result<(), SnapshotError> {
-        let mut left = count;
-        while left > 0 {
-            let block: Vec<T> = self.frame()?;
-            if block.is_empty() || block.len() as u64 > left {
-                return Err(SnapshotError::Damaged(
-                    "a section has another length than it says",
-                ));
-            }
-            left -= block.len() as u64;
-            for value in block {
-                take(value).ok_or(SnapshotError::Damaged(
-                    "a value does not fit the ones before it",
-                ))?;
-            }
-        }
-        Ok(())
-    }
-}
-
 impl State {
     /// BLAKE3 of the canonical stream. Replay and snapshot of the same history give the same digest.
     pub fn digest(&self) -> [u8; 32] {
@@ -239,10 +106,7 @@ impl State {
     /// # Errors
     /// What `out` returns.
     pub fn write_snapshot(&self, out: Output<'_>) -> std::io::Result<()> {
-        let mut writer = Writer {
-            out,
-            buffer: Vec::new(),
-        };
+        let mut writer = Writer::new(out);
         writer.frame(&Header {
             version: VERSION,
             revision: self.revision,
@@ -297,10 +161,7 @@ impl State {
     /// # Errors
     /// When reading fails or the stream is no snapshot.
     pub fn read_snapshot(settings: Settings, input: Input<'_>) -> Result<Self, SnapshotError> {
-        let mut reader = Reader {
-            input,
-            buffer: Vec::new(),
-        };
+        let mut reader = Reader::new(input);
         let header: Header = reader.frame()?;
         if header.version == 0 || header.version > VERSION {
             return Err(SnapshotError::Version(header.version));
@@ -504,81 +365,5 @@ fn receipt_row(no: ReceiptNo, receipt: &Receipt) -> ReceiptRow {
         due: receipt.due,
         counts_from: receipt.counts_from,
         overdue_at: receipt.overdue_at,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frames_of(values: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let mut frames = Vec::new();
-        let mut take = |frame: &[u8]| {
-            frames.push(frame.to_vec());
-            Ok(())
-        };
-        let mut writer = Writer {
-            out: &mut take,
-            buffer: Vec::new(),
-        };
-        writer
-            .section(values.len(), values.iter())
-            .expect("written");
-        frames
-    }
-
-    fn read(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let bytes = frames.concat();
-        let mut rest = bytes.as_slice();
-        let mut input = |buffer: &mut [u8]| std::io::Read::read(&mut rest, buffer);
-        let mut reader = Reader {
-            input: &mut input,
-            buffer: Vec::new(),
-        };
-        let mut values = Vec::new();
-        reader
-            .section(|value: Vec<u8>| {
-                values.push(value);
-                Some(())
-            })
-            .expect("readable");
-        values
-    }
-
-    #[test]
-    fn frames_hold_so_many_values_and_so_many_bytes() {
-        // Small ones, and as many large ones as would make one frame that nobody reads.
-        for (count, bytes, frames) in [(0, 0, 1), (1, 3, 2), (BLOCK, 3, 2), (BLOCK + 1, 3, 3)] {
-            let values = vec![vec![7; bytes]; count];
-            let made = frames_of(&values);
-            assert_eq!(made.len(), frames, "{count} of {bytes} bytes");
-            assert_eq!(read(&made), values);
-        }
-        let values = vec![vec![7; 180_000]; BLOCK];
-        let made = frames_of(&values);
-        assert!(BLOCK * 180_000 > MAX_FRAME);
-        assert!(
-            made.iter()
-                .all(|frame| frame.len() <= BLOCK_BYTES + 180_100)
-        );
-        assert_eq!(read(&made), values);
-    }
-
-    #[test]
-    fn a_frame_is_written_as_its_vector_would_be() {
-        let values: Vec<Vec<u8>> = (0..300).map(|n| vec![n as u8; n]).collect();
-        let made = frames_of(&values);
-        let plain = postcard::to_allocvec(&values).expect("encodes");
-        assert_eq!(made[1][4..], plain);
-    }
-
-    #[test]
-    fn what_nobody_would_read_is_not_written() {
-        let mut take = |_: &[u8]| Ok(());
-        let mut writer = Writer {
-            out: &mut take,
-            buffer: Vec::new(),
-        };
-        assert!(writer.frame(&vec![7_u8; MAX_FRAME]).is_err());
     }
 }
