@@ -192,9 +192,9 @@ mod tests {
             assert_eq!(made.len(), frames, "{count} of {bytes} bytes");
             assert_eq!(read(&made), values);
         }
+        const { assert!(400 * 180_000 > MAX_FRAME && 400 < BLOCK) };
         let values = vec![vec![7; 180_000]; 400];
         let made = frames_of(&values);
-        assert!(400 * 180_000 > MAX_FRAME && 400 < BLOCK);
         assert!(
             made.iter()
                 .all(|frame| frame.len() <= BLOCK_BYTES + 180_100)
