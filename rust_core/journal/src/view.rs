@@ -336,8 +336,12 @@ impl LogView {
             let first = published.segments.remove(0);
             drop(published);
             self.shared.index.forget_before(first.first_revision + 1);
-            storage.remove(&first.name).doing("remove", &first.name)?;
             let index = sidecar_name(first.first_revision);
+            if let Err(error) = storage.remove(&first.name).doing("remove", &first.name) {
+                // It is still there, and goes before those behind it: a gap would read as damage.
+                self.shared.published().segments.insert(0, first);
+                return Err(error);
+            }
             if storage.list().doing("list", &index)?.contains(&index) {
                 storage.remove(&index).doing("remove", &index)?;
             }

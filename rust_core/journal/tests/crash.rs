@@ -306,3 +306,27 @@ fn removal_of_segments_may_stop_anywhere() {
         drop(log);
     }
 }
+
+#[test]
+fn a_segment_that_cannot_be_removed_goes_before_those_behind_it() {
+    for after in 0..6 {
+        let disk = SimStorage::new(1);
+        let (mut log, _) = open(&disk).unwrap();
+        for _ in 0..60 {
+            append(&mut log, 2).unwrap();
+        }
+        disk.inject(FaultRule {
+            op: OpKind::Remove,
+            name_contains: String::new(),
+            after,
+            sticky: false,
+            fault: Fault::Eio,
+        });
+        let view = log.view();
+        view.remove_before(100).unwrap_err();
+        let removed = view.remove_before(60).unwrap();
+        drop((view, log));
+        let context = format!("{after} removals, an error, {removed} more");
+        check(&disk, 120, &context).unwrap();
+    }
+}
