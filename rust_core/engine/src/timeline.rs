@@ -204,10 +204,12 @@ impl Timeline {
         }
     }
 
-    /// Makes room in an empty timeline for entries that are then pushed in any order and [`Timeline::settle`]d.
+    /// Makes room in an empty timeline for entries that are then pushed in any order and [`Timeline::settle`]d; and for an
+    /// eighth more. What comes and goes then moves nothing: a snapshot's second state would take new memory for nearly
+    /// every position, and leave the heap in pieces.
     pub fn reserve(&mut self, count: usize) {
         if let Self::Small(chunk) = self {
-            chunk.reserve(count);
+            chunk.reserve(count + count / 8);
         }
     }
 

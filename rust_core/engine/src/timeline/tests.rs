@@ -94,6 +94,26 @@ fn the_room_of_a_rush_is_given_back() {
 }
 
 #[test]
+fn what_comes_and_goes_in_a_timeline_that_was_read_moves_nothing() {
+    for count in [1, 4, 7, 8, 12, 100] {
+        let mut timeline = Timeline::default();
+        timeline.reserve(count as usize);
+        for id in 0..count {
+            timeline.push(entry(id as i64, id, -1));
+        }
+        timeline.settle(&mut Vec::new());
+        let read = room(&timeline);
+        assert!(read <= count as usize * 9 / 8, "{read} for {count}");
+        let e = entry(200, 1_000, -1);
+        for _ in 0..3 {
+            timeline.insert(e);
+            assert!(timeline.remove(e.time, e.key));
+        }
+        assert!(count < 8 || room(&timeline) == read, "{count}");
+    }
+}
+
+#[test]
 fn what_comes_and_goes_moves_nothing() {
     let mut timeline = Timeline::default();
     for id in 0..12 {
