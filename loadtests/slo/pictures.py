@@ -25,7 +25,9 @@ def picture(html: str, path: Path) -> None:
 
 
 def height(html: str) -> int:
-    """Pixels that a page takes, rather too many than too few: two charts lie beside one another."""
-    charts = [int(number) for number in re.findall(r'<svg [^>]*height="(\d+)"', html)]
-    pairs = sum(max(charts[place : place + 2]) + 48 for place in range(0, len(charts), 2))
+    """Pixels that a page takes, rather too many than too few: two charts of a section lie beside one another."""
+    pairs = 0
+    for section in html.split("<h2>"):
+        charts = [int(number) for number in re.findall(r'<svg [^>]*height="(\d+)"', section)]
+        pairs += sum(max(charts[place : place + 2]) + 48 for place in range(0, len(charts), 2))
     return 240 + pairs + 38 * html.count("<tr>") + 70 * html.count("<h2>") + 40 * html.count("<p>")

@@ -10,6 +10,7 @@ import pytest
 from loadtests.slo.charts import Axis, Series, chart, duration, linear_axis, time_axis
 from loadtests.slo.cli import main
 from loadtests.slo.page import page
+from loadtests.slo.pictures import height
 
 MACHINE = {
     "kind": "machine",
@@ -212,3 +213,9 @@ def test_a_page_is_made_of_stored_lines(tmp_path, monkeypatch):
     assert main(["--slo", "none.toml", "--from", str(stored), "--report", str(tmp_path / "page")]) == 0
     assert (tmp_path / "page/report.html").read_text() == page(PROOF)
     assert not (tmp_path / "page/report.png").exists()
+
+
+def test_a_picture_is_as_high_as_the_sections_below_one_another():
+    one = '<svg width="560" height="320"></svg>'
+    beside, below = (height(html) for html in (f"<h2>a</h2>{one}{one}", f"<h2>a</h2>{one}<h2>b</h2>{one}"))
+    assert below >= beside + 320
