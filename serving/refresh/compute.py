@@ -64,7 +64,9 @@ class Compute:
         for known in status.models:
             if known.name == model or (not model and known.is_default):
                 # A route may be an alias: the answers name the version behind it.
-                route = next(one for one in rollouts if one.route == known.name)
+                route = next((one for one in rollouts if one.route == known.name), None)
+                if route is None:
+                    return (f"{known.name}@{known.version}",)
                 canary = route.stage == pb.ROLLOUT_STAGE_CANARY
                 return (route.active, route.candidate) if canary else (route.active,)
         names = sorted(known.name for known in status.models)

@@ -252,6 +252,7 @@ mod tests {
         assert_eq!(table.get(5_000), None);
         assert_eq!(table.get(u64::MAX), None);
     }
+
     #[test]
     fn the_index_keeps_nothing_of_ids_long_gone() {
         let mut table = Table::default();

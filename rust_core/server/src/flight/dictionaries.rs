@@ -36,6 +36,8 @@ pub(crate) fn tables_of(
 struct Dictionaries {
     /// Bytes by id: one that comes again is in the other's place.
     bytes: HashMap<i64, usize>,
+    /// Their sum.
+    total: usize,
     bytes_max: usize,
 }
 
@@ -44,6 +46,7 @@ impl Dictionaries {
     fn new(message_bytes: usize) -> Self {
         Self {
             bytes: HashMap::new(),
+            total: 0,
             bytes_max: message_bytes.saturating_mul(MESSAGES_MAX),
         }
     }
@@ -69,13 +72,13 @@ impl Dictionaries {
             return Err(ApiError::Malformed(what.to_owned()));
         }
         let own = data.data_header.len() + data.data_body.len();
-        self.bytes.insert(dictionary.id(), own);
-        let total: usize = self.bytes.values().sum();
-        if total > self.bytes_max {
+        let before = self.bytes.insert(dictionary.id(), own).unwrap_or(0);
+        self.total = self.total - before + own;
+        if self.total > self.bytes_max {
             return Err(ApiError::Malformed(format!(
-                "the dictionaries of the stream take {total} bytes, at most {} are allowed: send text columns, or fewer \
+                "the dictionaries of the stream take {} bytes, at most {} are allowed: send text columns, or fewer \
                  dictionary columns",
-                self.bytes_max
+                self.total, self.bytes_max
             )));
         }
         Ok(())
