@@ -216,7 +216,8 @@ class Oracle:
         """Lines are (item, candidate locations in order, quantity, ship, latest), each served from one location."""
         dates, over = [None], False
         if fill == "SHIP_COMPLETE":
-            start, end = max(line[3] for line in lines), min(line[4] or line[3] for line in lines)
+            start = max(line[3] for line in lines)
+            end = min((line[4] for line in lines if line[4]), default=start)
             later = {t for item, places, *_ in lines for place in places for t, _ in self.balances(item, place, start)}
             dates = sorted(t for t in later if t <= end)
         for date in dates:

@@ -340,7 +340,7 @@ pub struct ReserveLine {
     pub quantity: Units,
     /// `None` is now.
     pub ship_time: Option<UtcMillis>,
-    /// Last acceptable time; `None` is the wanted one only.
+    /// Last acceptable time; `None` is the wanted one only, and the date of the order with `ShipComplete`.
     pub latest: Option<UtcMillis>,
 }
 
@@ -362,7 +362,7 @@ pub struct PromiseLine {
     pub quantity: Units,
     /// `None` is now.
     pub ship_time: Option<UtcMillis>,
-    /// Last acceptable time; `None` is the wanted one only.
+    /// Last acceptable time; `None` is the wanted one only, and the date of the order with `ShipComplete`.
     pub latest: Option<UtcMillis>,
 }
 

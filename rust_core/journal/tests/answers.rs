@@ -5,7 +5,7 @@ mod common;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use bespeak_engine::{Answer, Command, EngineError, Meta, Outcome, Reply, Settings};
+use bespeak_engine::{Answer, Command, EngineError, Meta, Outcome, Reply, Settings, State};
 use bespeak_journal::storage::{SimStorage, Storage, StorageFile, WriterLock};
 use bespeak_journal::{Partition, PartitionConfig, PartitionError};
 use common::shop::{
@@ -324,4 +324,64 @@ fn without_a_journal_a_request_that_may_be_forgotten_is_refused() {
         refused.is_ok(),
         "an id from the future is known by its own clock only: {refused:?}"
     );
+}
+
+/// A request that says what was sent, of which no command can be made this time.
+fn without_a_command(
+    partition: &Partition,
+    request_id: u128,
+    sent: u64,
+) -> Result<Answer, PartitionError> {
+    let meta = Meta {
+        sent,
+        ..meta(request_id)
+    };
+    let none = |_: &State| Err(PartitionError::InMemory("this command"));
+    partition.write(meta, none, |_, answer| Ok(answer)).result
+}
+
+#[test]
+fn what_was_sent_finds_its_answer_where_no_command_can_be_made_of_it() {
+    let (disk, clock) = (SimStorage::new(1), clock());
+    let few = PartitionConfig {
+        settings: Settings {
+            remembered_requests: 4,
+            ..Settings::default()
+        },
+        ..config()
+    };
+    let (partition, _) = open_at(&disk, &clock, few.clone()).unwrap();
+    stock_up(&partition).unwrap();
+    let sent = Meta {
+        sent: 77,
+        ..meta(1)
+    };
+    let first = partition.execute(sent, &reserve(0, 0, 3)).unwrap();
+    let again = Answer {
+        replayed: true,
+        ..first
+    };
+    let check = |partition: &Partition, place: &str| {
+        let before = partition.peek(State::revision).unwrap();
+        let found = without_a_command(partition, 1, 77).unwrap();
+        assert_eq!(found, again, "{place}");
+        for (id, sent) in [(1, 78), (1, 0), (2, 77), (0, 77)] {
+            let told = without_a_command(partition, id, sent);
+            assert!(
+                matches!(told, Err(PartitionError::InMemory(_))),
+                "{place}, {id} sent as {sent}: {told:?}"
+            );
+        }
+        assert_eq!(partition.peek(State::revision).unwrap(), before, "{place}");
+    };
+    check(&partition, "memory");
+    for filler in 1_001..1_010 {
+        partition.execute(meta(filler), &count(2, 0, 5)).unwrap();
+    }
+    let is_remembered = partition.peek(|state| state.remembered(1).is_some());
+    assert!(!is_remembered.unwrap());
+    check(&partition, "disk");
+    drop(partition);
+    let (partition, _) = open_at(&disk, &clock, few).unwrap();
+    check(&partition, "another life");
 }

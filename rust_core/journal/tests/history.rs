@@ -187,6 +187,8 @@ fn snapshots_and_retention_run_in_the_background() {
     let oldest = partition.oldest_revision().unwrap();
     assert!(oldest > 0, "old segments are gone");
     assert!(list_snapshots(&disk).unwrap().len() <= 3);
+    let oldest_state = partition.oldest_state().unwrap();
+    assert_eq!(oldest_state.revision(), oldest);
     partition.as_of(Moment::Revision(oldest)).unwrap();
     assert!(matches!(
         partition.as_of(Moment::Revision(oldest - 1)),

@@ -63,6 +63,7 @@ pub fn reserve() -> ReserveResponse {
         revision: REVISION,
         engine_time_ms: NOW_MS,
         replayed: false,
+        duplicate: false,
     }
 }
 

@@ -7,11 +7,13 @@ use super::{Lens, Scratch, time_refusal};
 use crate::ids::{LocationId, UtcMillis};
 use crate::refusal::Refusal;
 
-/// The order's date lies between the last wanted and the first latest time of its lines.
+/// The order's date lies between the last wanted time of its lines and the first latest time that one of them names. A
+/// line that names none goes with the order: it keeps the order back only where no other line names one either.
 pub(crate) fn date_range(wanted: &[Wanted]) -> (UtcMillis, UtcMillis) {
     let start = wanted.iter().map(|line| line.ship_time).max();
     let start = start.unwrap_or(UtcMillis::ZERO);
-    let latest = wanted.iter().map(|line| line.latest).min();
+    let named = wanted.iter().filter(|line| line.names_latest);
+    let latest = named.map(|line| line.latest).min();
     (start, latest.unwrap_or(start).max(start))
 }
 

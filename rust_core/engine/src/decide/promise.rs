@@ -99,7 +99,7 @@ pub(crate) fn candidates(
     Ok(distinct)
 }
 
-/// The whole order on one date, the earliest found between the last wanted and the first latest time.
+/// The whole order on one date, the earliest found between the last wanted and the first latest time that is named.
 fn ship_complete(request: &Request<'_>, wanted: &[Wanted]) -> SmallVec<[Found; 1]> {
     // A line whose own time has passed is refused, whatever the date of the others.
     if wanted

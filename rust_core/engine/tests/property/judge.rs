@@ -257,11 +257,11 @@ fn judge_complete(
     });
     let latest = |line: &ReserveLine| match line.latest {
         Some(latest) => latest,
-        // Says no latest time: goes with the order, up to what the other lines accept.
+        // Says no latest time: goes with the order, up to the first latest time that another line names.
         None => reserve
             .lines
             .iter()
-            .map(|one| one.latest.unwrap_or(start))
+            .filter_map(|one| one.latest)
             .min()
             .unwrap_or(start)
             .max(start),

@@ -81,6 +81,16 @@ receipt po-1 5 tea ams1 due=d4
 reserve 1 milk ams1 latest=d2 | 8 tea ams1 latest=d9 ; complete
     -> refused: OTHER_LINE | INSUFFICIENT_STOCK available 5 earliest d4
 
+== ship complete: a line that names no latest time goes with the order
+count 9 milk ams1
+receipt po-1 10 tea ams1 due=d3
+reserve 2 milk ams1 | 8 tea ams1 ; complete
+    -> refused: OTHER_LINE | INSUFFICIENT_STOCK available 0 earliest d3
+reserve 2 milk ams1 latest=d2 | 8 tea ams1 ; complete
+    -> refused: OTHER_LINE | INSUFFICIENT_STOCK available 0 earliest d3
+reserve 2 milk ams1 | 8 tea ams1 latest=d5 ; complete
+    -> held r1 until d0+15m: 2@ams1 d3 | 8@ams1 d3
+
 == ship complete: no line ships beyond the horizon of its position
 count 5 milk ams1
 receipt po-1 5 tea ams1 due=d3

@@ -206,6 +206,12 @@ receipt po-1 5 tea ams1 due=d4
 promise 1 milk latest=d2 | 5 tea latest=d9 from ams1 ; complete
     -> refused: OTHER_LINE | INSUFFICIENT_STOCK available 0 earliest d4
 
+== ship complete: a line that names no latest time goes with the order
+count 9 milk ams1
+receipt po-1 10 tea ams1 due=d3
+promise 2 milk | 8 tea latest=d5 from ams1 ; complete
+    -> held r1 until d0+15m: 2@ams1 d3 | 8@ams1 d3
+
 == ship complete: a latest time is kept where it is the ship time itself
 count 1 milk ams1
 count 5 tea ams1

@@ -68,6 +68,16 @@ pub(super) fn state_at(
     }
 }
 
+/// Builds the oldest state that can be shown. Whoever calls it keeps the retention from going on meanwhile.
+pub(super) fn oldest_state(
+    storage: &dyn Storage,
+    view: &LogView,
+    settings: &Settings,
+) -> Result<State, PartitionError> {
+    let oldest = Moment::Revision(oldest_shown(storage, view));
+    state_at(storage, view, settings, oldest, UtcMillis::ZERO)
+}
+
 /// Retention may have removed a segment between the look and the read.
 fn in_retention<T>(
     result: Result<T, PartitionError>,

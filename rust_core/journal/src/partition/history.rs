@@ -6,7 +6,7 @@ use crate::error::IoContext;
 use crate::snapshot::SnapshotInfo;
 use crate::storage::Storage;
 
-use super::as_of::{Moment, oldest_shown, state_at};
+use super::as_of::{Moment, oldest_shown, oldest_state, state_at};
 use super::core::Journal;
 use super::error::PartitionError;
 use super::reconcile::{LiveSlice, ReconcileReport, reconcile};
@@ -66,11 +66,23 @@ impl Partition {
         aside(|| state_at(storage, &journal.view, settings, moment, latest))
     }
 
-    /// The oldest revision that [`Partition::as_of`] can show; `None` in memory.
+    /// The oldest revision that [`Partition::as_of`] can show, until the next snapshot; `None` in memory.
     #[must_use]
     pub fn oldest_revision(&self) -> Option<u64> {
         let (journal, storage) = self.history("").ok()?;
         Some(oldest_shown(storage, &journal.view))
+    }
+
+    /// The state at [`Partition::oldest_revision`]. The two are looked up together: the retention may remove one that
+    /// was looked up before.
+    ///
+    /// # Errors
+    /// `InMemory`; errors of reading.
+    pub fn oldest_state(&self) -> Result<State, PartitionError> {
+        let (journal, storage) = self.history("a look into the past")?;
+        let _one_at_a_time = self.inner.second_state();
+        let settings = &self.inner.config.settings;
+        aside(|| oldest_state(storage, &journal.view, settings))
     }
 
     /// Counts stock and promises a second time over the retained journal and compares with the

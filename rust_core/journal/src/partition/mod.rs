@@ -3,6 +3,7 @@
 //! A command is decided and applied under the lock and its record put into the pending batch. One
 //! sync makes a whole batch durable; an answer may leave when the revision that it saw is.
 
+mod answers;
 mod as_of;
 mod clock;
 mod codec;
@@ -20,7 +21,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use bespeak_engine::{Answer, Command, EngineError, Meta, Record, State, UtcMillis, uuid_text};
+use bespeak_engine::{Answer, Command, Meta, Record, State, UtcMillis};
 
 use crate::error::JournalError;
 use crate::log::Log;
@@ -29,6 +30,7 @@ use crate::snapshot::list_snapshots;
 use crate::storage::Storage;
 use crate::view::LogView;
 
+use self::answers::{first_answer, lost_answer, replay_answer};
 use self::codec::{decode_payload, request_bytes};
 use self::core::{Core, Inner};
 
@@ -144,6 +146,8 @@ impl Partition {
 
     /// Makes a command under the lock from what the state says (names to ids), executes it, and
     /// makes the answer before the lock is gone. The answer may leave when `revision` is durable.
+    /// A request that says what was sent ([`Meta::sent`]) gets its first answer again even where no
+    /// command can be made of it any more.
     ///
     /// # Errors
     /// In the result: what the closures return, or a [`PartitionError`].
@@ -173,17 +177,27 @@ impl Partition {
             }
             return failed(error);
         }
-        let result = command(&core.state).and_then(|command| {
-            let done = core.journaled(inner, |state, sink| match stored {
-                Some(first) if state.remembered(meta.request_id).is_none() => {
-                    state.advance(now, sink);
-                    replay_answer(first, State::fingerprint_of(&meta, &command))
-                }
-                _ => state.step(meta, &command, now, sink),
-            })?;
-            let done = done.map_err(PartitionError::from)?;
-            answer(&core.state, done)
-        });
+        let done = match command(&core.state) {
+            Ok(command) => core
+                .journaled(inner, |state, sink| match stored {
+                    Some(first) if state.remembered(meta.request_id).is_none() => {
+                        state.advance(now, sink);
+                        replay_answer(first, State::fingerprint_of(&meta, &command))
+                    }
+                    _ => state.step(meta, &command, now, sink),
+                })
+                .and_then(|done| done.map_err(PartitionError::from))
+                .map_err(E::from),
+            // What the command would be made from may have changed since the request was answered.
+            Err(error) => match first_answer(&core.state, stored, &meta) {
+                Some(first) => core
+                    .journaled(inner, |state, sink| state.advance(now, sink))
+                    .map(|()| first)
+                    .map_err(E::from),
+                None => Err(error),
+            },
+        };
+        let result = done.and_then(|done| answer(&core.state, done));
         let revision = core.state.revision();
         inner
             .forgotten
@@ -440,33 +454,5 @@ impl Drop for Partition {
         if let Err(error) = self.close() {
             tracing::error!(%error, "closing the partition failed");
         }
-    }
-}
-
-/// Refuses a request that was made before the newest answer that is lost for good: it may have been answered too.
-fn lost_answer(state: &State, request_id: u128) -> Result<(), EngineError> {
-    if state.may_have_forgotten(request_id) {
-        return Err(EngineError::RequestIdTooOld(uuid_text(request_id)));
-    }
-    Ok(())
-}
-
-/// The first answer again, or the error for another request under its id.
-fn replay_answer(first: Record, fingerprint: u64) -> Result<Answer, EngineError> {
-    if first.fingerprint != fingerprint {
-        return Err(EngineError::RequestIdReused(uuid_text(
-            first.meta.request_id,
-        )));
-    }
-    match first.reply {
-        Some(reply) => Ok(Answer {
-            reply,
-            revision: first.revision,
-            replayed: true,
-            time: first.time,
-        }),
-        None => Err(EngineError::RequestIdReused(uuid_text(
-            first.meta.request_id,
-        ))),
     }
 }

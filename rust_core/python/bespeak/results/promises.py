@@ -50,7 +50,8 @@ class HoldResult:
         lines: one result a line of the request, in its order.
         revision: journal position.
         engine_time_ms: the engine's time at which it was decided.
-        replayed: given before under this request id.
+        replayed: given before under this request id, or a duplicate.
+        duplicate: the source event had been seen before and was ignored.
     """
 
     outcome: Outcome
@@ -61,6 +62,7 @@ class HoldResult:
     revision: int
     engine_time_ms: int
     replayed: bool
+    duplicate: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class ExtendResult:
     expires_at_ms: int
     revision: int
     replayed: bool
+    duplicate: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class ConfirmResult:
     reacquired: bool
     revision: int
     replayed: bool
+    duplicate: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,8 @@ class FulfilResult:
         refusal: why not; None when it was taken.
         state: of the reservation afterwards.
         revision: journal position.
-        replayed: given before under this request id.
+        replayed: given before under this request id, or a duplicate.
+        duplicate: the source event had been seen before and was ignored.
         shock_ids: supply shocks that this step raised or made worse; `list_shocks` tells what they mean.
     """
 
@@ -99,6 +104,7 @@ class FulfilResult:
     state: ReservationState | None
     revision: int
     replayed: bool
+    duplicate: bool
     shock_ids: tuple[int, ...]
 
 
@@ -110,6 +116,7 @@ class ReleaseResult:
     state: ReservationState | None
     revision: int
     replayed: bool
+    duplicate: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -649,7 +649,9 @@ class PutBufferPolicyResponse(_message.Message):
     RESULT_FIELD_NUMBER: _builtins.int
     BUFFERS_CHANGED_FIELD_NUMBER: _builtins.int
     buffers_changed: _builtins.int
-    """Buffers that were set at once, from the forecasts that were there."""
+    """Buffers that were set at once, from the forecasts that were there. 0 where that failed: the policy stands all the
+    same, the log tells why, and the next push of forecasts sets them.
+    """
     @_builtins.property
     def result(self) -> Global___CatalogResult: ...
     def __init__(

@@ -544,7 +544,9 @@ class PromiseLine(_message.Message):
     ship_time_ms: _builtins.int
     """Wanted ship time; 0 is now."""
     latest_ship_time_ms: _builtins.int
-    """Last acceptable ship time; 0 is the wanted one only. SHIP_COMPLETE and EARLIEST may go up to it."""
+    """Last acceptable ship time; 0 is the wanted one only. SHIP_COMPLETE and EARLIEST may go up to it. With SHIP_COMPLETE a
+    line with 0 goes with the order: its date is up to the first latest time that another line names.
+    """
     def __init__(
         self,
         *,
@@ -730,6 +732,7 @@ class PromiseResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     ENGINE_TIME_MS_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    DUPLICATE_FIELD_NUMBER: _builtins.int
     outcome: Global___Outcome.ValueType
     reservation_id: _builtins.int
     """0 when refused."""
@@ -739,6 +742,10 @@ class PromiseResponse(_message.Message):
     engine_time_ms: _builtins.int
     replayed: _builtins.bool
     """The answer had been given before under this request id."""
+    duplicate: _builtins.bool
+    """The source event had been seen before and was ignored: `replayed` is set too, and of the rest only `revision` and
+    `engine_time_ms`. What the first one held is told by its own answer, again under its request id.
+    """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___LineResult]: ...
     def __init__(
@@ -752,10 +759,11 @@ class PromiseResponse(_message.Message):
         revision: _builtins.int = ...,
         engine_time_ms: _builtins.int = ...,
         replayed: _builtins.bool = ...,
+        duplicate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_time_ms", b"engine_time_ms", "expires_at_ms", b"expires_at_ms", "lines", b"lines", "outcome", b"outcome", "replayed", b"replayed", "reservation_id", b"reservation_id", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate", b"duplicate", "engine_time_ms", b"engine_time_ms", "expires_at_ms", b"expires_at_ms", "lines", b"lines", "outcome", b"outcome", "replayed", b"replayed", "reservation_id", b"reservation_id", "revision", b"revision", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -777,7 +785,9 @@ class ReserveLine(_message.Message):
     unit: _builtins.str
     ship_time_ms: _builtins.int
     latest_ship_time_ms: _builtins.int
-    """Last acceptable ship time; 0 is the wanted one only. Used by SHIP_COMPLETE."""
+    """Last acceptable ship time. Used by SHIP_COMPLETE, where a line with 0 goes with the order: its date is up to the
+    first latest time that another line names, and the wanted one where none does.
+    """
     def __init__(
         self,
         *,
@@ -861,6 +871,7 @@ class ReserveResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     ENGINE_TIME_MS_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    DUPLICATE_FIELD_NUMBER: _builtins.int
     outcome: Global___Outcome.ValueType
     reservation_id: _builtins.int
     state: _common_pb2.ReservationState.ValueType
@@ -868,6 +879,8 @@ class ReserveResponse(_message.Message):
     revision: _builtins.int
     engine_time_ms: _builtins.int
     replayed: _builtins.bool
+    duplicate: _builtins.bool
+    """As in PromiseResponse."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___LineResult]: ...
     def __init__(
@@ -881,10 +894,11 @@ class ReserveResponse(_message.Message):
         revision: _builtins.int = ...,
         engine_time_ms: _builtins.int = ...,
         replayed: _builtins.bool = ...,
+        duplicate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_time_ms", b"engine_time_ms", "expires_at_ms", b"expires_at_ms", "lines", b"lines", "outcome", b"outcome", "replayed", b"replayed", "reservation_id", b"reservation_id", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate", b"duplicate", "engine_time_ms", b"engine_time_ms", "expires_at_ms", b"expires_at_ms", "lines", b"lines", "outcome", b"outcome", "replayed", b"replayed", "reservation_id", b"reservation_id", "revision", b"revision", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -925,10 +939,13 @@ class ExtendResponse(_message.Message):
     EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    DUPLICATE_FIELD_NUMBER: _builtins.int
     refusal: _common_pb2.Refusal.ValueType
     expires_at_ms: _builtins.int
     revision: _builtins.int
     replayed: _builtins.bool
+    duplicate: _builtins.bool
+    """The source event had been seen before and was ignored: of the rest only `replayed` and `revision` are set."""
     def __init__(
         self,
         *,
@@ -936,10 +953,11 @@ class ExtendResponse(_message.Message):
         expires_at_ms: _builtins.int = ...,
         revision: _builtins.int = ...,
         replayed: _builtins.bool = ...,
+        duplicate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at_ms", b"expires_at_ms", "refusal", b"refusal", "replayed", b"replayed", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate", b"duplicate", "expires_at_ms", b"expires_at_ms", "refusal", b"refusal", "replayed", b"replayed", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -976,11 +994,14 @@ class ConfirmResponse(_message.Message):
     REACQUIRED_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    DUPLICATE_FIELD_NUMBER: _builtins.int
     refusal: _common_pb2.Refusal.ValueType
     reacquired: _builtins.bool
     """The hold had expired and its stock was taken again."""
     revision: _builtins.int
     replayed: _builtins.bool
+    duplicate: _builtins.bool
+    """As in ExtendResponse."""
     def __init__(
         self,
         *,
@@ -988,10 +1009,11 @@ class ConfirmResponse(_message.Message):
         reacquired: _builtins.bool = ...,
         revision: _builtins.int = ...,
         replayed: _builtins.bool = ...,
+        duplicate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reacquired", b"reacquired", "refusal", b"refusal", "replayed", b"replayed", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate", b"duplicate", "reacquired", b"reacquired", "refusal", b"refusal", "replayed", b"replayed", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1065,10 +1087,13 @@ class FulfilResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     SHOCK_IDS_FIELD_NUMBER: _builtins.int
+    DUPLICATE_FIELD_NUMBER: _builtins.int
     refusal: _common_pb2.Refusal.ValueType
     state: _common_pb2.ReservationState.ValueType
     revision: _builtins.int
     replayed: _builtins.bool
+    duplicate: _builtins.bool
+    """As in ExtendResponse."""
     @_builtins.property
     def shock_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Supply shocks that this step raised or made worse: ListShocks tells what they mean. The same in a retry."""
@@ -1081,10 +1106,11 @@ class FulfilResponse(_message.Message):
         revision: _builtins.int = ...,
         replayed: _builtins.bool = ...,
         shock_ids: _abc.Iterable[_builtins.int] | None = ...,
+        duplicate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "replayed", b"replayed", "revision", b"revision", "shock_ids", b"shock_ids", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate", b"duplicate", "refusal", b"refusal", "replayed", b"replayed", "revision", b"revision", "shock_ids", b"shock_ids", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1149,10 +1175,13 @@ class ReleaseResponse(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    DUPLICATE_FIELD_NUMBER: _builtins.int
     refusal: _common_pb2.Refusal.ValueType
     state: _common_pb2.ReservationState.ValueType
     revision: _builtins.int
     replayed: _builtins.bool
+    duplicate: _builtins.bool
+    """As in ExtendResponse."""
     def __init__(
         self,
         *,
@@ -1160,10 +1189,11 @@ class ReleaseResponse(_message.Message):
         state: _common_pb2.ReservationState.ValueType = ...,
         revision: _builtins.int = ...,
         replayed: _builtins.bool = ...,
+        duplicate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "replayed", b"replayed", "revision", b"revision", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate", b"duplicate", "refusal", b"refusal", "replayed", b"replayed", "revision", b"revision", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,9 +3,10 @@
 use bespeak_engine::{Command, EngineError, Meta, State};
 use bespeak_proto::v1 as pb;
 
-use super::Api;
+use super::{Api, feed};
 use crate::convert::{buffers, catalog, context, fields, item, location, reply};
 use crate::error::ApiError;
+use crate::method::Method;
 use crate::store::Seen;
 
 /// Rows of one page: when none is asked, and at most.
@@ -20,13 +21,10 @@ impl Api {
         meta: Result<Meta, ApiError>,
         command: impl FnOnce(&State) -> Result<Command, ApiError>,
     ) -> Seen<pb::CatalogResult> {
-        let source = meta.as_ref().ok().and_then(|meta| meta.source.clone());
+        let feed = feed(&meta);
         self.store.write(meta, command, |_, answer| {
-            let result = reply::catalog(&answer);
-            if let Some((source, _)) = source.filter(|_| result.duplicate) {
-                self.metrics.duplicate(&source);
-            }
-            Ok(result)
+            self.count_duplicate(feed.as_deref(), &answer);
+            Ok(reply::catalog(&answer))
         })
     }
 
@@ -108,6 +106,8 @@ impl Api {
         trace: u128,
     ) -> Seen<pb::PutBufferResponse> {
         let meta = context::meta(&mut request.context, trace);
+        request.context = None;
+        let meta = context::as_sent(meta, Method::PutBuffer, &request, !request.unit.is_empty());
         self.put(meta, |state| catalog::put_buffer(state.catalog(), &request))
             .map(|result| pb::PutBufferResponse {
                 result: Some(result),

@@ -3,7 +3,7 @@
 use bespeak_engine::{Answer, EngineError, ReservationId, StepReply};
 use bespeak_proto::v1 as pb;
 
-use super::Api;
+use super::{Api, feed};
 use crate::convert::{context, hold, reply};
 use crate::error::ApiError;
 use crate::store::Seen;
@@ -16,16 +16,18 @@ impl Api {
         trace_id: u128,
     ) -> Seen<pb::ExtendResponse> {
         let meta = context::meta(&mut request.context, trace_id);
+        let feed = feed(&meta);
         self.store.write(
             meta,
             |_| hold::extend(&request),
             |_, answer| {
-                let step = self.step(&answer)?;
+                let step = self.step(feed.as_deref(), &answer)?;
                 Ok(pb::ExtendResponse {
                     refusal: reply::refusal(step.refusal).into(),
                     expires_at_ms: step.expires_at.get(),
                     revision: answer.revision,
                     replayed: answer.replayed,
+                    duplicate: reply::is_duplicate(&answer),
                 })
             },
         )
@@ -38,16 +40,18 @@ impl Api {
         trace_id: u128,
     ) -> Seen<pb::ConfirmResponse> {
         let meta = context::meta(&mut request.context, trace_id);
+        let feed = feed(&meta);
         self.store.write(
             meta,
             |_| hold::confirm(&request),
             |_, answer| {
-                let step = self.step(&answer)?;
+                let step = self.step(feed.as_deref(), &answer)?;
                 Ok(pb::ConfirmResponse {
                     refusal: reply::refusal(step.refusal).into(),
                     reacquired: step.reacquired,
                     revision: answer.revision,
                     replayed: answer.replayed,
+                    duplicate: reply::is_duplicate(&answer),
                 })
             },
         )
@@ -60,16 +64,18 @@ impl Api {
         trace_id: u128,
     ) -> Seen<pb::FulfilResponse> {
         let meta = context::meta(&mut request.context, trace_id);
+        let feed = feed(&meta);
         self.store.write(
             meta,
             |state| hold::fulfil(state.catalog(), &request),
             |_, answer| {
-                let step = self.step(&answer)?;
+                let step = self.step(feed.as_deref(), &answer)?;
                 Ok(pb::FulfilResponse {
                     refusal: reply::refusal(step.refusal).into(),
                     state: reply::state(step.state).into(),
                     revision: answer.revision,
                     replayed: answer.replayed,
+                    duplicate: reply::is_duplicate(&answer),
                     shock_ids: reply::step_shocks(&answer),
                 })
             },
@@ -83,22 +89,25 @@ impl Api {
         trace_id: u128,
     ) -> Seen<pb::ReleaseResponse> {
         let meta = context::meta(&mut request.context, trace_id);
+        let feed = feed(&meta);
         self.store.write(
             meta,
             |_| hold::release(&request),
             |_, answer| {
-                let step = self.step(&answer)?;
+                let step = self.step(feed.as_deref(), &answer)?;
                 Ok(pb::ReleaseResponse {
                     refusal: reply::refusal(step.refusal).into(),
                     state: reply::state(step.state).into(),
                     revision: answer.revision,
                     replayed: answer.replayed,
+                    duplicate: reply::is_duplicate(&answer),
                 })
             },
         )
     }
 
-    fn step(&self, answer: &Answer) -> Result<StepReply, ApiError> {
+    fn step(&self, feed: Option<&str>, answer: &Answer) -> Result<StepReply, ApiError> {
+        self.count_duplicate(feed, answer);
         let step = reply::step(answer)?;
         self.metrics.refused(step.refusal);
         Ok(step)

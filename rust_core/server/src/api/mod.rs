@@ -16,7 +16,11 @@ mod supply;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bespeak_engine::{Answer, Meta};
+
 use crate::allocation::Desk;
+use crate::convert::reply;
+use crate::error::ApiError;
 use crate::forecasts::Keeper;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -84,4 +88,17 @@ impl Api {
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
+
+    /// Counts an event that its feed had sent before.
+    fn count_duplicate(&self, feed: Option<&str>, answer: &Answer) {
+        if let Some(feed) = feed.filter(|_| reply::is_duplicate(answer)) {
+            self.metrics.duplicate(feed);
+        }
+    }
+}
+
+/// The feed that a write is an event of.
+fn feed(meta: &Result<Meta, ApiError>) -> Option<Box<str>> {
+    let (feed, _) = meta.as_ref().ok()?.source.as_ref()?;
+    Some(feed.clone())
 }

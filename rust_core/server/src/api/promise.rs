@@ -1,13 +1,13 @@
 //! Holds: Reserve and Promise.
 
 use bespeak_engine::limits::MAX_CANDIDATES;
-use bespeak_engine::{Candidates, Command, HoldReply, Meta, Promise, State};
+use bespeak_engine::{Candidates, Command, HoldReply, Promise, State};
 use bespeak_proto::v1 as pb;
-use prost::Message;
 
-use super::Api;
+use super::{Api, feed};
 use crate::convert::{context, hold, reply};
 use crate::error::ApiError;
+use crate::method::Method;
 use crate::store::Seen;
 
 impl Api {
@@ -18,12 +18,25 @@ impl Api {
         trace_id: u128,
     ) -> Seen<pb::ReserveResponse> {
         let meta = context::meta(&mut request.context, trace_id);
+        request.context = None;
+        let names_unit = request.lines.iter().any(|line| !line.unit.is_empty());
+        let meta = context::as_sent(meta, Method::Reserve, &request, names_unit);
+        let feed = feed(&meta);
         let request = std::cell::RefCell::new(request);
         self.store.write(
             meta,
             |state| hold::reserve(state.catalog(), &mut request.borrow_mut()),
             |state, answer| {
-                let held = reply::hold(&answer)?;
+                self.count_duplicate(feed.as_deref(), &answer);
+                let Some(held) = reply::held(&answer)? else {
+                    return Ok(pb::ReserveResponse {
+                        revision: answer.revision,
+                        engine_time_ms: answer.time.get(),
+                        replayed: answer.replayed,
+                        duplicate: true,
+                        ..Default::default()
+                    });
+                };
                 self.count_refusals(held);
                 let items = std::mem::take(&mut request.borrow_mut().lines)
                     .into_iter()
@@ -41,14 +54,13 @@ impl Api {
         trace_id: u128,
     ) -> Seen<pb::PromiseResponse> {
         let by_price = by_price(&request);
-        let meta = context::meta(&mut request.context, trace_id).map(|meta| Meta {
-            // The order of the candidates moves with the prices: a retry agrees in what was sent.
-            sent: match by_price {
-                true => State::fingerprint_sent(&request.encode_to_vec()),
-                false => 0,
-            },
-            ..meta
-        });
+        let meta = context::meta(&mut request.context, trace_id);
+        request.context = None;
+        let names_unit = request.lines.iter().any(|line| !line.unit.is_empty());
+        // The order of the candidates moves with the prices.
+        let moves = by_price || names_unit;
+        let meta = context::as_sent(meta, Method::Promise, &request, moves);
+        let feed = feed(&meta);
         let request = std::cell::RefCell::new(request);
         self.store.write(
             meta,
@@ -60,7 +72,16 @@ impl Api {
                 Ok(Command::promise(promise))
             },
             |state, answer| {
-                let held = reply::hold(&answer)?;
+                self.count_duplicate(feed.as_deref(), &answer);
+                let Some(held) = reply::held(&answer)? else {
+                    return Ok(pb::PromiseResponse {
+                        revision: answer.revision,
+                        engine_time_ms: answer.time.get(),
+                        replayed: answer.replayed,
+                        duplicate: true,
+                        ..Default::default()
+                    });
+                };
                 self.count_refusals(held);
                 let items = std::mem::take(&mut request.borrow_mut().lines)
                     .into_iter()

@@ -5,9 +5,10 @@ use bespeak_engine::{Answer, Command, ItemId, Meta, ShockId, State, StockStatus,
 use bespeak_proto::v1 as pb;
 use prost::Message;
 
-use super::Api;
+use super::{Api, feed};
 use crate::convert::{buffers, check, context, fields, item, location, reply, supply};
 use crate::error::ApiError;
+use crate::method::Method;
 use crate::store::Seen;
 
 /// Shocks of one answer …
@@ -23,12 +24,10 @@ impl Api {
         meta: Result<Meta, ApiError>,
         command: impl FnOnce(&State) -> Result<Command, ApiError>,
     ) -> Seen<(pb::SupplyResult, SupplyReply)> {
-        let source = meta.as_ref().ok().and_then(|meta| meta.source.clone());
+        let feed = feed(&meta);
         self.store.write(meta, command, |state, answer: Answer| {
             let (result, reply) = reply::supply(state, &answer)?;
-            if let Some((source, _)) = source.filter(|_| result.duplicate) {
-                self.metrics.duplicate(&source);
-            }
+            self.count_duplicate(feed.as_deref(), &answer);
             self.metrics.refused(reply.refusal);
             Ok((result, reply))
         })
@@ -41,6 +40,8 @@ impl Api {
         trace: u128,
     ) -> Seen<pb::SetOnHandResponse> {
         let meta = context::meta(&mut request.context, trace);
+        request.context = None;
+        let meta = context::as_sent(meta, Method::SetOnHand, &request, !request.unit.is_empty());
         self.fact(meta, |state| supply::set_on_hand(state.catalog(), &request))
             .map(|(result, _)| pb::SetOnHandResponse {
                 result: Some(result),
@@ -54,6 +55,13 @@ impl Api {
         trace: u128,
     ) -> Seen<pb::AdjustOnHandResponse> {
         let meta = context::meta(&mut request.context, trace);
+        request.context = None;
+        let meta = context::as_sent(
+            meta,
+            Method::AdjustOnHand,
+            &request,
+            !request.unit.is_empty(),
+        );
         self.fact(meta, |state| {
             supply::adjust_on_hand(state.catalog(), &request)
         })
@@ -69,6 +77,8 @@ impl Api {
         trace: u128,
     ) -> Seen<pb::MoveStatusResponse> {
         let meta = context::meta(&mut request.context, trace);
+        request.context = None;
+        let meta = context::as_sent(meta, Method::MoveStatus, &request, !request.unit.is_empty());
         self.fact(meta, |state| supply::move_status(state.catalog(), &request))
             .map(|(result, _)| pb::MoveStatusResponse {
                 result: Some(result),
@@ -82,6 +92,13 @@ impl Api {
         trace: u128,
     ) -> Seen<pb::ScheduleReceiptResponse> {
         let meta = context::meta(&mut request.context, trace);
+        request.context = None;
+        let meta = context::as_sent(
+            meta,
+            Method::ScheduleReceipt,
+            &request,
+            !request.unit.is_empty(),
+        );
         self.fact(meta, |state| {
             supply::schedule_receipt(state.catalog(), &mut request)
         })
@@ -99,7 +116,12 @@ impl Api {
     ) -> Seen<pb::ChangeReceiptResponse> {
         let meta = context::meta(&mut request.context, trace);
         request.context = None;
-        let meta = as_sent(meta, &request.unit, &request);
+        let meta = context::as_sent(
+            meta,
+            Method::ChangeReceipt,
+            &request,
+            !request.unit.is_empty(),
+        );
         self.fact(meta, |state| {
             let item = receipt_item(state, &request.receipt_id)?;
             supply::change_receipt(state.catalog(), item, &mut request)
@@ -118,7 +140,7 @@ impl Api {
     ) -> Seen<pb::ReceiveResponse> {
         let meta = context::meta(&mut request.context, trace);
         request.context = None;
-        let meta = as_sent(meta, &request.unit, &request);
+        let meta = context::as_sent(meta, Method::Receive, &request, !request.unit.is_empty());
         self.fact(meta, |state| {
             let item = receipt_item(state, &request.receipt_id)?;
             supply::receive(state.catalog(), item, &mut request)
@@ -149,6 +171,8 @@ impl Api {
         trace: u128,
     ) -> Seen<pb::TransferResponse> {
         let meta = context::meta(&mut request.context, trace);
+        request.context = None;
+        let meta = context::as_sent(meta, Method::Transfer, &request, !request.unit.is_empty());
         self.fact(meta, |state| {
             supply::transfer(state.catalog(), &mut request)
         })
@@ -164,6 +188,8 @@ impl Api {
         trace: u128,
     ) -> Seen<pb::ReturnResponse> {
         let meta = context::meta(&mut request.context, trace);
+        request.context = None;
+        let meta = context::as_sent(meta, Method::Return, &request, !request.unit.is_empty());
         self.fact(meta, |state| {
             supply::return_goods(state.catalog(), &request)
         })
@@ -255,20 +281,6 @@ impl Api {
             Ok(page)
         })
     }
-}
-
-/// A quantity in another unit is worked out from the receipt, which may be gone when the request comes again: such a
-/// request is known by what was sent.
-fn as_sent(
-    meta: Result<Meta, ApiError>,
-    unit: &str,
-    body: &impl Message,
-) -> Result<Meta, ApiError> {
-    let mut meta = meta?;
-    if !unit.is_empty() {
-        meta.sent = State::fingerprint_sent(&body.encode_to_vec());
-    }
-    Ok(meta)
 }
 
 /// The item of an open receipt, for its units of measure. A receipt that is no longer open is left to the engine,

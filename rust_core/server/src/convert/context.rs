@@ -1,10 +1,12 @@
 //! Who asks, and under which id.
 
-use bespeak_engine::Meta;
+use bespeak_engine::{Meta, State};
 use bespeak_proto::v1 as pb;
+use prost::Message;
 
 use super::fields;
 use crate::error::ApiError;
+use crate::method::Method;
 
 /// Far from overflow, and more than any feed counts to.
 pub const SEQUENCE_MAX: u64 = (1 << 62) - 1;
@@ -46,6 +48,27 @@ pub fn meta(context: &mut Option<pb::RequestContext>, trace_id: u128) -> Result<
         source,
         sent: 0,
     })
+}
+
+/// A request of which another command may be made when it comes again is known by what was sent: what a unit of measure
+/// is worth, the receipt that is meant and the prices of stock move. The method counts too, for messages of two methods
+/// may have the same bytes. `body` no longer has its context.
+///
+/// # Errors
+/// That of `meta`.
+pub fn as_sent(
+    meta: Result<Meta, ApiError>,
+    method: Method,
+    body: &impl Message,
+    moves: bool,
+) -> Result<Meta, ApiError> {
+    let mut meta = meta?;
+    if moves {
+        let mut bytes = method.name().as_bytes().to_vec();
+        bytes.extend_from_slice(&body.encode_to_vec());
+        meta.sent = State::fingerprint_sent(&bytes);
+    }
+    Ok(meta)
 }
 
 /// The trace id of a W3C `traceparent` header; 0 when there is none that holds.

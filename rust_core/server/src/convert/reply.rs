@@ -95,6 +95,7 @@ pub fn promise(
         revision: answer.revision,
         engine_time_ms: answer.time.get(),
         replayed: answer.replayed,
+        duplicate: false,
     }
 }
 
@@ -113,6 +114,7 @@ pub fn reserve(
         revision: answer.revision,
         engine_time_ms: answer.time.get(),
         replayed: answer.replayed,
+        duplicate: false,
     }
 }
 
@@ -127,26 +129,48 @@ fn hold_state(hold: &HoldReply) -> i32 {
     }
 }
 
-/// The hold in an answer.
+/// The hold in an answer; `None` for a source event that was seen before, which has done nothing again.
+///
+/// # Errors
+/// `Internal` for an answer of another kind, which the engine does not give.
+pub fn held(answer: &Answer) -> Result<Option<&HoldReply>, ApiError> {
+    match &answer.reply {
+        Reply::Hold(hold) => Ok(Some(hold)),
+        Reply::Duplicate => Ok(None),
+        _ => Err(unexpected()),
+    }
+}
+
+/// The hold in an answer to a request that is no source event.
 ///
 /// # Errors
 /// `Internal` for an answer of another kind, which the engine does not give.
 pub fn hold(answer: &Answer) -> Result<&HoldReply, ApiError> {
-    match &answer.reply {
-        Reply::Hold(hold) => Ok(hold),
-        other => Err(unexpected(other)),
-    }
+    held(answer)?.ok_or_else(unexpected)
 }
 
-/// The step in an answer; a source event that was seen before has done nothing again.
+/// The step in an answer; a source event that was seen before has done nothing again, and tells of no state.
 ///
 /// # Errors
 /// `Internal` for an answer of another kind.
 pub fn step(answer: &Answer) -> Result<StepReply, ApiError> {
     match &answer.reply {
         Reply::Step(step) | Reply::StepWithShocks(step, _) => Ok(*step),
-        other => Err(unexpected(other)),
+        Reply::Duplicate => Ok(NO_STEP),
+        _ => Err(unexpected()),
     }
+}
+
+const NO_STEP: StepReply = StepReply {
+    refusal: None,
+    state: ReservationState::Finished,
+    expires_at: UtcMillis::ZERO,
+    reacquired: false,
+};
+
+/// Whether this answers a source event that had been seen before.
+pub fn is_duplicate(answer: &Answer) -> bool {
+    answer.reply == Reply::Duplicate
 }
 
 /// Ids of the shocks that a step raised or made worse.
@@ -157,15 +181,8 @@ pub fn step_shocks(answer: &Answer) -> Vec<u64> {
     }
 }
 
-fn unexpected(reply: &Reply) -> ApiError {
-    match reply {
-        Reply::Duplicate => ApiError::invalid(
-            "context.source",
-            "a number seen before",
-            "send reservations with a request_id only, or with a new number",
-        ),
-        _ => ApiError::Internal("the answer belongs to another kind of request".to_owned()),
-    }
+fn unexpected() -> ApiError {
+    ApiError::Internal("the answer belongs to another kind of request".to_owned())
 }
 
 /// The answer to a fact about stock.
@@ -176,7 +193,7 @@ pub fn supply(state: &State, answer: &Answer) -> Result<(pb::SupplyResult, Suppl
     let (reply, duplicate) = match &answer.reply {
         Reply::Supply(supply) => (*supply, false),
         Reply::Duplicate => (NOTHING, true),
-        other => return Err(unexpected(other)),
+        _ => return Err(unexpected()),
     };
     let result = pb::SupplyResult {
         refusal: refusal(reply.refusal).into(),
@@ -209,7 +226,7 @@ pub fn catalog(answer: &Answer) -> pb::CatalogResult {
     pb::CatalogResult {
         revision: answer.revision,
         replayed: answer.replayed,
-        duplicate: answer.reply == Reply::Duplicate,
+        duplicate: is_duplicate(answer),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use bespeak_demand::{Fact, History, HistoryError, Outlooks};
-use bespeak_journal::{JournalError, LogView, Moment, Partition, decode_record};
+use bespeak_journal::{JournalError, LogView, Partition, decode_record};
 
 use super::queue::Queue;
 use super::{Feed, Kept, locked};
@@ -88,10 +88,10 @@ fn opened(
 
 /// Begins anew from the oldest state that the journal gives.
 fn restart(history: &mut History, partition: &Partition) -> Result<(), String> {
-    let oldest = partition.oldest_revision().unwrap_or(0);
     let state = partition
-        .as_of(Moment::Revision(oldest))
+        .oldest_state()
         .map_err(|error| error.to_string())?;
+    let oldest = state.revision();
     tracing::info!(revision = oldest, "demand history is made from the journal");
     // A day that cannot be read is lost where the journal no longer has it.
     loop {
@@ -190,7 +190,7 @@ fn checkpoint(feed: &Feed, last: bool) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, Mutex, mpsc};
 
     use super::*;
 
@@ -201,7 +201,9 @@ mod tests {
         Reserve, ReserveLine, SetOnHand, StockStatus, Units,
     };
     use bespeak_journal::storage::FsStorage;
-    use bespeak_journal::{Hooks, ManualClock, PartitionConfig, PartitionError, SyncBy};
+    use bespeak_journal::{
+        Hooks, LogConfig, ManualClock, PartitionConfig, PartitionError, SnapshotInfo, SyncBy,
+    };
 
     const NOW_MS: i64 = 1_790_000_000_000;
     const ITEMS: u32 = 7;
@@ -260,6 +262,18 @@ mod tests {
         })
     }
 
+    fn count(item: u32, quantity: u64) -> Command {
+        Command::SetOnHand(SetOnHand {
+            item: ItemId(item),
+            location: LocationId(0),
+            status: StockStatus::Unrestricted,
+            quantity: Units::new(quantity).expect("a small quantity"),
+            counted_at: None,
+            expected_on_hand: None,
+            expected_version: None,
+        })
+    }
+
     fn fill(partition: &Partition) {
         let location = Location {
             name: "ams1".into(),
@@ -275,17 +289,8 @@ mod tests {
                 units: Vec::new(),
             };
             say(partition, &Command::PutItem(known));
-            let count = SetOnHand {
-                item: ItemId(item),
-                location: LocationId(0),
-                status: StockStatus::Unrestricted,
-                // Some run out.
-                quantity: Units::new(100 * u64::from(item) + 20).expect("a small quantity"),
-                counted_at: None,
-                expected_on_hand: None,
-                expected_version: None,
-            };
-            say(partition, &Command::SetOnHand(count));
+            // Some run out.
+            say(partition, &count(item, 100 * u64::from(item) + 20));
         }
     }
 
@@ -343,5 +348,67 @@ mod tests {
             assert!(!tables.is_empty());
             assert_eq!((revision, tables), rows(&alone), "seed {first_seed}");
         }
+    }
+
+    /// Tells that a snapshot is written, and waits for a word before the retention goes on.
+    struct Slow(Mutex<mpsc::Sender<()>>, Mutex<mpsc::Receiver<()>>);
+
+    impl Hooks for Slow {
+        fn snapshot(&self, _info: &SnapshotInfo) {
+            locked(&self.0).send(()).expect("somebody listens");
+            locked(&self.1).recv().expect("somebody says so");
+        }
+    }
+
+    #[test]
+    fn a_retention_that_goes_on_takes_nothing_from_a_start() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let storage = Arc::new(FsStorage::new(directory.path()).expect("it is there"));
+        let clock = Arc::new(ManualClock::new(NOW_MS));
+        let config = PartitionConfig {
+            log: LogConfig {
+                segment_bytes: 32 << 10,
+                max_record_bytes: 16 << 10,
+                ..PartitionConfig::default().log
+            },
+            sync_by: SyncBy::Waiter,
+            retention_ms: 0,
+            snapshot_every_bytes: 0,
+            ..PartitionConfig::default()
+        };
+        let (sender, written) = mpsc::channel();
+        let (go_on, word) = mpsc::channel();
+        let hooks = Arc::new(Slow(Mutex::new(sender), Mutex::new(word)));
+        let opened = Partition::open(storage, config, Arc::clone(&clock) as _, hooks);
+        let (partition, _) = opened.expect("a new journal");
+        fill(&partition);
+        let stats = partition.journal().expect("it has one").stats();
+        while stats.rolls.load(Ordering::Relaxed) < 2 {
+            for quantity in 0..99 {
+                say(&partition, &count(0, quantity));
+            }
+            let last = say(&partition, &count(0, 99));
+            partition.wait_durable(last).expect("it syncs");
+        }
+        go_on.send(()).expect("it listens");
+        partition.snapshot().expect("it is written");
+        written.recv().expect("it is told");
+        // The next one lets go of all that came before this one.
+        clock.pass(25 * 3_600_000);
+        let last = say(&partition, &count(0, 100));
+        partition.wait_durable(last).expect("it syncs");
+        assert_eq!(partition.oldest_revision(), Some(0));
+        std::thread::scope(|scope| {
+            let snapshot = scope.spawn(|| partition.snapshot());
+            written.recv().expect("it is told");
+            go_on.send(()).expect("it listens");
+            restart(&mut History::in_memory(), &partition).expect("the oldest state is there");
+            let snapshot = snapshot.join().expect("no panic");
+            snapshot.expect("it is written");
+        });
+        assert!(
+            partition.oldest_revision() > Some(0),
+            "old segments are gone"
+        );
     }
 }
