@@ -244,6 +244,21 @@ class Registry:
             )
         return self.verify(f"{name}@{history[-2]}")
 
+    def history(self, name: str, alias: str = DEFAULT_ALIAS) -> list[str]:
+        """Versions that an alias has stood for, the last one holds; none where there is no such alias."""
+        return self._history(allowed(name, "name"), allowed(alias, "alias"))
+
+    def restore(self, name: str, alias: str, history: list[str]) -> None:
+        """Gives an alias the history that it had before it was moved; without any there is no such alias.
+
+        Raises:
+            OSError: it cannot be written; the alias stands as it does.
+        """
+        if history:
+            self._set(name, alias, history)
+        else:
+            (self.root / allowed(name, "name") / "aliases" / allowed(alias, "alias")).unlink(missing_ok=True)
+
     def retire(self, reference: str) -> Version:
         """Takes a version out; its manifest is kept, so that no other ever gets its name.
 

@@ -7,16 +7,16 @@ again, later each time it does not live long.
 
 import asyncio
 import ctypes
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-import grpc
 import structlog
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 log = structlog.get_logger()
 
@@ -24,6 +24,8 @@ RESTART_S_FIRST = 0.5
 RESTART_S_MAX = 30.0
 LIVED_S = 60.0
 STOP_GRACE_S = 15.0
+# A start over a small journal takes a second; whoever waits for longer wants to know that it goes on.
+SAY_AFTER_S = 10.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -32,16 +34,18 @@ class Plan:
     """What to run.
 
     Attributes:
-        server: command line of the server.
+        server: command line of the server; `Readiness` adds to it.
         worker: command line of the worker; None runs none.
-        address: where the server answers, host:port.
+        address: where the server answers, host:port; for the log.
         stop_s: seconds that a process has to end by itself before it is killed.
+        say_after_s: seconds after which the log says that the server does not serve yet.
     """
 
     server: Sequence[str]
     worker: Sequence[str] | None
     address: str
     stop_s: float = STOP_GRACE_S
+    say_after_s: float = SAY_AFTER_S
 
 
 def end_with_parent() -> None:
@@ -57,13 +61,14 @@ async def supervise(plan: Plan, stop: asyncio.Event, serving: Callable[[], None]
     Args:
         plan: what to run.
         stop: set when everything shall end.
-        serving: called once the server answers.
+        serving: called once the server serves.
     """
-    server = await asyncio.create_subprocess_exec(*plan.server, start_new_session=True)
+    readiness = Readiness()
+    server = await readiness.start(plan.server)
     log.info("server started", pid=server.pid)
     ended = asyncio.create_task(server.wait())
     stopping = asyncio.create_task(stop.wait())
-    answering = asyncio.create_task(until_serving(plan.address))
+    answering = asyncio.create_task(readiness.wait(plan.address, plan.say_after_s))
     keeper: asyncio.Task[None] | None = None
     try:
         await asyncio.wait({ended, stopping, answering}, return_when=asyncio.FIRST_COMPLETED)
@@ -75,6 +80,7 @@ async def supervise(plan: Plan, stop: asyncio.Event, serving: Callable[[], None]
     finally:
         answering.cancel()
         stopping.cancel()
+        readiness.close()
         # The server first: what it is asked while it drains may need the worker.
         status = await end(server, plan.stop_s)
         if keeper is not None:
@@ -119,21 +125,68 @@ async def end(process: asyncio.subprocess.Process, stop_s: float) -> int:
     return await process.wait()
 
 
-async def until_serving(address: str) -> None:
-    """Returns once the server's health service says SERVING."""
-    async with grpc.aio.insecure_channel(address) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
+class Readiness:
+    """A pipe through which the server's process says that it serves.
+
+    It is not asked over its port: with TLS only callers with the right certificates get an answer there.
+    """
+
+    def __init__(self) -> None:
+        self._told, self._tell = os.pipe()
+
+    async def start(self, command: Sequence[str], **options: Any) -> asyncio.subprocess.Process:
+        """Starts the server, whose command line must take `--ready-fd`.
+
+        Args:
+            command: command line of the server.
+            options: more of `asyncio.create_subprocess_exec`.
+        """
+        try:
+            return await asyncio.create_subprocess_exec(
+                *command,
+                *("--ready-fd", str(self._tell)),
+                pass_fds=(self._tell,),
+                # A ^C in the terminal is for the parent to handle.
+                start_new_session=True,
+                **options,
+            )
+        finally:
+            # The other end then has its end when the server's process does.
+            os.close(self._tell)
+
+    async def wait(self, address: str, say_after_s: float = SAY_AFTER_S) -> None:
+        """Returns once the server serves; one that ends before never does, and its end tells that.
+
+        Args:
+            address: where it is to serve, for the log.
+            say_after_s: seconds after which the log says that it does not serve yet, and again each time they double.
+        """
+        loop = asyncio.get_running_loop()
+        serving = asyncio.Event()
+
+        def read() -> None:
+            # Of a pipe that was closed without a word there would be something to read without end.
+            loop.remove_reader(self._told)
+            if os.read(self._told, 1):
+                serving.set()
+
+        loop.add_reader(self._told, read)
+        began = time.monotonic()
+        pause = say_after_s
         while True:
             try:
-                call = health.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True)  # type: ignore[attr-defined]
-                async for answer in call:
-                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                        return
-            except grpc.aio.AioRpcError as failed:
-                # With TLS the port answers but not to us: then it is up.
-                if failed.code() is not grpc.StatusCode.UNAVAILABLE:
-                    return
-            await asyncio.sleep(0.05)
+                await asyncio.wait_for(serving.wait(), pause)
+                return
+            except TimeoutError:
+                waited = time.monotonic() - began
+                hint = "see its own log lines; to read a long journal takes minutes"
+                log.warning("the server is not serving yet", address=address, after_s=round(waited, 1), hint=hint)
+                pause = waited
+
+    def close(self) -> None:
+        """Listens no more."""
+        asyncio.get_running_loop().remove_reader(self._told)
+        os.close(self._told)
 
 
 def run(plan: Plan, serving: Callable[[], None]) -> int:

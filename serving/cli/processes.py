@@ -1,9 +1,11 @@
 """`up`, `server` and `worker`: what runs until it is told to stop."""
 
 import json
+import os
 import signal
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +24,7 @@ Compute = Annotated[str | None, typer.Option(help="Where models and solvers run:
 # A journal of this size is replayed in minutes; longer than this is a fault.
 READY_MS_MAX = 24 * 3_600_000
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
+ReadyFd = Annotated[int | None, typer.Option("--ready-fd", hidden=True)]
 
 
 def server(
@@ -32,6 +35,7 @@ def server(
     worker: Annotated[str | None, typer.Option(help="Address of the compute worker.")] = None,
     metrics: Metrics = None,
     supervised: Supervised = False,
+    ready_fd: ReadyFd = None,
 ) -> None:
     """Serve promises until SIGTERM or ^C; then finish what is in progress and stop."""
     loaded = load(
@@ -39,11 +43,16 @@ def server(
     )
     logs.set_up(loaded.config.log, "server")
     _end_with_parent(supervised=supervised)
-    raise typer.Exit(serve(loaded.config))
+    raise typer.Exit(serve(loaded.config, ready_fd))
 
 
-def serve(config: Config) -> int:
-    """Runs a server in this process until a signal, and returns the status to leave with."""
+def serve(config: Config, ready_fd: int | None = None) -> int:
+    """Runs a server in this process until a signal, and returns the status to leave with.
+
+    Args:
+        config: its configuration.
+        ready_fd: end of a pipe that gets a byte once it serves, see `serving.supervisor.Readiness`; None for none.
+    """
     from bespeak import BespeakError
     from bespeak._core import Server
 
@@ -57,6 +66,8 @@ def serve(config: Config) -> int:
         try:
             running.wait_ready(READY_MS_MAX)
             log.info("serving", address=running.address)
+            if ready_fd is not None:
+                _tell_ready(ready_fd)
             running.wait()
         except BespeakError as error:
             failed.append(error)
@@ -72,6 +83,13 @@ def serve(config: Config) -> int:
         raise failed[0]
     log.info("stopped")
     return 0
+
+
+def _tell_ready(ready_fd: int) -> None:
+    # A parent that is gone reads nothing, and the signal of its end is on its way.
+    with suppress(BrokenPipeError):
+        os.write(ready_fd, b"\n")
+    os.close(ready_fd)
 
 
 class _StopSignals:

@@ -38,19 +38,20 @@ class ServerProcess:
         # Of its own, so that a file in the current directory does not change the demonstration.
         config.write_text("")
         began = time.monotonic()
+        readiness = supervisor.Readiness()
         with self._log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *supervisor.command("--config", str(config), "server", "--supervised"),
-                *("--listen", self.address, "--data", str(self._directory / "journal")),
+            self._process = await readiness.start(
+                [
+                    *supervisor.command("--config", str(config), "server", "--supervised"),
+                    *("--listen", self.address, "--data", str(self._directory / "journal")),
+                ],
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=Path(serving.__file__).parent.parent,
-                # A ^C in the terminal is the demo's to handle.
-                start_new_session=True,
             )
         ended = asyncio.create_task(self._process.wait())
-        answering = asyncio.create_task(supervisor.until_serving(self.address))
+        answering = asyncio.create_task(readiness.wait(self.address))
         try:
             await asyncio.wait({ended, answering}, timeout=START_S_MAX, return_when=asyncio.FIRST_COMPLETED)
             if not answering.done():
@@ -61,6 +62,7 @@ class ServerProcess:
         finally:
             ended.cancel()
             answering.cancel()
+            readiness.close()
         return time.monotonic() - began
 
     def kill_now(self) -> None:

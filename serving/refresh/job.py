@@ -1,10 +1,10 @@
-"""One round: what is due is forecast in chunks and pushed as a whole."""
+"""One round: what is due is forecast in chunks, and then pushed in parts."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,8 @@ from serving.refresh.dirty import Place, Why, dirty, kept_forecasts, last_days
 QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 TOTALS_FROM = 0.5
 TOTALS_DAYS = (1, 2, 3, 7, 14, 28)
+PUSH_ROWS_MAX = 1_000_000
+"""The server takes 4,000,000 rows a push (`ROWS_MAX` in rust_core/demand). A part of this size takes it seconds."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Plan:
         age_ms: a forecast is made again when it is older.
         chunk: series of one call of the worker.
         context_days: most recent days of history that are sent.
+        push_rows: most rows by day of one push; at least `horizon`.
     """
 
     model: str = ""
@@ -38,6 +41,7 @@ class Plan:
     age_ms: int = 24 * 3_600_000
     chunk: int = 512
     context_days: int = 512
+    push_rows: int = PUSH_ROWS_MAX
 
 
 @dataclass
@@ -93,7 +97,7 @@ def refresh(
 
     Raises:
         ComputeAwayError: the worker is away; nothing was pushed.
-        BespeakError: the server is away, or refuses.
+        BespeakError: the server is away, or refuses; the parts that it took before are no longer due.
     """
     started = time.monotonic()
     now_ms = time.time_ns() // 1_000_000
@@ -110,17 +114,19 @@ def refresh(
     places = sorted(due)
     rows = _rows_of(history, places)
     ahead = None if future is None else _rows_of(future, places)
-    for first in range(0, len(places), plan.chunk):
+    # A chunk is never divided, so it must fit into a part.
+    size = max(1, min(plan.chunk, plan.push_rows // max(1, plan.horizon)))
+    for first in range(0, len(places), size):
         if stop():
             report.stopped = True
             break
-        chunk = range(first, min(first + plan.chunk, len(places)))
+        chunk = range(first, min(first + size, len(places)))
         context = _context(history, rows, chunk, plan.context_days)
         planned = None if future is None or ahead is None else _context(future, ahead, chunk, None)
         totals = [days for days in TOTALS_DAYS if days <= plan.horizon]
         made.extend(compute.forecast(context, planned, plan.horizon, QUANTILES, totals, plan.model))
     if made:
-        _push(client, made, places, now_ms, report)
+        _push(client, made, places, plan.push_rows, now_ms, report)
     report.seconds = time.monotonic() - started
     return report
 
@@ -148,23 +154,42 @@ def _context(table: pa.Table, rows: list[np.ndarray], chunk: range, days: int | 
     return picked.add_column(0, "item_id", pa.array(names, pa.string()))
 
 
-def _push(client: Client, made: list[Forecasts], places: Sequence[Place], now_ms: int, report: Report) -> None:
+def _push(
+    client: Client, made: list[Forecasts], places: Sequence[Place], rows_max: int, now_ms: int, report: Report
+) -> None:
     makers = list(dict.fromkeys(each.made_by for each in made))
     report.model = ", ".join(makers)
     report.approximate = any(each.approximate for each in made)
     below = [level_name(level) for level in QUANTILES if level < TOTALS_FROM]
     for maker in makers:
-        own = [each for each in made if each.made_by == maker]
-        days = _named(pa.concat_tables([each.days for each in own]), places).rename_columns({"timestamp": "day"})
-        totals = _named(pa.concat_tables([each.totals for each in own]), places).drop_columns(below)
-        report.silent += sum(len(pc.unique(each.days["item_id"])) for each in own) - len(set(_places(days)))
-        pushed = client.push_forecasts(days, maker, now_ms)
-        # Buffers move with this one, so it comes last.
-        followed = client.push_forecast_totals(totals, maker, now_ms)
-        report.pushed += pushed.positions
-        report.days += pushed.rows
-        report.totals += followed.rows
-        report.buffers_changed += followed.buffers_changed
+        for part in _parts([each for each in made if each.made_by == maker], rows_max):
+            days = _named(pa.concat_tables([each.days for each in part]), places).rename_columns({"timestamp": "day"})
+            totals = _named(pa.concat_tables([each.totals for each in part]), places).drop_columns(below)
+            report.silent += sum(len(pc.unique(each.days["item_id"])) for each in part) - len(set(_places(days)))
+            if not days.num_rows:
+                continue
+            # What is due is told by the days, so they come last: should the server go away between the two, the next
+            # round makes both again.
+            followed = client.push_forecast_totals(totals, maker, now_ms)
+            pushed = client.push_forecasts(days, maker, now_ms)
+            report.pushed += pushed.positions
+            report.days += pushed.rows
+            report.totals += followed.rows
+            report.buffers_changed += followed.buffers_changed
+
+
+def _parts(made: Sequence[Forecasts], rows_max: int) -> Iterator[list[Forecasts]]:
+    """What is pushed together: whole chunks, which are of whole positions. A position has no more totals than days."""
+    part: list[Forecasts] = []
+    rows = 0
+    for each in made:
+        if part and rows + each.days.num_rows > rows_max:
+            yield part
+            part, rows = [], 0
+        part.append(each)
+        rows += each.days.num_rows
+    if part:
+        yield part
 
 
 def _named(table: pa.Table, places: Sequence[Place]) -> pa.Table:

@@ -7,6 +7,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 import structlog
 
@@ -14,9 +15,10 @@ from models.abort_condition import parse
 from models.catalogue import CHECKPOINTS
 from models.protocol import InputError
 from models.registry import DEFAULT_ALIAS, NAME, Registry, RegistryError, Version
-from models.rollouts import Rollout, read_rollout, routes_of, write_rollout
+from models.rollouts import Rollout, read_rollout, routes_of
 from serving.deployments.jobs import ForecastJob, Offered
 from serving.deployments.probes import probe
+from serving.rollout.notes import Notes
 from serving.rollout.scoring import Scoreboard
 from serving.rollout.traffic import Route, Traffic, Unit
 from serving.worker_backend import Backend
@@ -28,6 +30,8 @@ ABORT_IF = "error_rate > 0.05"
 #: A verifying call may take so long, and has so many days of history.
 VERIFY_SECONDS = 60.0
 VERIFY_DAYS = 56
+#: How long a caller who has given up keeps others waiting until what was written is written back.
+UNDO_WAIT_S = 1.0
 log = structlog.get_logger()
 
 
@@ -46,6 +50,7 @@ class Controller:
         self._backend = backend
         self._config = config
         self._registry = Registry(config.registry) if config.registry else None
+        self._notes = Notes()
         self.traffic = Traffic(backend, self._abort)
         self._busy = False
         self._leaving: set[asyncio.Task[None]] = set()
@@ -231,25 +236,48 @@ class Controller:
             raise RolloutRefused(
                 f"{state.route} has no active version here: deploy one without a share, or name it in worker.models"
             )
+        registry = self._must_have_registry()
         unit = await self._loaded(found.reference)
         try:
             await self._verify(found.reference, unit)
-            await asyncio.to_thread(self._move_alias, found, state.alias)
+            before = await asyncio.to_thread(registry.history, found.name, state.alias)
+            if not await self._through(asyncio.to_thread(self._move_alias, found, state.alias)):
+                await self._put_alias_back(found, state.alias, before)
         except BaseException:
             self._later(self._leave(unit))
             raise
         route = Route(unit, state)
         self.traffic.routes[state.route] = route
-        await self._save(route, candidate="", said=f"{found.reference} answers all of {state.route}")
+        said = f"{found.reference} answers all of {state.route}"
+        await self._through(self._save(route, candidate="", said=said))
         return route
+
+    async def _put_alias_back(self, found: Version, alias: str, history: list[str]) -> NoReturn:
+        """Lets an alias stand again for what it did, and ends the call of a caller who has given up."""
+        registry = self._must_have_registry()
+        try:
+            await self._through(asyncio.to_thread(registry.restore, found.name, alias, history))
+        except OSError as error:
+            raise RolloutRefused(
+                f"alias {alias} of {found.name} stands for {found.version} and could not be put back to {history[-1:]}: {error}: deploy it again, or promote another version"
+            ) from error
+        raise asyncio.CancelledError
 
     async def _join(self, route: Route, unit: Unit, state: Rollout) -> None:
         """Lets a candidate stand beside the active version."""
+        if not await self._through(self._write(state)):
+            await self._write_back(route)
         if route.score is None or route.candidate != unit or route.state.stage != state.stage:
             route.score = Scoreboard(state.service_level, state.lead_days)
-        await self._write(state)
         route.condition = parse(state.abort_if) if state.abort_if else None
         route.candidate, route.state = unit, state
+
+    async def _write_back(self, route: Route) -> NoReturn:
+        """Writes what holds over what was to hold, and ends the call of a caller who has given up."""
+        task = self._later(self._notes.settle(self._must_have_registry().root, route.state))
+        # What cannot be written now is tried again without the caller.
+        await asyncio.wait([task], timeout=UNDO_WAIT_S)
+        raise asyncio.CancelledError
 
     async def promote(self, model: str, alias: str) -> Route:
         """Gives a version all traffic and moves the alias; raises what `deploy` raises."""
@@ -275,7 +303,7 @@ class Controller:
                 return route
             if route.state.stage == "aborted":
                 said = f"the aborted {name}@{route.state.candidate} is put aside; {route.active.offered.reference} answers as before"
-                await self._save(route, stage="none", candidate="", said=said)
+                await self._through(self._save(route, stage="none", candidate="", said=said))
                 route.score = None
                 return route
             found = await asyncio.to_thread(self._must_have_registry().before, name, alias)
@@ -358,11 +386,9 @@ class Controller:
         route.condition = None
         log.warning("aborted", route=route.state.route, candidate=leaving.offered.reference, reasons=reasons)
 
-        async def finish() -> None:
-            await self._write(route.state)
-            await self._leave(leaving)
-
-        self._later(finish())
+        # Neither waits for the other: a disk that takes no note of it keeps no version loaded.
+        self._later(self._notes.settle(self._must_have_registry().root, route.state))
+        self._later(self._leave(leaving))
 
     async def _leave(self, unit: Unit) -> None:
         """Unloads a version once no call uses it, unless a route does."""
@@ -430,7 +456,7 @@ class Controller:
         route.state = state
 
     async def _write(self, state: Rollout) -> None:
-        await asyncio.to_thread(write_rollout, self._must_have_registry().root, state)
+        await self._notes.write(self._must_have_registry().root, state)
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -445,4 +471,6 @@ class Controller:
     async def stop(self) -> None:
         """Ends what runs behind the answers."""
         await self.traffic.close()
-        await asyncio.gather(*self._leaving, return_exceptions=True)
+        self._notes.end()
+        while self._leaving:  # what ends may begin more
+            await asyncio.gather(*self._leaving, return_exceptions=True)

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from serving.cli import main
 
 REPO = Path(__file__).resolve().parents[2]
+OURS = ("-m", "serving")
 
 
 def environment() -> dict[str, str]:
@@ -58,9 +59,11 @@ def call(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 class Process:
     """A command that runs until it is told to stop."""
 
-    def __init__(self, *arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: object, cwd: Path, env: Mapping[str, str] | None = None, program: Sequence[str] = OURS
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "serving", *map(str, arguments)],
+            [sys.executable, *program, *map(str, arguments)],
             cwd=cwd,
             env=environment() | dict(env or {}),
             stderr=subprocess.PIPE,
@@ -98,9 +101,11 @@ class Process:
 
 
 @contextmanager
-def process(*arguments: object, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[Process]:
-    """A command, with more in its environment, that has ended when the block has."""
-    started = Process(*arguments, cwd=cwd, env=env)
+def process(
+    *arguments: object, cwd: Path, env: Mapping[str, str] | None = None, program: Sequence[str] = OURS
+) -> Iterator[Process]:
+    """A command, with more in its environment, that has ended when the block has; `program` runs another than ours."""
+    started = Process(*arguments, cwd=cwd, env=env, program=program)
     try:
         yield started
     finally:

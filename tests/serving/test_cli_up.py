@@ -8,8 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from bespeak import Client, Item
+from bespeak import Client, Item, Tls
 from tests.serving.cli_process import process, run
+from tests.spec.test_client_tls import Authority
+
+# A supervisor whose server never says that it serves.
+SLOW = """
+import sys
+from serving import logs, supervisor
+from serving.config_sections import LogSection
+logs.set_up(LogSection(), "supervisor")
+server = [sys.executable, "-c", "import signal; signal.pause()"]
+plan = supervisor.Plan(server, None, "127.0.0.1:7171", say_after_s=0.1)
+sys.exit(supervisor.run(plan, lambda: None))
+"""
 
 
 @pytest.fixture
@@ -101,3 +113,32 @@ def test_a_free_port_cannot_be_found_by_others(place):
     refused = run("up", "--listen", "127.0.0.1:0", cwd=place)
     assert refused.returncode == 2
     assert "server.listen has port 0" in refused.stderr
+
+
+def test_a_server_that_lets_in_only_whom_it_knows_gets_its_worker(place):
+    authority = Authority(place, "authority")
+    certificate, key = authority.issue("server")
+    with (place / "bespeak.toml").open("a") as file:
+        file.write(
+            f"""
+            [server.tls]
+            certificate = "{certificate}"
+            key = "{key}"
+            client_authority = "{authority.certificate}"
+            """
+        )
+    with process("up", "--memory", cwd=place) as up:
+        up.line("worker started")
+        up.line("serving", process="worker")
+        with Client(address_of(place), tls=Tls(authority.certificate, *authority.issue("caller"))) as client:
+            client.put_item(Item("tea"))
+            assert client.get_item("tea").item == "tea"
+        assert up.stop() == 0
+
+
+def test_a_server_that_does_not_serve_is_told_and_can_be_stopped(place):
+    with process(cwd=place, program=("-c", SLOW)) as up:
+        first = up.line("the server is not serving yet")
+        assert first["address"] == "127.0.0.1:7171"
+        assert up.line("the server is not serving yet")["after_s"] > first["after_s"]
+        assert up.stop() == 0

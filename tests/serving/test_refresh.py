@@ -1,16 +1,19 @@
 """History to refresh to buffers to promises, through a live server and a live worker."""
 
+import re
 import signal
 from collections import Counter
 from contextlib import contextmanager
+from datetime import timedelta
 
 import grpc
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from bespeak import BufferPolicy, BufferSource, Client, Engine, InvalidArgument, Item, Location
+from bespeak import BufferPolicy, BufferSource, Client, Engine, InvalidArgument, Item, Location, Unavailable
 from bespeak._core import ManualClock
 from bespeak.v1 import forecast_pb2, forecast_pb2_grpc
 from models.totals import CORRELATION, approximate_totals
@@ -18,7 +21,7 @@ from serving.refresh.compute import Compute
 from serving.refresh.dirty import Kept, Why, dirty
 from serving.refresh.job import Plan, refresh
 from serving.worker_ipc import read_table
-from tests.serving.cli_process import process, run, server
+from tests.serving.cli_process import REPO, process, run, server
 from tests.serving.rollout_worker import running_worker
 from tests.serving.worker_process import as_ipc
 
@@ -230,6 +233,69 @@ def test_versions_behind_a_route_are_named_and_not_asked_again(tmp_path):
         assert means["mean_mean"][1] > 1.5 * means["mean_mean"][0], "each has its own rows"
         running.promote("2")
         assert (due(), makers()) == ({Why.MODEL: made["scaled@1"]}, {"scaled@2": 20})
+
+
+class GoneAt(Client):
+    """A connection whose server is gone when the push of this number begins; it keeps what was pushed before."""
+
+    def __init__(self, address, number):
+        super().__init__(address)
+        self.number = number
+        self.pushed = []
+
+    def begin(self, what, table):
+        if len(self.pushed) == self.number:
+            raise Unavailable("UNAVAILABLE", "the server is gone: send it again")
+        positions = len(set(zip(table["item"].to_pylist(), table["location"].to_pylist(), strict=True)))
+        self.pushed.append((what, positions, table.num_rows))
+
+    def push_forecasts(self, table, model, computed_at_ms=0):
+        self.begin("days", table)
+        return super().push_forecasts(table, model, computed_at_ms)
+
+    def push_forecast_totals(self, table, model, computed_at_ms=0):
+        self.begin("totals", table)
+        return super().push_forecast_totals(table, model, computed_at_ms)
+
+
+def test_a_round_is_pushed_in_parts_and_what_one_left_is_done_by_the_next(tmp_path):
+    history = sales(PLACES)
+    last = pc.max(history["timestamp"]).as_py()
+    # Of two positions and one, each its totals and then its days.
+    plan = Plan(push_rows=60)
+    parts = [("totals", 2, 12), ("days", 2, 56), ("totals", 1, 6), ("days", 1, 28)]
+
+    def made_at(table):
+        return {(row["item"], row["location"]): row["computed_at_ms"] for row in table.to_pylist()}
+
+    with worker(tmp_path), server("--memory", cwd=tmp_path) as (_, address), Client(address) as client:
+        stock(client)
+        compute = Compute(f"unix:{tmp_path}/worker.sock")
+        for number, left in enumerate((3, 3, 1, 1)):
+            # A day more each time, so that every position is due.
+            known = history.filter(pc.less_equal(history["timestamp"], last - timedelta(days=4 - number)))
+            with GoneAt(address, number) as breaking, pytest.raises(Unavailable, match="the server is gone"):
+                refresh(breaking, compute, known, plan)
+            assert breaking.pushed == parts[:number]
+            assert refresh(client, compute, known, plan).due.total() == left, f"gone at push {number}"
+            made = made_at(client.forecasts())
+            assert set(made) == set(PLACES)
+            assert made_at(client.forecast_totals()) == made
+        with GoneAt(address, None) as watched:
+            report = refresh(watched, compute, history, plan)
+        assert watched.pushed == parts
+        assert (report.pushed, report.days, report.totals) == (3, 84, 18)
+        unknown = history.set_column(3, "target", pa.nulls(history.num_rows, pa.float64()))
+        report = refresh(client, compute, unknown, Plan(age_ms=-1))
+        assert (report.silent, report.pushed) == (3, 0)
+        assert made_at(client.forecasts()) == made_at(client.forecast_totals())
+        compute.close()
+
+
+def test_a_part_is_no_more_than_the_server_takes():
+    source = (REPO / "rust_core/demand/src/forecasts/mod.rs").read_text()
+    (most,) = re.findall(r"pub const ROWS_MAX: usize = ([\d_]+);", source)
+    assert Plan().push_rows <= int(most)
 
 
 def test_totals_of_days_lie_between_independent_days_and_days_that_move_as_one():
