@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass as validated
 
 from serving.worker_config import WorkerConfig
@@ -18,41 +18,41 @@ class Section(BaseModel):
 class Limits(Section):
     """Limits on callers. Full means a refusal at once."""
 
-    connections: int = 4_096
+    connections: int = Field(default=4_096, ge=1)
     """Connections at a time."""
-    concurrent_streams: int = 200
+    concurrent_streams: int = Field(default=200, ge=1)
     """Streams of one connection at a time."""
-    in_flight: int = 4_096
+    in_flight: int = Field(default=4_096, ge=1)
     """Requests taken up and not yet answered, all connections together."""
-    open_streams: int = 1_024
+    open_streams: int = Field(default=1_024, ge=1)
     """Long-lived streams at a time."""
-    message_bytes: int = 4 << 20
+    message_bytes: int = Field(default=4 << 20, ge=1_024)
     """Bytes of one message, either way."""
-    buffered_bytes: int = 256 << 20
+    buffered_bytes: int = Field(default=256 << 20, ge=1)
     """Bytes of requests that have not fully arrived, all connections together."""
-    header_bytes: int = 16 << 10
+    header_bytes: int = Field(default=16 << 10, ge=1_024)
     """Bytes of the headers of one request."""
-    handshake_ms: int = 10_000
+    handshake_ms: int = Field(default=10_000, ge=1)
     """Time for the TLS and HTTP/2 handshakes."""
-    request_body_ms: int = 30_000
+    request_body_ms: int = Field(default=30_000, ge=1)
     """Time in which the message of a unary request must have arrived."""
-    keep_alive_ms: int = 30_000
+    keep_alive_ms: int = Field(default=30_000, ge=0)
     """Silence after which a connection is asked whether it lives."""
-    keep_alive_timeout_ms: int = 10_000
+    keep_alive_timeout_ms: int = Field(default=10_000, ge=1)
     """Time for its answer."""
-    connection_age_ms: int = 30 * 60_000
+    connection_age_ms: int = Field(default=30 * 60_000, ge=0)
     """Age at which a connection is asked to close; 0 never."""
-    connection_grace_ms: int = 30_000
+    connection_grace_ms: int = Field(default=30_000, ge=0)
     """Time for its calls to end then."""
-    watch_queue: int = 1_024
+    watch_queue: int = Field(default=1_024, ge=1)
     """Changes kept for one slow watcher before it is told to check again."""
-    session_pipeline: int = 256
+    session_pipeline: int = Field(default=256, ge=1)
     """Answers of one Session that may wait for durability."""
-    batch_rows: int = 65_536
+    batch_rows: int = Field(default=65_536, ge=1)
     """Rows of one Arrow batch."""
-    batch_slice_us: int = 500
+    batch_slice_us: int = Field(default=500, ge=0)
     """Longest time that a batch holds the engine, microseconds."""
-    retry_ms: int = 50
+    retry_ms: int = Field(default=50, ge=0)
     """What a shed caller is told to wait."""
 
 
@@ -74,28 +74,28 @@ class JournalSection(Section):
     """`group` answers after the sync of the group that a write belongs to, `memory` at once: a crash loses all."""
     path: Path | None = Path("bespeak-data/journal")
     """Directory of the journal."""
-    segment_bytes: int = 0
+    segment_bytes: int = Field(default=0, ge=0)
     """Bytes of a segment; 0 is the journal's default."""
-    snapshot_every_bytes: int = 0
+    snapshot_every_bytes: int = Field(default=0, ge=0)
     """A snapshot is made after so many bytes of finished segments; 0 is the journal's default."""
-    retention_ms: int = 0
+    retention_ms: int = Field(default=0, ge=0)
     """How far back earlier states and reconcile reach; 0 is 7 days, less than 24 hours keeps 24 hours."""
-    clock_jump_ms: int = 0
+    clock_jump_ms: int = Field(default=0, ge=0)
     """A jump of the clock beyond this stops promising; 0 is the journal's default."""
-    downtime_ms: int = 0
+    downtime_ms: int = Field(default=0, ge=0)
     """A clock further ahead of the last record at the start stops promising until confirmed; 0 is 7 days."""
 
 
 class EngineSection(Section):
     """The engine's policies; 0 is the engine's default."""
 
-    default_hold_ms: int = 0
+    default_hold_ms: int = Field(default=0, ge=0)
     """Life of a hold when a request names none."""
-    max_hold_life_ms: int = 0
+    max_hold_life_ms: int = Field(default=0, ge=0)
     """A hold's total life, extensions included."""
-    max_held_units_per_customer: int = 0
+    max_held_units_per_customer: int = Field(default=0, ge=0)
     """Units that one customer may have in holds that are not confirmed."""
-    remembered_requests: int = 0
+    remembered_requests: int = Field(default=0, ge=0)
     """Answers remembered in memory; with a journal at least 131,072."""
 
 
@@ -104,12 +104,20 @@ class ComputeSection(Section):
 
     address: str
     """`http://host:port`, or `unix:/path`."""
-    timeout_ms: int = 30_000
+    timeout_ms: int = Field(default=30_000, ge=1)
     """Longest time for one call; then the fallback answers."""
-    breaker_failures: int = 3
+    breaker_failures: int = Field(default=3, ge=0)
     """Failures in a row that open the circuit."""
-    breaker_open_ms: int = 5_000
+    breaker_open_ms: int = Field(default=5_000, ge=0)
     """How long an open circuit stays open."""
+
+    @field_validator("address")
+    @classmethod
+    def _has_a_scheme(cls, address: str) -> str:
+        # The transport takes any other as well, and then every call fails.
+        if not any(address.startswith(scheme) and address != scheme for scheme in ("http://", "unix:")):
+            raise ValueError("give http://host:port or unix:/path")
+        return address
 
 
 class TracesSection(Section):
@@ -143,7 +151,7 @@ class ServerSection(Section):
     """Address of the gRPC and Flight port; port 0 takes a free one."""
     metrics_listen: str | None = None
     """Address of the Prometheus text page, loopback only; unset serves none."""
-    worker_threads: int = 0
+    worker_threads: int = Field(default=0, ge=0)
     """Threads that serve requests; 0 chooses by the cores."""
     limits: Limits = Field(default_factory=Limits)
     tls: TlsSection | None = None
@@ -154,7 +162,7 @@ class ServerSection(Section):
     backup_root: Path | None = None
     """Backups are written below this directory; unset refuses them."""
     traces: TracesSection | None = None
-    drain_ms: int = 10_000
+    drain_ms: int = Field(default=10_000, ge=0)
     """How long a stop waits for calls in progress."""
 
 

@@ -74,6 +74,22 @@ def test_a_file_is_found_by_name_and_by_environment(tmp_path, monkeypatch):
         ("[server]\ndrain_ms = 'soon'", "server.drain_ms is 'soon': input should be a valid integer"),
         ("[server.compute]\ntimeout_ms = 1", "server.compute.address is missing"),
         ("[server.journal]\nmode = 'fast'", "server.journal.mode is 'fast': input should be 'memory' or 'group'"),
+        (
+            "[server.limits]\nin_flight = 0",
+            "server.limits.in_flight is 0: input should be greater than or equal to 1",
+        ),
+        (
+            "[server.engine]\ndefault_hold_ms = -1",
+            "server.engine.default_hold_ms is -1: input should be greater than or equal to 0",
+        ),
+        (
+            "[server.compute]\naddress = '127.0.0.1:7430'",
+            "server.compute.address is '127.0.0.1:7430': give http://host:port or unix:/path",
+        ),
+        (
+            "[server.compute]\naddress = 'https://127.0.0.1:7430'",
+            "server.compute.address is 'https://127.0.0.1:7430': give http://host:port or unix:/path",
+        ),
         ("[worker]\naddress = '10.0.0.1:1'", "worker: address '10.0.0.1:1' can be reached from other machines"),
         ("[server", "is not TOML"),
     ],

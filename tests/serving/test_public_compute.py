@@ -284,6 +284,31 @@ def test_a_wrong_request_is_refused_and_not_answered_by_the_fallback(local, fiel
     assert not local.forecast(history(2), 7).fallback
 
 
+def packed(table, codec):
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def test_a_table_with_compressed_buffers_is_refused_before_the_worker_sees_it(local):
+    context, (lines, options, stock) = history(2), batch_of_orders(3)
+    plain, small = as_ipc(context), packed(context, "zstd")
+    forecasts = forecast_pb2_grpc.ForecastServiceStub(local.channel)
+    allocate = allocation_pb2_grpc.AllocationServiceStub(local.channel).Allocate
+    orders = {"orders": packed(lines, "lz4"), "options": as_ipc(options), "stock": as_ipc(stock)}
+    for call, request in [
+        (forecasts.Forecast, forecast_pb2.ForecastRequest(context=small, horizon=7)),
+        (forecasts.Forecast, forecast_pb2.ForecastRequest(context=plain, future=small, horizon=7)),
+        (forecasts.Explain, forecast_pb2.ForecastServiceExplainRequest(context=small, horizon=7)),
+        (allocate, allocation_pb2.AllocateRequest(**orders)),
+    ]:
+        with pytest.raises(grpc.RpcError) as refused:
+            call(request, timeout=60)
+        assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        assert "send them uncompressed" in refused.value.details()
+
+
 def test_the_trace_of_a_caller_goes_on_to_the_worker(local):
     metadata = [("traceparent", f"00-{TRACE_ID}-{SPAN_ID}-01")]
     local.forecast(history(2), 7, metadata=metadata)

@@ -1,5 +1,6 @@
 """Holds of plans: exactly the plan, once for a request, and never more than there is."""
 
+import json
 import random
 import threading
 
@@ -7,10 +8,12 @@ import pyarrow as pa
 import pytest
 
 from bespeak import Client, PromiseLine
+from bespeak._core import Server
 from bespeak.errors import BespeakError, InvalidArgument, NotFound, Overloaded, RequestIdReused
 from tests.spec.allocation_shop import ITEMS, PLACES, left, network, orders, rows, stocked, terms
 
 REQUEST_ID = "01936f2e-8c1a-4b3e-9d4f-0123456789ab"
+MESSAGE_BYTES = 16_384
 
 
 @pytest.fixture
@@ -80,6 +83,38 @@ def test_sent_again_orders_are_answered_as_they_were(shop):
     assert rows(more) == rows(first) | {("c", 1): ("rtm1", "road", 1)}
     assert more.objective_minor == first.objective_minor + 700
     assert more.bound_minor <= more.objective_minor
+
+
+def test_nothing_is_held_whose_answer_would_be_too_large():
+    """The error says that nothing was changed: the caller sends smaller parts, and nothing is held twice."""
+    count = 400
+    names = [f"o{n:03d}" for n in range(count)]
+    batch = pa.table(
+        {
+            "order_id": names,
+            "line": pa.array([1] * count, pa.int32()),
+            "item": pa.array(["tea"] * count).dictionary_encode(),
+            "quantity": pa.array([1] * count, pa.int32()),
+            "unfilled_minor": pa.array([10_000] * count, pa.int32()),
+            "zone": pa.array(["north"] * count).dictionary_encode(),
+        }
+    )
+    server = Server(json.dumps({"listen": "127.0.0.1:0", "limits": {"message_bytes": MESSAGE_BYTES}}))
+    server.wait_ready(30_000)
+    with Client(server.address) as client:
+        stocked(client, {("tea", "ams1"): 2 * count})
+        client.put_network("nl", network())
+        named = terms(network="nl")
+        with pytest.raises(Overloaded) as large:
+            client.allocate(batch, named, hold=True, confirm=True)
+        assert large.value.code == "MESSAGE_TOO_LARGE"
+        assert left(client)["tea", "ams1"] == 2 * count
+        for first in range(0, count, count // 4):
+            plan = client.allocate(batch.slice(first, count // 4), named, hold=True, confirm=True)
+            assert {one.state for one in plan.held} == {"CONFIRMED"}
+        assert left(client)["tea", "ams1"] == count
+    server.drain()
+    server.wait()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from bespeak import InvalidArgument, NotFound, PromiseLine, ReserveLine
+from bespeak import InvalidArgument, NotFound, Overloaded, PromiseLine, ReserveLine
 from bespeak._methods.tables import _new_ids
 
 
@@ -109,6 +109,29 @@ def test_request_ids_are_made_where_there_are_none(stocked):
     assert len(set(held["reservation_id"].to_pylist())) == 2
 
 
+def test_a_table_that_failed_in_the_middle_is_sent_again_under_its_ids(stocked, monkeypatch):
+    """What was done before the failure is not done twice, though the caller gave no ids."""
+    table = pa.table({"item": ["tea", "tea"], "location": ["ams1", "ams1"], "quantity": [3, 4]})
+    exchange = stocked._exchange
+
+    def cut(service, job, sent):
+        exchange(job, sent.slice(0, 1))
+        raise Overloaded("OVERLOADED", "requests in progress are at their limit", 50)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(stocked), "_exchange", cut)
+        with pytest.raises(Overloaded) as failed:
+            stocked.reserve_table(table)
+        own = pa.array([str(uuid.uuid4()) for _ in range(2)])
+        with pytest.raises(Overloaded) as named:
+            stocked.reserve_table(table.append_column("request_id", own))
+    assert named.value.request_ids is None
+    assert stocked.check("tea", "ams1").available == 100 - 3 - 3
+    again = stocked.reserve_table(table.append_column("request_id", failed.value.request_ids))
+    assert again["replayed"].to_pylist() == [True, False]
+    assert stocked.check("tea", "ams1").available == 100 - 3 - 3 - 4
+
+
 def test_made_request_ids_are_uuids_of_version_7():
     made = [uuid.UUID(bytes=each) for each in _new_ids(100, 1_700_000_000_123).to_pylist()]
     assert len(set(made)) == 100
@@ -142,6 +165,17 @@ def test_a_table_of_facts_does_what_single_facts_do(shop, day):
     position = shop.get_position("tea", "ams1")
     assert (position.unrestricted, position.quality) == (19, 2)
     assert position.receipts[0].kind == "PRODUCTION"
+
+
+def test_a_count_that_is_missing_is_no_count_of_zero(stocked):
+    counts = {"event": ["set_on_hand"] * 2, "item": ["tea"] * 2, "location": ["ams1", "ams2"]}
+    for table in (pa.table(counts), pa.table({**counts, "quantity": pa.array([None, None], pa.int64())})):
+        answers = stocked.supply_table(table)
+        assert answers["error"].to_pylist() == ["INVALID_ARGUMENT"] * 2
+        assert "required by set_on_hand" in answers["message"][0].as_py()
+    mixed = pa.table({**counts, "quantity": [None, 0]})
+    assert stocked.supply_table(mixed)["error"].to_pylist() == ["INVALID_ARGUMENT", None]
+    assert [stocked.get_position("tea", place).unrestricted for place in ("ams1", "ams2")] == [100, 0]
 
 
 def _schema(rows):

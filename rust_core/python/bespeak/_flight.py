@@ -91,17 +91,19 @@ class Tables:
             return self._client.do_get(flight.Ticket(ticket), self._options).read_all()
 
     def put(self, descriptor: dict[str, object], table: pa.Table) -> pa.Table:
-        """Sends a table that is taken as a whole and returns what was made of it."""
+        """Sends a table that is taken as a whole and returns what was made of it: the server may say so in parts."""
         table = _without_large_dictionaries(table)
+        answers = []
         with self._errors():
             command = flight.FlightDescriptor.for_command(json.dumps(descriptor))
             writer, reader = self._client.do_put(command, table.schema, self._options)
             with writer:
                 _send(writer, _batches(table, PUT_BATCH_BYTES))
-                answer = reader.read()
-            if answer is None:
+                while (answer := reader.read()) is not None:
+                    answers.append(pa.ipc.open_stream(answer).read_all())
+            if not answers:
                 raise invalid("the server gave no answer")
-        return pa.ipc.open_stream(answer).read_all()
+        return pa.concat_tables(answers)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ BespeakError
 │   └── RequestIdReused   the request id was used for another request
 ├── FailedPrecondition    makes sense, but not in the state that things are in
 ├── OutOfRetention        reaches further back than the journal or the table of answers does
-├── Overloaded            a queue or a table is full; nothing was done
+├── Overloaded            a queue or a table is full; nothing was done, but for the first rows of a large table
 ├── DeadlineExceeded      no answer in time; send it again with the same request id
 ├── Unavailable           no server, or not serving; send it again with the same request id
 ├── NotAuthorised         the peer is not known, or may not do this
@@ -16,6 +16,11 @@ BespeakError
 └── Internal              a fault of the service; the journal holds what had been answered
 ```
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class BespeakError(Exception):
@@ -26,11 +31,15 @@ class BespeakError(Exception):
             gRPC status, such as `UNAVAILABLE`.
         message: what went wrong, with which value, and what to do.
         retry_after_ms: milliseconds after which trying again may help; None when it does not.
+        request_ids: of a table that was sent without ids, those that were made for its rows: with them as its column
+            `request_id` it can be sent again, and what was done is not done twice. None otherwise.
     """
 
     code: str
     message: str
     retry_after_ms: int | None
+    # On the class, so that errors that are unpickled have it too.
+    request_ids: "pa.Array | None" = None
 
     def __init__(self, code: str, message: str, retry_after_ms: int | None = None) -> None:
         super().__init__(code, message, retry_after_ms)
@@ -67,7 +76,8 @@ class OutOfRetention(BespeakError):
 
 
 class Overloaded(BespeakError):
-    """A queue or a table is full. Nothing was done; `retry_after_ms` says when to try again."""
+    """A queue or a table is full. Nothing was done, but that the first rows of a large table may have been: see
+    `request_ids`. `retry_after_ms` says when to try again."""
 
 
 class DeadlineExceeded(BespeakError):

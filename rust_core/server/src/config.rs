@@ -1,5 +1,7 @@
 //! Everything that can be set, read once and passed down.
 
+mod validate;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -312,84 +314,6 @@ impl ServerConfig {
             }
             chosen => chosen,
         }
-    }
-
-    /// Checks that the settings can work together.
-    ///
-    /// # Errors
-    /// Names the first setting that cannot.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let wrong = |setting, value: &dyn std::fmt::Display, rule| {
-            Err(ConfigError {
-                setting,
-                value: value.to_string(),
-                rule,
-            })
-        };
-        if self.worker_threads > 256 {
-            return wrong(
-                "worker_threads",
-                &self.worker_threads,
-                "at most 256 are allowed",
-            );
-        }
-        if let Some(address) = self
-            .metrics_listen
-            .filter(|address| !address.ip().is_loopback())
-        {
-            let rule = "the metrics page has no access control: bind it to a loopback address";
-            return wrong("metrics_listen", &address, rule);
-        }
-        let limits = &self.limits;
-        if !(1_024..=64 << 20).contains(&limits.message_bytes) {
-            return wrong(
-                "limits.message_bytes",
-                &limits.message_bytes,
-                "it must be 1 KiB to 64 MiB",
-            );
-        }
-        if !(1..=1_000_000).contains(&limits.batch_rows) {
-            return wrong(
-                "limits.batch_rows",
-                &limits.batch_rows,
-                "it must be 1 to 1000000",
-            );
-        }
-        if !(1_024..=1 << 20).contains(&limits.header_bytes) {
-            return wrong(
-                "limits.header_bytes",
-                &limits.header_bytes,
-                "it must be 1 KiB to 1 MiB",
-            );
-        }
-        for (setting, value) in [
-            ("limits.watch_queue", limits.watch_queue),
-            ("limits.session_pipeline", limits.session_pipeline),
-            ("limits.connections", limits.connections),
-        ] {
-            if value == 0 || value > 1 << 20 {
-                return wrong(setting, &value, "it must be 1 to 1048576");
-            }
-        }
-        if self.journal.mode() == JournalMode::Group && self.journal.path.is_none() {
-            return wrong("journal.path", &"missing", "mode group needs a directory");
-        }
-        let remembered = self.engine.remembered_requests;
-        if self.journal.mode() == JournalMode::Group && (1..REMEMBERED_MIN).contains(&remembered) {
-            let rule = "with a journal it must be 0 or at least 131072: an answer is remembered until it is durable";
-            return wrong("engine.remembered_requests", &remembered, rule);
-        }
-        self.forecasts.validate()?;
-        if let Some(traces) = &self.traces
-            && !(0.0..=1.0).contains(&traces.sample_ratio)
-        {
-            return wrong(
-                "traces.sample_ratio",
-                &traces.sample_ratio,
-                "it must be 0 to 1",
-            );
-        }
-        Ok(())
     }
 
     /// How long a drain waits for calls in progress.

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bespeak_journal::SyncBy;
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 use crate::allocation::Desk;
@@ -127,15 +128,30 @@ async fn life(parts: Parts) -> Result<(), StartError> {
     if served.is_ok() {
         last_calls(&shared).await;
     }
-    let closed = tokio::task::spawn_blocking(move || {
+    let closed = close(shared, store).await;
+    served?;
+    closed
+}
+
+/// Makes everything durable and lets go of the journal, on a thread of its own: calls that nobody can end may have taken
+/// all those of the runtime.
+async fn close(shared: Arc<Shared>, store: Arc<Store>) -> Result<(), StartError> {
+    let (runtime, (told, closed)) = (Handle::current(), oneshot::channel());
+    let close = move || {
+        // The last traces are sent by tasks of the runtime.
+        let _runtime = runtime.enter();
         if let Some(traces) = shared.traces.get() {
             traces.close();
         }
-        store.close()
-    })
-    .await;
-    served?;
+        // Whoever waits for it is there until then.
+        let _ = told.send(store.close());
+    };
+    std::thread::Builder::new()
+        .name("bespeak-close".to_owned())
+        .spawn(close)
+        .map_err(|error| StartError::Threads(error.to_string()))?;
     closed
+        .await
         .map_err(|_| StartError::Died)?
         .map_err(|error| StartError::JournalStopped(error.to_string()))
 }

@@ -3,9 +3,10 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
 
 use crate::api::Api;
 use crate::compute::Client;
@@ -14,7 +15,12 @@ use crate::dormant::Dormant;
 use crate::error::ApiError;
 use crate::metrics::{Metrics, Shed};
 use crate::telemetry::Traces;
+use crate::transport::blocking::Seats;
+use crate::transport::deadline;
 use crate::transport::message::Budget;
+
+/// How often work that has begun looks for a permit to go on.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Shared by all connections of a server.
 #[derive(Debug)]
@@ -29,6 +35,8 @@ pub(crate) struct Shared {
     pub metrics: Arc<Metrics>,
     /// Bytes of requests still arriving.
     pub budget: Budget,
+    /// Room for calls that read the whole journal.
+    pub journal_seats: Seats,
     /// Rises once, when the server is told to stop …
     pub stop: watch::Sender<bool>,
     /// … and this once everybody who watches its health has been told.
@@ -54,6 +62,7 @@ impl Shared {
             compute: OnceLock::new(),
             traces: OnceLock::new(),
             budget: Budget::new(limits.buffered_bytes, Arc::clone(&metrics)),
+            journal_seats: Seats::default(),
             limits,
             metrics,
             stop: watch::Sender::new(false),
@@ -93,16 +102,24 @@ impl Shared {
 
     #[inline]
     fn take_permit(&self) -> Result<(), ApiError> {
-        let taken = self.metrics.in_flight.fetch_add(1, Ordering::AcqRel);
-        if usize::try_from(taken).is_ok_and(|taken| taken < self.limits.in_flight) {
+        if self.try_permit() {
             return Ok(());
         }
-        self.metrics.in_flight.fetch_sub(1, Ordering::AcqRel);
         Err(self.overloaded(
             Shed::InFlight,
             "requests in progress",
             self.limits.in_flight,
         ))
+    }
+
+    #[inline]
+    fn try_permit(&self) -> bool {
+        let taken = self.metrics.in_flight.fetch_add(1, Ordering::AcqRel);
+        if usize::try_from(taken).is_ok_and(|taken| taken < self.limits.in_flight) {
+            return true;
+        }
+        self.metrics.in_flight.fetch_sub(1, Ordering::AcqRel);
+        false
     }
 
     #[cold]
@@ -135,6 +152,29 @@ impl Shared {
     /// As [`Shared::permit`].
     pub fn permit_owned(self: &Arc<Self>) -> Result<OwnedPermit, ApiError> {
         self.take_permit()?;
+        Ok(OwnedPermit {
+            metrics: Arc::clone(&self.metrics),
+        })
+    }
+
+    /// As [`Shared::permit_owned`], for a stream whose earlier work was done and answered: it waits, as a refusal would
+    /// end the stream and say that nothing was done.
+    ///
+    /// # Errors
+    /// `Draining`, `DeadlinePassed`.
+    pub async fn permit_to_go_on(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+    ) -> Result<OwnedPermit, ApiError> {
+        while !self.try_permit() {
+            let is_draining = *self.draining.borrow();
+            if is_draining {
+                return Err(ApiError::Draining);
+            }
+            deadline::check(deadline)?;
+            // Nobody tells of a permit that comes back: that would cost every request.
+            sleep(LOOK).await;
+        }
         Ok(OwnedPermit {
             metrics: Arc::clone(&self.metrics),
         })

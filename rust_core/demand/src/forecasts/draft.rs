@@ -3,7 +3,9 @@
 use bespeak_engine::{PositionId, UtcMillis};
 
 use super::block::Head;
-use super::{Block, HORIZON_MAX, Kind, LEVELS_MAX, Level, Origin, ROWS_MAX, TOTALS_MAX, VALUE_MAX};
+use super::{
+    Block, CELLS_MAX, HORIZON_MAX, Kind, LEVELS_MAX, Level, Origin, ROWS_MAX, TOTALS_MAX, VALUE_MAX,
+};
 
 /// A row that cannot be.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -27,6 +29,8 @@ pub struct Draft {
     places: Vec<(PositionId, i32)>,
     values: Vec<f32>,
     ordered: bool,
+    /// Values that it may have.
+    cells_max: usize,
 }
 
 impl Draft {
@@ -39,6 +43,7 @@ impl Draft {
             places: Vec::new(),
             values: Vec::new(),
             ordered: true,
+            cells_max: CELLS_MAX,
         })
     }
 
@@ -65,6 +70,11 @@ impl Draft {
         let row = self.places.len();
         if row >= ROWS_MAX {
             let rule = "at most 4000000 rows are pushed at once: push in parts";
+            return Err(self.bad(row, self.kind.key(), &key, rule));
+        }
+        if self.values.len() + self.levels.len() + 1 > self.cells_max {
+            let rule =
+                "at most 100000000 values, means and quantiles, are pushed at once: push in parts";
             return Err(self.bad(row, self.kind.key(), &key, rule));
         }
         let keys = match self.kind {
@@ -269,6 +279,19 @@ mod tests {
         let mut empty = draft(Kind::Days);
         let told = empty.push(PositionId(0), 1, [Some(1.0), None, None].into_iter());
         assert_eq!(told.expect_err("null").value, "null");
+    }
+
+    #[test]
+    fn wide_rows_are_fewer() {
+        let mut draft = draft(Kind::Days);
+        assert_eq!(draft.cells_max, CELLS_MAX);
+        draft.cells_max = 7;
+        for day in [1, 2] {
+            push(&mut draft, 0, day, [1.0, 0.0, 2.0]).expect("two rows of three are six");
+        }
+        let told = push(&mut draft, 0, 3, [1.0, 0.0, 2.0]).expect_err("nine");
+        assert_eq!((told.row, told.column.as_str()), (2, "day"));
+        assert!(told.rule.contains("push in parts"), "{told}");
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub const LEVELS_MAX: usize = 99;
 pub const TOTALS_MAX: usize = 32;
 /// Rows of one push.
 pub const ROWS_MAX: usize = 4_000_000;
+/// Values of one push, means and quantiles: all rows with 24 levels, or a million of them with 99. They lie in memory until
+/// it ends.
+pub const CELLS_MAX: usize = 100_000_000;
 /// Rows kept of one kind, all positions together.
 pub const KEPT_ROWS_MAX: usize = 64_000_000;
 /// Largest value, base units: the largest quantity of the engine.

@@ -64,7 +64,8 @@ class AllocationMethods(Caller):
         Raises:
             InvalidArgument: names the table, row and column that cannot be.
             NotFound: no network of this name, or with `hold` an item or location that the engine does not know.
-            Overloaded: too many plans are being made, or the same request is still being held; nothing was done.
+            Overloaded: too many plans are being made, the same request is still being held, or the answer would be too
+                large; nothing was done.
             RequestIdReused: an order was sent before under this id with something else in it.
         """
         request = _request(orders, terms)

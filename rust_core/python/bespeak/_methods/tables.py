@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from bespeak._methods.caller import Caller
 from bespeak._request_id import new_request_ids
 from bespeak.enums import BindingConstraint, Outcome, ReceiptKind, Refusal, ReservationState
-from bespeak.errors import invalid
+from bespeak.errors import BespeakError, invalid
 from bespeak.requests import ArrowStream
 
 # Columns of numbers that stand for words; 0 is none.
@@ -71,8 +71,10 @@ class TableMethods(Caller):
 
         Raises:
             InvalidArgument: a column is missing, unknown or of another type.
+            BespeakError: the first rows may have been done. Send the whole table again, with the error's `request_ids` as
+                the column `request_id` where ids were left out: no row is done twice.
         """
-        return _with_words(self._exchange("reserve", self._identified(table)))
+        return _with_words(self._identified("reserve", table))
 
     def supply_table(self, table: ArrowStream) -> pa.Table:
         """Tells a table of facts about stock, in order.
@@ -91,8 +93,9 @@ class TableMethods(Caller):
 
         Raises:
             InvalidArgument: a column is missing, unknown or of another type.
+            BespeakError: as of `reserve_table`, the first rows may have been done.
         """
-        return _with_words(self._exchange("supply", self._identified(table)))
+        return _with_words(self._identified("supply", table))
 
     def positions_table(self, location: str = "") -> pa.Table:
         """Returns positions, one a row; with a location's name, its rows only.
@@ -190,12 +193,17 @@ class TableMethods(Caller):
         levels = [float(level) for level in quantiles]
         return self._dump(ticket("nowcast", items=list(items), locations=list(locations), quantiles=levels))
 
-    def _identified(self, table: ArrowStream) -> pa.Table:
-        """Adds request ids to a table that has none."""
+    def _identified(self, job: str, table: ArrowStream) -> pa.Table:
+        """Answers a table, with new request ids where it has none. A caller that has to send it again finds them."""
         taken = as_table(table)
         if "request_id" in taken.column_names:
-            return taken
-        return taken.append_column("request_id", _new_ids(taken.num_rows, self._now_ms()))
+            return self._exchange(job, taken)
+        ids = _new_ids(taken.num_rows, self._now_ms())
+        try:
+            return self._exchange(job, taken.append_column("request_id", ids))
+        except BespeakError as error:
+            error.request_ids = ids
+            raise
 
 
 def ticket(table: str, **narrowed: str | list[str] | list[float]) -> str:

@@ -50,7 +50,8 @@ class HeldOrder:
         expires_at_ms: when the hold runs out; 0 when confirmed or nothing is held.
         replayed: had been held before under the same request id.
         replanned: it no longer fit, and was planned again so many times.
-        refusal: why nothing is held of an order that the plan served; None when it is.
+        refusal: why nothing is held of an order that the plan served; None when it is, and when it was not reached: time
+            ran out, or the engine took no more. Send the request again under the same `request_id` then.
     """
 
     order_id: str

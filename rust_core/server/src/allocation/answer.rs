@@ -3,17 +3,22 @@
 use std::collections::HashSet;
 
 use bespeak_allocation::CostParts;
-use bespeak_allocation::input::{NONE, TIERS_MAX};
+use bespeak_allocation::input::{NONE, TIERS_MAX, Way};
 use bespeak_allocation::tables;
 use bespeak_proto::v1 as pb;
+use bytes::Bytes;
+use prost::Message;
 
 use super::batch::Batch;
 use super::hold::Outcome;
 use super::solve::Found;
 use super::terms::Terms;
 use crate::compute::ipc;
-use crate::convert::reply;
+use crate::convert::{fields, reply};
 use crate::error::ApiError;
+
+/// What padding may add where the names of places are longer, and those of services shorter, than was counted.
+const PADDING_BYTES: usize = 256;
 
 /// The parts of a cost, as callers see them.
 pub fn costs(parts: &CostParts) -> pb::PlanCosts {
@@ -37,14 +42,12 @@ pub fn answer(
     found: &Found,
     terms: &Terms,
 ) -> Result<pb::AllocateResponse, ApiError> {
-    let (problem, names, input) = (&batch.problem, &batch.names, batch.input());
+    let (problem, input) = (&batch.problem, batch.input());
     let parts = problem.costs(choice);
-    let wrong = |error: arrow_schema::ArrowError| ApiError::Internal(error.to_string());
-    let plan = tables::plan_table(input, names, problem.options(), choice).map_err(wrong)?;
-    let prices = tables::prices_table(names, found.scarce.iter().copied()).map_err(wrong)?;
+    let (plan, prices) = written(batch, choice, found)?;
     let filled = choice.iter().filter(|option| **option != NONE).count();
     Ok(pb::AllocateResponse {
-        plan: ipc::write(&plan)?.into(),
+        plan,
         objective_minor: parts.total,
         bound_minor: found.bound.min(parts.total),
         made_by: found.made_by.clone(),
@@ -58,9 +61,99 @@ pub fn answer(
         lines: small(input.lines.len()),
         lines_filled: small(filled),
         held: Vec::new(),
-        prices: ipc::write(&prices)?.into(),
+        prices,
         lines_late: lines_late(batch, choice),
     })
+}
+
+/// The plan and its prices as tables.
+fn written(batch: &Batch, choice: &[u32], found: &Found) -> Result<(Bytes, Bytes), ApiError> {
+    let (problem, names) = (&batch.problem, &batch.names);
+    let wrong = |error: arrow_schema::ArrowError| ApiError::Internal(error.to_string());
+    let plan = tables::plan_table(batch.input(), names, problem.options(), choice);
+    let prices = tables::prices_table(names, found.scarce.iter().copied());
+    Ok((
+        ipc::write(&plan.map_err(wrong)?)?.into(),
+        ipc::write(&prices.map_err(wrong)?)?.into(),
+    ))
+}
+
+/// Bytes of the largest answer that holding a plan may end in. What no longer fits is planned again: each order that is to
+/// be held may have all of its lines filled in the end, from where the names are longest.
+///
+/// # Errors
+/// As [`answer`].
+pub fn most_bytes(
+    batch: &Batch,
+    choice: &[u32],
+    outcomes: &[Outcome],
+    found: &Found,
+) -> Result<usize, ApiError> {
+    let names = &batch.names;
+    let length = |way: &Way| {
+        names.locations[way.location as usize].len() + names.services[way.service as usize].len()
+    };
+    let ways = (0u32..).zip(batch.problem.options());
+    let longest = ways.max_by_key(|(_, way)| length(way));
+    let longest = longest.map_or(NONE, |(option, _)| option);
+    let (mut most, mut held) = (vec![NONE; batch.lines()], Vec::new());
+    for ((order, name), outcome) in (0u32..).zip(&names.orders).zip(outcomes) {
+        let lines = batch.lines_of(order);
+        let is_planned = choice[lines.clone()].iter().any(|option| *option != NONE);
+        if is_planned || outcome.tried {
+            most[lines].fill(longest);
+            held.push(longest_held(name));
+        }
+    }
+    let (plan, prices) = written(batch, &most, found)?;
+    let tier = pb::TierFill {
+        tier: u32::MAX,
+        lines: u32::MAX,
+        lines_filled: u32::MAX,
+        floor_ppm: u32::MAX,
+        floor_met: true,
+    };
+    // A negative number takes the most bytes.
+    let answer = pb::AllocateResponse {
+        plan,
+        objective_minor: -1,
+        bound_minor: -1,
+        made_by: found.made_by.clone(),
+        fallback: true,
+        revision: u64::MAX,
+        costs: Some(pb::PlanCosts {
+            package_minor: -1,
+            freight_minor: -1,
+            handling_minor: -1,
+            late_minor: -1,
+            unfilled_minor: -1,
+            lines_minor: -1,
+        }),
+        fill_by_tier: vec![tier; TIERS_MAX],
+        lowest_customer_fill_ppm: u32::MAX,
+        packages: u32::MAX,
+        orders: u32::MAX,
+        lines: u32::MAX,
+        lines_filled: u32::MAX,
+        held,
+        prices,
+        lines_late: u32::MAX,
+    };
+    Ok(answer.encoded_len() + PADDING_BYTES)
+}
+
+/// What is told of an order, in the most bytes that it takes.
+fn longest_held(name: &str) -> pb::HeldOrder {
+    pb::HeldOrder {
+        order_id: name.to_owned(),
+        // Seven bytes, as a time: more reservations than were ever made.
+        reservation_id: (1 << 49) - 1,
+        state: pb::ReservationState::Held.into(),
+        expires_at_ms: fields::TIME_MS_MAX,
+        replayed: true,
+        replanned: 1,
+        refusal: pb::Refusal::InsufficientStock.into(),
+    }
 }
 
 fn small(count: usize) -> u32 {

@@ -188,6 +188,10 @@ fn together(
     // Streams of the same terms all hold, or none does.
     let holdings: Option<Vec<&Holding>> = holdings.iter().map(Option::as_ref).collect();
     let done = plan::carry_out(api, &mut prepared, holdings.as_deref(), caller, revision)?;
+    if let Some(error) = done.stopped {
+        // Each order is answered by itself, and what is held of them is found again under their ids.
+        return Err(error);
+    }
     let Prepared { batch, .. } = &prepared;
     let told = (0u32..).zip(&batch.names.orders).map(|(order, name)| {
         let outcome = done.outcomes.get(order as usize);

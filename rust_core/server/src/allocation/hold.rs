@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use bespeak_allocation::Problem;
 use bespeak_allocation::input::NONE;
-use bespeak_engine::limits::MAX_LINES;
 use bespeak_engine::{
     Answer, Command, EngineError, FillPolicy, HoldReply, HoldTerms, ItemId, LineReply, LocationId,
     Meta, Refusal, Reserve, ReserveLine, State, Units,
@@ -15,11 +14,13 @@ use super::batch::{Batch, Used, places, subset};
 use super::replayed::Part;
 use super::seats::breathe;
 use super::solve::{self, Caller};
+use super::sound::check_known;
 use super::terms::Terms;
 use super::{ids, snapshot};
 use crate::api::Api;
 use crate::convert::{context, fields, reply};
 use crate::error::ApiError;
+use crate::tables::crowded;
 
 /// Times that what no longer fits is planned again; what does not fit the last plan either is refused.
 const ROUNDS: u32 = 3;
@@ -84,6 +85,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Whether this call holds it, and not an earlier one.
+    pub fn is_new(&self) -> bool {
+        self.held.is_some() && !self.replayed
+    }
+
     /// What is held, line by line.
     pub fn parts(&self) -> Option<Vec<Part>> {
         let lines = self.held.as_ref()?.lines.iter();
@@ -243,7 +249,8 @@ impl<'a> Holds<'a> {
     /// `choice` is changed to what is really held: option by line of the batch.
     ///
     /// # Errors
-    /// Those of the partition. What was held until then stays, and is answered when the request is sent again.
+    /// Those of the partition, and `DeadlinePassed` when the caller is gone. What was held until then stays: see
+    /// [`Outcome::is_new`].
     pub fn take(
         &mut self,
         choice: &mut [u32],
@@ -257,6 +264,7 @@ impl<'a> Holds<'a> {
             for (at, order) in open.into_iter().enumerate() {
                 if at % TURN == TURN - 1 {
                     breathe();
+                    self.keep_pace()?;
                 }
                 if caller.is_gone() {
                     return Err(ApiError::DeadlinePassed);
@@ -292,6 +300,15 @@ impl<'a> Holds<'a> {
             }
             self.plan_again(&short, choice, terms, caller)?;
             open = short;
+        }
+        Ok(())
+    }
+
+    /// Waits for the disk before so much waits for it that the partition would refuse the rest of the batch.
+    fn keep_pace(&self) -> Result<(), ApiError> {
+        if crowded(self.api) {
+            let partition = self.api.store().partition();
+            partition.wait_durable(self.batch.revision)?;
         }
         Ok(())
     }
@@ -461,37 +478,4 @@ fn fits(state: &State, lines: &[ReserveLine]) -> bool {
 
 fn held(answer: &Answer) -> Result<HoldReply, ApiError> {
     reply::hold(answer).cloned()
-}
-
-/// Everything that may be held is known to the engine, before anything is.
-fn check_known(batch: &Batch) -> Result<(), ApiError> {
-    let (names, known) = (&batch.names, &batch.known);
-    let input = batch.input();
-    for line in &input.lines {
-        if known.items[line.item as usize].is_none() {
-            let name = &names.items[line.item as usize];
-            return Err(EngineError::UnknownItem(crate::error::shorten(name)).into());
-        }
-    }
-    for row in input.stock.iter().filter(|row| row.units > 0) {
-        if known.locations[row.location as usize].is_none() {
-            let name = &names.locations[row.location as usize];
-            return Err(EngineError::UnknownLocation(crate::error::shorten(name)).into());
-        }
-    }
-    for (order, name) in input.orders.iter().zip(&names.orders) {
-        if order.lines.len() > MAX_LINES {
-            let value = format!("{name} with {} lines", order.lines.len());
-            let rule =
-                format!("an order that is held may have at most {MAX_LINES} lines: split it");
-            return Err(ApiError::invalid("orders", value, rule));
-        }
-        for (field, index, list) in [
-            ("customer", order.customer, &names.customers),
-            ("segment", order.segment, &names.segments),
-        ] {
-            fields::optional_name(field, &list[index as usize])?;
-        }
-    }
-    Ok(())
 }

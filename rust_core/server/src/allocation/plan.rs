@@ -86,8 +86,9 @@ pub fn prepare_from(
 /// Plans, and holds when asked to.
 ///
 /// # Errors
-/// A request that makes no sense: nothing is held then. Or a partition that does not take the holds: those that it took
-/// are answered when the request is sent again.
+/// A request that makes no sense, an answer that would be too large, a partition that takes no hold: nothing was held by
+/// this call then. Once something is, it is answered, with orders that were not reached as such: an error would say that
+/// nothing was done, and a caller that sends its orders again under another id would hold them twice.
 pub fn allocate(
     api: &Api,
     request: &pb::AllocateRequest,
@@ -102,6 +103,9 @@ pub fn allocate(
     let orders = prepared.batch.input().orders.len();
     let holdings = holding.as_ref().map(|holding| vec![holding; orders]);
     let done = carry_out(api, &mut prepared, holdings.as_deref(), caller, revision)?;
+    if let Some(error) = &done.stopped {
+        tracing::warn!(%error, orders, "a batch is held in part");
+    }
     Ok(done.answer)
 }
 
@@ -112,6 +116,8 @@ pub struct Done {
     pub choice: Vec<u32>,
     /// By order; empty when nothing was to be held.
     pub outcomes: Vec<Outcome>,
+    /// Why orders were not reached after others had been held.
+    pub stopped: Option<ApiError>,
     /// What a caller is told of the whole.
     pub answer: pb::AllocateResponse,
 }
@@ -127,11 +133,11 @@ pub fn carry_out(
     caller: &Caller<'_>,
     revision: &mut u64,
 ) -> Result<Done, ApiError> {
-    let (found, choice, outcomes) = match holdings {
+    let (found, choice, outcomes, stopped) = match holdings {
         None => {
             let found = plan(prepared, caller)?;
             let choice = found.choice.clone();
-            (found, choice, Vec::new())
+            (found, choice, Vec::new(), None)
         }
         Some(holdings) => held(api, prepared, holdings, caller, revision)?,
     };
@@ -150,6 +156,7 @@ pub fn carry_out(
     Ok(Done {
         choice,
         outcomes,
+        stopped,
         answer,
     })
 }
@@ -174,7 +181,7 @@ pub fn plan(prepared: &Prepared, caller: &Caller<'_>) -> Result<Found, ApiError>
     )
 }
 
-type HeldPlan = (Found, Vec<u32>, Vec<Outcome>);
+type HeldPlan = (Found, Vec<u32>, Vec<Outcome>, Option<ApiError>);
 
 fn held(
     api: &Api,
@@ -184,27 +191,44 @@ fn held(
     revision: &mut u64,
 ) -> Result<HeldPlan, ApiError> {
     let _claim = claims::claim(api, &prepared.batch, holdings)?;
-    let begun = Holds::begin(api, &mut prepared.batch, holdings);
-    let outcomes = match begun {
-        Ok(holds) => holds.outcomes,
-        Err(error) => {
-            *revision = prepared.batch.revision.max(*revision);
-            return Err(error);
-        }
-    };
+    let begun = Holds::begin(api, &mut prepared.batch, holdings).map(|holds| holds.outcomes);
+    *revision = prepared.batch.revision.max(*revision);
+    let outcomes = begun?;
     let found = if outcomes.iter().all(|outcome| outcome.held.is_none()) {
         plan(prepared, caller)?
     } else {
         plan_rest(prepared, &outcomes, caller)?
     };
     let mut choice = found.choice.clone();
+    if caller.answer_bytes.is_some() {
+        let most = answer::most_bytes(&prepared.batch, &choice, &outcomes, &found)?;
+        caller.takes(most)?;
+    }
     let mut holds = Holds::resume(api, &mut prepared.batch, holdings, outcomes);
     let taken = holds.take(&mut choice, &prepared.terms, caller);
-    let (outcomes, replans) = (std::mem::take(&mut holds.outcomes), holds.replans);
+    let (mut outcomes, replans) = (std::mem::take(&mut holds.outcomes), holds.replans);
     *revision = prepared.batch.revision.max(*revision);
     api.metrics().allocation.replanned(replans);
-    taken?;
-    Ok((found, choice, outcomes))
+    if let Err(error) = taken {
+        if !outcomes.iter().any(Outcome::is_new) {
+            return Err(error);
+        }
+        leave_out(&prepared.batch, &mut choice, &mut outcomes);
+        return Ok((found, choice, outcomes, Some(error)));
+    }
+    Ok((found, choice, outcomes, None))
+}
+
+/// Takes out of a plan what was planned and is not held. It is told as tried, with no reason of its own.
+fn leave_out(batch: &Batch, choice: &mut [u32], outcomes: &mut [Outcome]) {
+    for (order, outcome) in (0u32..).zip(outcomes) {
+        let lines = &mut choice[batch.lines_of(order)];
+        if outcome.held.is_none() && lines.iter().any(|option| *option != NONE) {
+            lines.fill(NONE);
+            outcome.tried = true;
+            outcome.refusal = None;
+        }
+    }
 }
 
 /// Plans the orders that nothing is held of yet. The others stand as they were held: their stock is gone from what can

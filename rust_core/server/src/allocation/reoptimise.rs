@@ -11,6 +11,7 @@ use bespeak_engine::{
     Command, Meta, Refusal, Replace, Reservation, ReservationId, ReserveLine, State,
 };
 use bespeak_proto::v1 as pb;
+use prost::Message;
 use smallvec::SmallVec;
 
 use super::batch::{Batch, expand, subset};
@@ -33,6 +34,10 @@ const LOOK: usize = 2_048;
 const ROUNDS: usize = 3;
 /// Cost of giving up a line that is held: no plan does.
 const GIVEN_UP: i64 = bespeak_allocation::tables::MONEY_MAX;
+/// What an order's part of the answer grows by once it is moved, or refused: two numbers, and its own length.
+const MOVED_BYTES: usize = 16;
+/// The same of the answer's other numbers.
+const REST_BYTES: usize = 64;
 
 /// An open hold of an order.
 #[derive(Debug, Clone)]
@@ -82,6 +87,10 @@ pub fn reoptimise(
     let mut moves = Moves::new(api, &prepared.batch, &open, meta);
     let mut answer = moves.plan(&prepared, request, caller)?;
     if !request.dry_run {
+        // An answer that cannot be sent would say that nothing was changed.
+        answer.moved = moves.told();
+        let grown = answer.moved.len() * MOVED_BYTES + REST_BYTES;
+        caller.takes(answer.encoded_len() + grown)?;
         moves.make(revision)?;
     }
     answer.after_minor = prepared.batch.problem.costs(&moves.after).total;

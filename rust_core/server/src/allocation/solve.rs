@@ -29,6 +29,8 @@ pub struct Caller<'a> {
     pub deadline: Option<Instant>,
     /// Whether it is gone.
     pub gone: Option<&'a AtomicBool>,
+    /// Bytes of the largest answer that it takes; `None` is any.
+    pub answer_bytes: Option<usize>,
     /// The worker, where there is one.
     pub worker: Option<&'a dyn Worker>,
     /// W3C trace id; 0 is none.
@@ -42,6 +44,20 @@ impl Caller<'_> {
         late || self
             .gone
             .is_some_and(|gone| gone.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    /// Whether it takes an answer of so many bytes. Asked before anything is changed that the answer tells of.
+    ///
+    /// # Errors
+    /// `MessageTooLarge`.
+    pub fn takes(&self, bytes: usize) -> Result<(), ApiError> {
+        match self.answer_bytes {
+            Some(limit) if bytes > limit => Err(ApiError::MessageTooLarge {
+                bytes: bytes as u64,
+                limit: limit as u64,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// When a plan must be there that may take so long from now.

@@ -6,14 +6,18 @@ use std::time::Instant;
 
 use arrow_array::{Int64Array, RecordBatch, StringArray};
 use bespeak_allocation::tables::Tables;
+use bespeak_engine::EngineError;
+use bespeak_engine::limits::MAX_LINES;
 use bespeak_proto::v1 as pb;
 
+use super::batch::Batch;
 use super::groups::Waiting;
 use super::hold::{Holding, Holds};
 use super::tables::Asked;
 use super::terms::Terms;
 use super::{batched, claims, orders, plan};
 use crate::api::Api;
+use crate::convert::fields;
 use crate::error::ApiError;
 
 /// What is wrong with an order, and the journal position that this saw.
@@ -89,4 +93,40 @@ fn table<const N: usize>(
     columns: [(&str, arrow_array::ArrayRef); N],
 ) -> Result<RecordBatch, ApiError> {
     RecordBatch::try_from_iter(columns).map_err(|error| ApiError::Internal(error.to_string()))
+}
+
+/// Everything that may be held is known to the engine, before anything is.
+///
+/// # Errors
+/// `UnknownItem`, `UnknownLocation`, `InvalidArgument`.
+pub fn check_known(batch: &Batch) -> Result<(), ApiError> {
+    let (names, known) = (&batch.names, &batch.known);
+    let input = batch.input();
+    for line in &input.lines {
+        if known.items[line.item as usize].is_none() {
+            let name = &names.items[line.item as usize];
+            return Err(EngineError::UnknownItem(crate::error::shorten(name)).into());
+        }
+    }
+    for row in input.stock.iter().filter(|row| row.units > 0) {
+        if known.locations[row.location as usize].is_none() {
+            let name = &names.locations[row.location as usize];
+            return Err(EngineError::UnknownLocation(crate::error::shorten(name)).into());
+        }
+    }
+    for (order, name) in input.orders.iter().zip(&names.orders) {
+        if order.lines.len() > MAX_LINES {
+            let value = format!("{name} with {} lines", order.lines.len());
+            let rule =
+                format!("an order that is held may have at most {MAX_LINES} lines: split it");
+            return Err(ApiError::invalid("orders", value, rule));
+        }
+        for (field, index, list) in [
+            ("customer", order.customer, &names.customers),
+            ("segment", order.segment, &names.segments),
+        ] {
+            fields::optional_name(field, &list[index as usize])?;
+        }
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bespeak_proto::v1 as pb;
 use bespeak_proto::v1::compute_service_client::ComputeServiceClient;
+use prost::Message as _;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
@@ -16,6 +17,10 @@ use crate::start::StartError;
 /// Time to connect; the worker is on this machine or near.
 const CONNECT: Duration = Duration::from_secs(1);
 
+/// Bytes of one message to the worker, and of a plan that it answers: what it takes by default. The history that is kept here
+/// is far above what a caller may send.
+const WORKER_BYTES: usize = 256 << 20;
+
 /// How much longer than its budget a plan is waited for: a share of it, and so long beside.
 const GRACE: f64 = 0.1;
 const GRACE_LEAST: Duration = Duration::from_millis(500);
@@ -27,11 +32,16 @@ const BLAMED: Duration = Duration::from_millis(500);
 pub(crate) struct Client {
     service: ComputeServiceClient<Channel>,
     timeout: Duration,
+    /// Bytes of a forecast: it goes to the caller as it is.
+    answer_bytes: usize,
+    /// Bytes of a question.
+    asked_bytes: usize,
     breaker: Breaker,
 }
 
 impl Client {
-    /// A client that connects when it is first needed. Must be made inside a runtime.
+    /// A client that connects when it is first needed; a caller takes answers of `message_bytes`. Must be made inside a
+    /// runtime.
     ///
     /// # Errors
     /// `Compute` for an address that makes no sense.
@@ -41,12 +51,14 @@ impl Client {
             .map_err(|error| StartError::Compute(error.to_string()))?;
         let channel = endpoint.connect_timeout(CONNECT).connect_lazy();
         let service = ComputeServiceClient::new(channel)
-            .max_decoding_message_size(message_bytes)
-            .max_encoding_message_size(message_bytes);
+            .max_decoding_message_size(WORKER_BYTES)
+            .max_encoding_message_size(WORKER_BYTES);
         let pause = Duration::from_millis(config.breaker_open_ms);
         Ok(Self {
             service,
             timeout: Duration::from_millis(config.timeout_ms),
+            answer_bytes: message_bytes,
+            asked_bytes: WORKER_BYTES,
             breaker: Breaker::new(config.breaker_failures, pause),
         })
     }
@@ -54,7 +66,7 @@ impl Client {
     /// The worker's forecast; `None` when the fallback should answer.
     ///
     /// # Errors
-    /// `ComputeRefused` when the request is wrong.
+    /// `ComputeRefused` when the request is wrong, `MessageTooLarge`.
     pub async fn forecast(
         &self,
         request: &pb::ForecastRequest,
@@ -68,7 +80,9 @@ impl Client {
             quantiles: request.quantiles.clone(),
             ..Default::default()
         };
-        let mut service = self.service.clone();
+        self.fits(asked.encoded_len())?;
+        let service = self.service.clone();
+        let mut service = service.max_decoding_message_size(self.answer_bytes);
         let answer = self
             .ask(self.timeout, caller.deadline, |limit| {
                 let request = asking(asked, limit, caller);
@@ -94,15 +108,38 @@ impl Client {
         budget: Duration,
         caller: &Caller,
     ) -> Result<Option<pb::ComputeServiceAllocateResponse>, ApiError> {
+        let fits = self.fits(asked.encoded_len());
         let mut service = self.service.clone();
         let longest = budget.mul_f64(1.0 + GRACE) + GRACE_LEAST;
-        self.ask(longest, caller.deadline, |limit| {
+        let call = |limit: Duration| {
             let budget = budget.min(limit.mul_f64(1.0 - GRACE));
             asked.budget_ms = u32::try_from(budget.as_millis()).unwrap_or(u32::MAX).max(1);
             let request = asking(asked, limit, caller);
             async move { service.allocate(request).await }
-        })
-        .await
+        };
+        let answer = match fits {
+            Ok(()) => self.ask(longest, caller.deadline, call).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            // What is too much to be sent is not too much for the search here.
+            Err(error @ ApiError::MessageTooLarge { .. }) => {
+                tracing::warn!(%error, "the compute worker cannot make the plan");
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    /// Whether a question can be sent. The transport would only say that the call failed, which is no fault of the worker.
+    fn fits(&self, bytes: usize) -> Result<(), ApiError> {
+        if bytes > self.asked_bytes {
+            return Err(ApiError::MessageTooLarge {
+                bytes: bytes as u64,
+                limit: self.asked_bytes as u64,
+            });
+        }
+        Ok(())
     }
 
     async fn ask<A, F>(
@@ -123,6 +160,13 @@ impl Client {
             Ok(outcome) => outcome,
             Err(_) => Err(Status::deadline_exceeded("the worker was late")),
         };
+        if let Err(status) = &outcome
+            && let Some(error) = too_large(status)
+        {
+            // It answers: there is only too much of it.
+            self.breaker.succeeded();
+            return Err(error);
+        }
         match outcome {
             Ok(answer) => {
                 self.breaker.succeeded();
@@ -153,6 +197,23 @@ impl Client {
             }
         }
     }
+}
+
+/// What a message over a limit is told: that of the channel here, or the worker's own. Both name its size, then the limit.
+fn too_large(status: &Status) -> Option<ApiError> {
+    let words = match status.code() {
+        Code::OutOfRange => "message length too large",
+        Code::ResourceExhausted => "message larger than max",
+        _ => return None,
+    };
+    let (_, told) = status.message().split_once(words)?;
+    let mut numbers = told
+        .split(|letter: char| !letter.is_ascii_digit())
+        .filter_map(|digits| digits.parse::<u64>().ok());
+    Some(ApiError::MessageTooLarge {
+        bytes: numbers.next()?,
+        limit: numbers.next()?,
+    })
 }
 
 /// Whether the worker had too little time. The channel keeps the limit as well, and calls what it ends cancelled.
@@ -201,56 +262,4 @@ fn made_by(origin: Option<pb::ComputeOrigin>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// It takes connections and never says a word.
-    async fn silent_worker() -> (tokio::net::TcpListener, Client) {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let config = ComputeConfig {
-            address: format!("http://{}", listener.local_addr().unwrap()),
-            breaker_failures: 1,
-            breaker_open_ms: 600_000,
-            timeout_ms: 60_000,
-        };
-        (listener, Client::new(&config, 1 << 20).unwrap())
-    }
-
-    async fn asked_with(client: &Client, patience: Duration) {
-        let caller = Caller {
-            deadline: Some(Instant::now() + patience),
-            traceparent: None,
-        };
-        let answer = client
-            .forecast(&pb::ForecastRequest::default(), &caller)
-            .await;
-        assert!(answer.unwrap().is_none());
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_worker_is_blamed_for_being_late_by_callers_with_patience_only() {
-        let (_listener, client) = silent_worker().await;
-        // Often: the channel and we watch the same limit, and either can be first.
-        for _ in 0..40 {
-            let hurried = (1..=20).map(|ms| asked_with(&client, Duration::from_millis(ms)));
-            futures_util::future::join_all(hurried).await;
-            assert!(client.breaker.allows(Instant::now()));
-        }
-        asked_with(&client, Duration::from_secs(1)).await;
-        assert!(!client.breaker.allows(Instant::now()));
-    }
-
-    #[test]
-    fn late_is_what_had_no_time_left() {
-        for (status, over, late) in [
-            (Status::deadline_exceeded(""), true, true),
-            (Status::deadline_exceeded(""), false, true),
-            (Status::cancelled("Timeout expired"), true, true),
-            (Status::cancelled("draining"), false, false),
-            (Status::unavailable(""), true, false),
-            (Status::internal(""), true, false),
-        ] {
-            assert_eq!(is_late(&status, over), late, "{status} {over}");
-        }
-    }
-}
+mod tests;

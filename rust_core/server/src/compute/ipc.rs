@@ -14,6 +14,7 @@ use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Schema, SchemaRef, TimeUnit};
 
+use super::compressed;
 use crate::error::ApiError;
 use crate::tables::columns::Texts;
 
@@ -26,8 +27,9 @@ type Result<T> = std::result::Result<T, ApiError>;
 /// Reads a stream.
 ///
 /// # Errors
-/// `InvalidArgument` naming the field when it is no sound stream, or has too many rows.
+/// `InvalidArgument` naming the field when it is no sound stream, or has too many rows; `CompressionUnsupported`.
 pub fn read(field: &'static str, bytes: &[u8]) -> Result<Vec<RecordBatch>> {
+    compressed::refuse(field, bytes)?;
     let wrong = |what: String| ApiError::invalid(field, what, "it must be an Arrow IPC stream");
     // The decoder has had bugs on hostile bytes: one that panics is an answer, not the end.
     let read = catch_unwind(AssertUnwindSafe(

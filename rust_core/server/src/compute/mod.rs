@@ -5,6 +5,7 @@
 mod breaker;
 mod client;
 mod climatology;
+mod compressed;
 mod explain;
 pub(crate) mod ipc;
 
@@ -128,7 +129,9 @@ fn check_forecast(request: &pb::ForecastRequest) -> Result<(), ApiError> {
         return Err(ApiError::invalid("quantiles", format!("{levels:?}"), rule));
     }
     crate::convert::fields::optional_name("model", &request.model)?;
-    Ok(())
+    // They go to the worker as they came.
+    compressed::refuse("context", &request.context)?;
+    compressed::refuse("future", &request.future)
 }
 
 async fn off_the_runtime<T: Send + 'static>(

@@ -7,6 +7,7 @@ mod tickets;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow_array::RecordBatch;
 use arrow_flight::encode::FlightDataEncoderBuilder;
@@ -27,6 +28,7 @@ use crate::forecasts;
 use crate::shared::Shared;
 pub(crate) use dictionaries::tables_of;
 pub(crate) use input::Input;
+use output::Work;
 pub(crate) use tickets::{Exchange, from_descriptor, from_ticket, info, schema};
 
 /// What streams of this service give.
@@ -36,13 +38,16 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 pub(crate) struct Flight {
     shared: Arc<Shared>,
     trace_id: u128,
+    /// When the caller stops waiting.
+    deadline: Option<Instant>,
 }
 
 impl Flight {
-    pub fn new(shared: &Arc<Shared>, trace_id: u128) -> Self {
+    pub fn new(shared: &Arc<Shared>, trace_id: u128, deadline: Option<Instant>) -> Self {
         Self {
             shared: Arc::clone(shared),
             trace_id,
+            deadline,
         }
     }
 
@@ -69,9 +74,28 @@ impl Flight {
         Ok(Response::new(encoded(schema, full)))
     }
 
+    /// What one stream of tables asks for.
+    fn work(&self, api: Api, exchange: Exchange) -> Work {
+        Work::new(&self.shared, api, exchange, self.trace_id, self.deadline)
+    }
+
     fn none<T>(what: &'static str) -> Result<Response<T>, Status> {
         Err(ApiError::NotInThisVersion(what).into())
     }
+}
+
+/// The answers to the tables of a stream, in their order.
+fn answered(
+    input: Input,
+    work: Work,
+) -> impl Stream<Item = Result<RecordBatch, ApiError>> + Send + 'static {
+    stream::try_unfold((input, work), |(mut input, mut work)| async move {
+        let Some(batch) = input.next().await? else {
+            return Ok::<_, ApiError>(None);
+        };
+        let answer = work.answer(&batch).await?;
+        Ok(Some((answer, (input, work))))
+    })
 }
 
 fn encoded(
@@ -110,17 +134,7 @@ impl FlightService for Flight {
         let api = self.shared.api()?.clone();
         let (descriptor, input) = Input::open(&self.shared, request.into_inner()).await?;
         let exchange = Exchange::from_descriptor(descriptor.as_ref())?;
-        let (shared, trace_id) = (Arc::clone(&self.shared), self.trace_id);
-        let batches = stream::try_unfold(input, move |mut input| {
-            let (shared, api) = (Arc::clone(&shared), api.clone());
-            async move {
-                let Some(batch) = input.next().await? else {
-                    return Ok::<_, ApiError>(None);
-                };
-                let answer = output::work(&shared, &api, exchange, &batch, trace_id).await?;
-                Ok(Some((answer, input)))
-            }
-        });
+        let batches = answered(input, self.work(api, exchange));
         Ok(Response::new(encoded(exchange.schema(), batches)))
     }
 
@@ -142,23 +156,14 @@ impl FlightService for Flight {
             let rule = "only supply and forecasts can be put: use DoExchange for check and reserve";
             return Err(ApiError::invalid("descriptor", exchange.name(), rule).into());
         }
-        let (shared, trace_id) = (Arc::clone(&self.shared), self.trace_id);
-        let answers = stream::try_unfold(input, move |mut input| {
-            let (shared, api) = (Arc::clone(&shared), api.clone());
-            async move {
-                let Some(batch) = input.next().await? else {
-                    return Ok::<_, ApiError>(None);
-                };
-                let answer = output::work(&shared, &api, exchange, &batch, trace_id).await?;
-                Ok(Some((
-                    PutResult {
-                        app_metadata: output::ipc(&answer)?.into(),
-                    },
-                    input,
-                )))
-            }
-        });
-        Ok(Response::new(answers.map_err(Status::from).boxed()))
+        // An answer in one message could be too large to be sent, after its rows took effect.
+        let most = self.shared.limits.message_bytes / 2;
+        let answers = answered(input, self.work(api, exchange));
+        let results = answers
+            .map(move |answer| output::put_results(&answer?, most))
+            .map_ok(|results| stream::iter(results.into_iter().map(Ok::<_, ApiError>)))
+            .try_flatten();
+        Ok(Response::new(results.map_err(Status::from).boxed()))
     }
 
     async fn do_get(

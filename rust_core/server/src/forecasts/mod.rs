@@ -40,6 +40,7 @@ pub struct Keeper {
     settings: ForecastSettings,
     /// Read by a push until the buffers that follow it are set, so that a backup has both or neither.
     pushes: RwLock<()>,
+    seats: push::Seats,
 }
 
 impl Default for Keeper {
@@ -49,6 +50,7 @@ impl Default for Keeper {
             forecasts: Forecasts::in_memory(settings.past_days),
             settings,
             pushes: RwLock::default(),
+            seats: push::Seats::default(),
         }
     }
 }
@@ -75,6 +77,7 @@ impl Keeper {
             forecasts,
             settings: settings.clone(),
             pushes: RwLock::default(),
+            seats: push::Seats::default(),
         })
     }
 

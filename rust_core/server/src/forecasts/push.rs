@@ -1,6 +1,7 @@
 //! Takes a table of forecasts: all of it, or nothing.
 
 use std::sync::{Arc, LazyLock, PoisonError};
+use std::time::Duration;
 
 use arrow_array::{ArrayRef, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
@@ -8,7 +9,7 @@ use bespeak_aside::Pace;
 use bespeak_demand::forecasts::{Draft, Kind};
 use bespeak_engine::UtcMillis;
 use serde::Deserialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{derive, table};
 use crate::api::Api;
@@ -19,6 +20,12 @@ use crate::shared::Shared;
 
 /// Batches that wait for the thread that reads them.
 const WAITING: usize = 2;
+/// Pushes at once. Each keeps its whole table in memory until it ends, and has a thread.
+const SEATS: usize = 2;
+/// What a caller without a seat is told to wait, milliseconds.
+const RETRY_MS: u64 = 1_000;
+/// Time for the next batch, or the end, to have come: who is silent keeps a seat from others.
+const BETWEEN: Duration = Duration::from_secs(60);
 /// How far a caller's clock may be ahead.
 const AHEAD_MS: i64 = 60_000;
 
@@ -78,16 +85,39 @@ impl Pushed {
     }
 }
 
+/// Room for pushes.
+#[derive(Debug)]
+pub(super) struct Seats(Arc<Semaphore>);
+
+impl Default for Seats {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(SEATS)))
+    }
+}
+
+impl Seats {
+    fn take(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let full = |_| ApiError::Overloaded {
+            what: "pushes of forecasts",
+            limit: SEATS as u64,
+            retry_ms: RETRY_MS,
+        };
+        Arc::clone(&self.0).try_acquire_owned().map_err(full)
+    }
+}
+
 /// Reads the stream to its end, keeps the forecasts, and sets the buffers that follow them.
 ///
 /// # Errors
-/// `InvalidArgument` names the first row that cannot be; nothing has changed then.
+/// `Overloaded`, at once, while as many are pushed as may be. `InvalidArgument` names the first row that cannot be, and
+/// is for a caller who is silent for too long; nothing has changed then.
 pub(crate) async fn answer(
     shared: &Arc<Shared>,
     api: &Api,
     pushed: Pushed,
     mut input: Input,
 ) -> Result<RecordBatch, ApiError> {
+    let seat = api.forecasts().seats.take()?;
     let _permit = shared.permit_owned()?;
     let rows_max = shared.limits.batch_rows;
     let (send, batches) = mpsc::channel(WAITING);
@@ -98,13 +128,16 @@ pub(crate) async fn answer(
     std::thread::Builder::new()
         .name("bespeak-push".to_owned())
         .spawn(move || {
+            let done = work(&worker, pushed, batches, rows_max);
+            // Who is told finds the seat free.
+            drop(seat);
             // Nobody waits any longer when the caller is gone.
-            let _ = tell.send(work(&worker, pushed, batches, rows_max));
+            let _ = tell.send(done);
         })
         .map_err(|error| ApiError::Internal(error.to_string()))?;
     let mut failed = None;
     while failed.is_none() {
-        let next = input.next().await;
+        let next = within(BETWEEN, input.next()).await;
         let ended = matches!(next, Ok(None));
         failed = next.as_ref().err().cloned();
         // The thread ends early when a row is wrong.
@@ -122,6 +155,23 @@ pub(crate) async fn answer(
     };
     api.store().gate().wait(revision).await?;
     Ok(row)
+}
+
+/// What comes in time.
+///
+/// # Errors
+/// `InvalidArgument` when nothing does.
+async fn within<T>(
+    patience: Duration,
+    next: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    let late = |_| {
+        let value = format!("silent for {} s", patience.as_secs());
+        let rule =
+            "send the next batch, or the end, before that: make the table first, then push it";
+        ApiError::invalid("stream", value, rule)
+    };
+    tokio::time::timeout(patience, next).await.map_err(late)?
 }
 
 fn work(
@@ -185,4 +235,32 @@ fn work(
     let row = RecordBatch::try_new(Arc::clone(&SCHEMA), columns.to_vec())
         .map_err(|error| ApiError::Internal(error.to_string()))?;
     Ok((row, derived.revision.max(seen)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_caller_is_waited_for_so_long() {
+        let soon = Duration::from_millis(1);
+        let silent = std::future::pending::<Result<(), ApiError>>();
+        let told = within(soon, silent).await.expect_err("nothing came");
+        assert_eq!(told.code(), "INVALID_ARGUMENT");
+        assert!(told.to_string().starts_with("stream is silent"), "{told}");
+        assert_eq!(within(soon, async { Ok(7) }).await, Ok(7));
+        let broken = within(soon, async { Err::<(), _>(ApiError::Draining) }).await;
+        assert_eq!(broken, Err(ApiError::Draining));
+    }
+
+    #[test]
+    fn seats_are_few_and_come_back() {
+        let seats = Seats::default();
+        let taken: Vec<_> = (0..SEATS).map(|_| seats.take().expect("a seat")).collect();
+        let full = seats.take().expect_err("all are taken");
+        assert_eq!(full.code(), "OVERLOADED");
+        assert!(full.retry_after().is_some());
+        drop(taken);
+        assert!(seats.take().is_ok());
+    }
 }

@@ -34,6 +34,17 @@ pub struct Observed {
     pub batch_records: Option<HistogramSnapshot>,
 }
 
+/// Codes by which a call failed by the server's fault. They are told from the start: a series that is born with the first
+/// failures shows no rise, and no alert would count them.
+const SERVER_ERRORS: [usize; 6] = [
+    tonic::Code::Unknown as usize,
+    tonic::Code::DeadlineExceeded as usize,
+    tonic::Code::ResourceExhausted as usize,
+    tonic::Code::Internal as usize,
+    tonic::Code::Unavailable as usize,
+    tonic::Code::DataLoss as usize,
+];
+
 /// Gives the partition's numbers, while there is one.
 pub type Observe = Arc<dyn Fn() -> Observed + Send + Sync>;
 
@@ -74,30 +85,28 @@ impl Text {
     }
 
     fn methods(&self, out: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
-        let used = || {
-            Method::ALL
-                .iter()
-                .zip(&self.metrics.methods)
-                .filter_map(|(method, counters)| {
-                    let (sum, count, buckets) = counters.latency.snapshot();
-                    (count > 0).then_some((method.name(), counters, sum, count, buckets))
-                })
-        };
+        let methods = || Method::ALL.iter().zip(&self.metrics.methods);
         let help = "Time from a call's headers to its answer";
         let mut family =
             out.encode_descriptor("request_seconds", help, None, MetricType::Histogram)?;
-        for (name, _, sum, count, buckets) in used() {
-            family
-                .encode_family(&[("method", name)])?
-                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        for (method, counters) in methods() {
+            let (sum, count, buckets) = counters.latency.snapshot();
+            if count > 0 {
+                family
+                    .encode_family(&[("method", method.name())])?
+                    .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+            }
         }
         let help = "Calls answered";
         let mut family = out.encode_descriptor("requests", help, None, MetricType::Counter)?;
-        for (name, counters, ..) in used() {
+        for (method, counters) in methods() {
             for (code, count) in counters.codes.iter().enumerate() {
                 let count = count.load(Ordering::Relaxed);
-                if count > 0 {
-                    let labels = [("method", name.to_owned()), ("code", code_name(code))];
+                if count > 0 || SERVER_ERRORS.contains(&code) {
+                    let labels = [
+                        ("method", method.name().to_owned()),
+                        ("code", code_name(code)),
+                    ];
                     family
                         .encode_family(&labels)?
                         .encode_counter::<NoLabelSet, u64, f64>(&count, None)?;

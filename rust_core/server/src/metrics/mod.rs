@@ -33,12 +33,20 @@ pub enum Shed {
     Streams,
     /// As many plans are being made as may be.
     Plans,
+    /// As many calls that read the whole journal are in progress as may be.
+    Journal,
     /// As many bytes of requests are arriving as may be.
     Buffered,
 }
 
 /// [`Shed`] in words, in its order.
-const SHED: [&str; 4] = ["requests_in_flight", "streams", "plans", "buffered_bytes"];
+const SHED: [&str; 5] = [
+    "requests_in_flight",
+    "streams",
+    "plans",
+    "journal_readers",
+    "buffered_bytes",
+];
 
 /// Why a connection was not taken up.
 #[derive(Debug, Clone, Copy)]
@@ -198,6 +206,7 @@ mod tests {
     fn what_is_refused_is_counted_under_its_reason() {
         let metrics = Arc::new(Metrics::default());
         metrics.shed(Shed::Plans);
+        metrics.shed(Shed::Journal);
         metrics.shed(Shed::Buffered);
         metrics.shed(Shed::Buffered);
         metrics.turned_away(Turned::Timeout);
@@ -210,6 +219,7 @@ mod tests {
         told("bespeak_requests_shed_total{reason=\"requests_in_flight\"} 0");
         told("bespeak_requests_shed_total{reason=\"streams\"} 0");
         told("bespeak_requests_shed_total{reason=\"plans\"} 1");
+        told("bespeak_requests_shed_total{reason=\"journal_readers\"} 1");
         told("bespeak_requests_shed_total{reason=\"buffered_bytes\"} 2");
         told("bespeak_connections_refused_total{reason=\"limit\"} 0");
         told("bespeak_connections_refused_total{reason=\"handshake\"} 0");

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use bespeak_proto::v1 as pb;
@@ -14,6 +14,7 @@ use tonic::{Status, Streaming};
 
 use crate::api::Api;
 use crate::error::ApiError;
+use crate::gate::Gate;
 use crate::method::Method;
 use crate::shared::{Drained, OwnedPermit, Shared};
 use crate::status::session_error;
@@ -28,7 +29,20 @@ struct Waiting {
     method: Method,
     code: i32,
     taken_up: Instant,
-    _permit: Option<OwnedPermit>,
+}
+
+/// Permits of requests whose answers wait for the disk.
+///
+/// The gate has the one waker that they are in, and lets go of it once the answers may leave: the permits come back then,
+/// also when nobody reads the answers.
+struct Permits {
+    _taken: Vec<OwnedPermit>,
+}
+
+impl Wake for Permits {
+    fn wake(self: Arc<Self>) {
+        // It is dropped.
+    }
 }
 
 /// What a request asks of the services, with the trace it belongs to.
@@ -68,13 +82,31 @@ impl Session {
 
     /// Executes what has come; true when more may be there already.
     fn take_up(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut taken = Vec::new();
+        let before = self.waiting.len();
+        let more = self.take_turn(cx, &mut taken);
+        if !taken.is_empty() {
+            let seen = self.waiting.range(before..).map(|waiting| waiting.revision);
+            let revision = seen.max().unwrap_or(0);
+            let waker = Waker::from(Arc::new(Permits { _taken: taken }));
+            let mut context = Context::from_waker(&waker);
+            // What need not wait any more, or never will be durable, gives the permits back at once.
+            let _ = self.gate().poll_wait(revision, &mut None, &mut context);
+        }
+        more
+    }
+
+    fn take_turn(&mut self, cx: &mut Context<'_>, taken: &mut Vec<OwnedPermit>) -> bool {
         for _ in 0..TURN {
             if self.ended.is_some() || self.waiting.len() >= self.shared.limits.session_pipeline {
                 return false;
             }
             match Pin::new(&mut self.input).poll_next(cx) {
                 Poll::Ready(Some(Ok(request))) => {
-                    let waiting = self.execute(request);
+                    let (waiting, permit) = self.execute(request);
+                    if self.gate().durable() < waiting.revision {
+                        taken.extend(permit);
+                    }
                     self.waiting.push_back(waiting);
                 }
                 Poll::Ready(Some(Err(status))) => self.ended = Some(Err(status)),
@@ -90,7 +122,11 @@ impl Session {
         true
     }
 
-    fn execute(&self, request: pb::SessionRequest) -> Waiting {
+    fn gate(&self) -> &Gate {
+        self.api.store().gate()
+    }
+
+    fn execute(&self, request: pb::SessionRequest) -> (Waiting, Option<OwnedPermit>) {
         let taken_up = Instant::now();
         let (method, act): (Method, Act) = match request.request {
             Some(Asked::Promise(ask)) => (
@@ -130,14 +166,14 @@ impl Session {
             Ok(answer) => (answer, 0),
             Err(error) => (Answered::Error(session_error(&error)), error.grpc() as i32),
         };
-        Waiting {
+        let waiting = Waiting {
             answer,
             revision: seen.revision,
             method,
             code,
             taken_up,
-            _permit: permit,
-        }
+        };
+        (waiting, permit)
     }
 }
 
@@ -146,7 +182,12 @@ impl Stream for Session {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let me = &mut *self;
-        let more = me.take_up(cx);
+        // Answers that can leave leave first: of whoever does not read them no more is executed.
+        let can_leave = me
+            .waiting
+            .front()
+            .is_some_and(|front| front.revision <= me.gate().durable());
+        let more = !can_leave && me.take_up(cx);
         let Some(front) = me.waiting.front() else {
             return match me.ended.clone() {
                 Some(Ok(())) => Poll::Ready(None),

@@ -1,6 +1,7 @@
 //! Streaming methods, and the services that come from tonic.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::codec::StreamCodec;
 use arrow_flight::flight_service_server::FlightServiceServer;
@@ -24,6 +25,7 @@ use crate::flight::Flight;
 use crate::method::Method;
 use crate::shared::Shared;
 use crate::transport::body::{self, AnswerBody};
+use crate::transport::deadline;
 use crate::watch::Watch;
 
 /// Names whose health callers may ask for; "" is the whole server.
@@ -96,6 +98,10 @@ impl Streams {
             .get("traceparent")
             .and_then(|value| value.to_str().ok());
         let trace_id = traceparent.map_or(0, context::trace_id);
+        // Only streams of tables look at it, where they have to wait.
+        let deadline = deadline::deadline(request.headers(), Instant::now())
+            .ok()
+            .flatten();
         let grpc = Grpc::new(StreamCodec::default())
             .max_decoding_message_size(limit)
             .max_encoding_message_size(limit);
@@ -133,7 +139,7 @@ impl Streams {
                 Ok(response) => (response, true),
             },
             _ => {
-                let mut flight = FlightServiceServer::new(Flight::new(shared, trace_id))
+                let mut flight = FlightServiceServer::new(Flight::new(shared, trace_id, deadline))
                     .max_decoding_message_size(limit)
                     .max_encoding_message_size(limit);
                 match flight.call(request).await {

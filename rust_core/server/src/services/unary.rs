@@ -210,6 +210,7 @@ async fn allocation(
         let caller = allocation::Caller {
             deadline: call.deadline,
             gone: Some(&gone.flag),
+            answer_bytes: Some(call.limit),
             worker: remote.as_ref().map(|remote| remote as &dyn Worker),
             trace_id: call.trace_id,
         };

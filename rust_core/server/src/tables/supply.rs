@@ -141,6 +141,20 @@ impl<'a> SupplyJob<'a> {
         Numbers::unsigned(self.column(name), name, row)
     }
 
+    /// The quantity of an event that needs one: a count that is missing is no count of zero.
+    fn given(&self, event: &str, row: usize) -> Result<i64, ApiError> {
+        let quantity = self.column("quantity").and_then(|column| column.get(row));
+        quantity.ok_or_else(|| {
+            let rule = format!("it is required by {event}, and a null is not 0");
+            ApiError::invalid("quantity", "null", rule)
+        })
+    }
+
+    fn quantity(&self, event: &str, row: usize) -> Result<u64, ApiError> {
+        self.given(event, row)?;
+        self.unsigned("quantity", row)
+    }
+
     /// A value of an enum by its name without the prefix, in lower case.
     fn choice<E>(
         &self,
@@ -194,7 +208,7 @@ impl<'a> SupplyJob<'a> {
         let status = self.status("status", row)?;
         Ok(match event {
             "set_on_hand" => {
-                let quantity = self.unsigned("quantity", row)?;
+                let quantity = self.quantity(event, row)?;
                 let request = pb::SetOnHandRequest {
                     context,
                     item,
@@ -209,7 +223,7 @@ impl<'a> SupplyJob<'a> {
                     .map(|answer| Done::plain(answer.result))
             }
             "adjust_on_hand" => {
-                let delta = self.number("quantity", row);
+                let delta = self.given(event, row)?;
                 let reason = self.choice(
                     "reason",
                     row,
@@ -230,10 +244,8 @@ impl<'a> SupplyJob<'a> {
                     .map(|answer| Done::plain(answer.result))
             }
             "move_status" => {
-                let (to_status, quantity) = (
-                    self.status("to_status", row)?,
-                    self.unsigned("quantity", row)?,
-                );
+                let (to_status, quantity) =
+                    (self.status("to_status", row)?, self.quantity(event, row)?);
                 let request = pb::MoveStatusRequest {
                     context,
                     item,
@@ -248,7 +260,7 @@ impl<'a> SupplyJob<'a> {
                     .map(|answer| Done::plain(answer.result))
             }
             "return" => {
-                let quantity = self.unsigned("quantity", row)?;
+                let quantity = self.quantity(event, row)?;
                 let reservation_id = self.unsigned("reservation_id", row)?;
                 let request = pb::ReturnRequest {
                     context,
@@ -272,7 +284,7 @@ impl<'a> SupplyJob<'a> {
                     happened_at_ms,
                     from_location: location,
                     to_location: self.text("to_location", row),
-                    quantity: self.unsigned("quantity", row)?,
+                    quantity: self.quantity(event, row)?,
                     due_time_ms: self.number("due_time_ms", row),
                 };
                 api.transfer(request, trace)
@@ -302,11 +314,11 @@ impl<'a> SupplyJob<'a> {
         let trace = self.trace_id;
         let (unit, receipt_id) = (self.text("unit", row), self.text("receipt_id", row));
         let (due_time_ms, due_date) = (self.number("due_time_ms", row), self.text("due_date", row));
-        let quantity = self.unsigned("quantity", row)?;
         let dated = |row_has_date: bool| (!row_has_date && due_time_ms != 0).then_some(due_time_ms);
         let instant = dated(!due_date.is_empty());
         Ok(match event {
             "schedule_receipt" => {
+                let quantity = self.quantity(event, row)?;
                 let kind = self.choice(
                     "receipt_kind",
                     row,
@@ -335,12 +347,13 @@ impl<'a> SupplyJob<'a> {
                 let given = self
                     .column("quantity")
                     .is_some_and(|column| column.get(row).is_some());
+                let quantity = given.then(|| self.unsigned("quantity", row)).transpose()?;
                 let date = (!due_date.is_empty()).then_some(NewDue::DueDate(due_date));
                 let request = pb::ChangeReceiptRequest {
                     context,
                     receipt_id,
                     unit,
-                    quantity: given.then_some(quantity),
+                    quantity,
                     due: instant.map(NewDue::DueTimeMs).or(date),
                     spread: self.spread(row),
                     expected_revision: None,
@@ -352,6 +365,7 @@ impl<'a> SupplyJob<'a> {
                 })
             }
             "receive" => {
+                let quantity = self.quantity(event, row)?;
                 let request = pb::ReceiveRequest {
                     context,
                     receipt_id,

@@ -11,8 +11,8 @@ use opentelemetry::trace::SpanId;
 use tokio::time::timeout;
 
 use super::body::{self, AnswerBody};
-use super::deadline;
 use super::message::MessageReader;
+use super::{blocking, deadline};
 use crate::convert::context;
 use crate::error::ApiError;
 use crate::method::{Kind, Method};
@@ -101,17 +101,15 @@ async fn one(
         limit: shared.limits.message_bytes,
     };
     let message = message(shared, incoming).await?;
+    if method.kind() == Kind::Blocking {
+        // Rare, and large: kept apart so that the futures of the others stay small.
+        return Box::pin(on_a_thread(shared, call, message, arrived, noted)).await;
+    }
     let _permit = shared.permit()?;
     let api = shared.api()?;
     deadline::check(call.deadline)?;
     let Encoded { response, revision } = match method.kind() {
         Kind::Inline => unary::run(api, &call, message),
-        Kind::Blocking => {
-            let api = api.clone();
-            tokio::task::spawn_blocking(move || unary::run(&api, &call, message))
-                .await
-                .map_err(|error| ApiError::Internal(error.to_string()))?
-        }
         Kind::Compute => {
             noted.span = shared.traces.get().map(Traces::span_id);
             let traceparent = trace.and_then(|trace| telemetry::onward(trace, noted.span));
@@ -124,13 +122,32 @@ async fn one(
             ))
             .await
         }
-        Kind::Stream => Encoded::failed(ApiError::UnknownMethod(method.name().to_owned())),
+        Kind::Blocking | Kind::Stream => {
+            Encoded::failed(ApiError::UnknownMethod(method.name().to_owned()))
+        }
     };
     if shared.traces.get().is_some() {
         noted.executed = arrived.elapsed();
     }
     // Failures have seen the state as well: they wait like answers.
     api.store().gate().wait(revision).await?;
+    response
+}
+
+/// Answers a call that walks the state or the disk.
+async fn on_a_thread(
+    shared: &Arc<Shared>,
+    call: Call,
+    message: Bytes,
+    arrived: Instant,
+    noted: &mut Noted,
+) -> Result<Response<AnswerBody>, ApiError> {
+    // The permit is kept until the answer may leave.
+    let (Encoded { response, revision }, _permit) = blocking::run(shared, call, message).await?;
+    if shared.traces.get().is_some() {
+        noted.executed = arrived.elapsed();
+    }
+    shared.api()?.store().gate().wait(revision).await?;
     response
 }
 

@@ -1,5 +1,6 @@
 //! Connections: accepted, limited, handed to hyper, asked to close, and ended.
 
+pub(crate) mod blocking;
 pub mod body;
 pub mod deadline;
 pub mod dispatch;

@@ -19,25 +19,25 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::world::{World, fresh_id, reserve, why};
 
-fn table(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+pub fn table(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
     RecordBatch::try_from_iter(columns).expect("columns of one length")
 }
 
-fn text(values: &[&str]) -> ArrayRef {
+pub fn text(values: &[&str]) -> ArrayRef {
     Arc::new(StringArray::from(values.to_vec()))
 }
 
-fn numbers(values: &[i64]) -> ArrayRef {
+pub fn numbers(values: &[i64]) -> ArrayRef {
     Arc::new(Int64Array::from(values.to_vec()))
 }
 
-fn ids(count: usize) -> ArrayRef {
+pub fn ids(count: usize) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(
         (0..count).map(|_| fresh_id()),
     ))
 }
 
-async fn messages(word: &str, batches: Vec<RecordBatch>) -> Vec<FlightData> {
+pub async fn messages(word: &str, batches: Vec<RecordBatch>) -> Vec<FlightData> {
     let descriptor = FlightDescriptor::new_cmd(word.as_bytes().to_vec());
     let input = stream::iter(batches.into_iter().map(Ok::<_, FlightError>));
     let encoder = FlightDataEncoderBuilder::new()
@@ -74,7 +74,7 @@ async fn send(world: &World, messages: Vec<FlightData>) -> Result<Vec<RecordBatc
         })
 }
 
-fn column<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
+pub fn column<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
     batch.column_by_name(name).expect("a column of the answer")
 }
 
@@ -254,6 +254,56 @@ async fn supply_events_are_put_and_answered_by_row() {
     assert_eq!(on_hand[..3], [7, 0, 2]);
     assert_eq!(units(&answer, "receipt_open_quantity")[1..3], [8, 6]);
     assert_eq!(world.available("tea", "ams1").await, 6);
+}
+
+/// A nightly count whose join left nulls used to empty those positions.
+#[tokio::test]
+async fn a_quantity_that_is_missing_is_no_count_of_zero() {
+    let mut world = world().await;
+    let events = [
+        "set_on_hand",
+        "adjust_on_hand",
+        "move_status",
+        "schedule_receipt",
+        "receive",
+        "transfer",
+        "return",
+    ];
+    let rows = events.len();
+    let nulls: ArrayRef = Arc::new(Int64Array::new_null(rows));
+    for quantity in [None, Some(nulls)] {
+        let mut columns = vec![
+            ("event", text(&events)),
+            ("request_id", ids(rows)),
+            ("item", text(&vec!["tea"; rows])),
+            ("location", text(&vec!["ams1"; rows])),
+        ];
+        columns.extend(quantity.map(|nulls| ("quantity", nulls)));
+        let answer = exchange(&world, "supply", vec![table(columns)])
+            .await
+            .expect("answered")
+            .remove(0);
+        let errors = column(&answer, "error").as_string::<i32>();
+        let told = column(&answer, "message").as_string::<i32>();
+        for (row, event) in events.iter().enumerate() {
+            assert_eq!(errors.value(row), "INVALID_ARGUMENT", "{event}");
+            let rule = format!("quantity is null, it is required by {event}, and a null is not 0");
+            assert_eq!(told.value(row), rule);
+        }
+    }
+    assert_eq!(world.available("tea", "ams1").await, 10);
+    let zero = table(vec![
+        ("event", text(&["set_on_hand"])),
+        ("request_id", ids(1)),
+        ("item", text(&["tea"])),
+        ("location", text(&["ams1"])),
+        ("quantity", numbers(&[0])),
+    ]);
+    let answer = exchange(&world, "supply", vec![zero])
+        .await
+        .expect("answered");
+    assert!(column(&answer[0], "error").is_null(0), "{answer:?}");
+    assert_eq!(world.available("tea", "ams1").await, 0);
 }
 
 #[tokio::test]

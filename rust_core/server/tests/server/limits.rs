@@ -55,7 +55,7 @@ async fn an_expired_request_is_not_executed() {
 }
 
 /// A history of one item of one day, as an Arrow IPC stream.
-fn history() -> Vec<u8> {
+pub fn history() -> Vec<u8> {
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("item_id", Arc::new(StringArray::from(vec!["tea"]))),
         ("timestamp", Arc::new(Date32Array::from(vec![20_000]))),

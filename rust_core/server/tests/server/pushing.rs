@@ -10,7 +10,7 @@ use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
-use arrow_flight::{FlightDescriptor, Ticket};
+use arrow_flight::{FlightData, FlightDescriptor, Ticket};
 use arrow_ipc::reader::StreamReader;
 use bespeak_engine::State;
 use bespeak_proto::v1 as pb;
@@ -46,19 +46,24 @@ pub fn batch(key: &str, rows: &[Row]) -> RecordBatch {
     .expect("columns of one length")
 }
 
+/// A push, as it is sent.
+pub async fn messages(descriptor: String, batches: Vec<RecordBatch>) -> Vec<FlightData> {
+    let descriptor = FlightDescriptor::new_cmd(descriptor);
+    FlightDataEncoderBuilder::new()
+        .with_flight_descriptor(Some(descriptor))
+        .build(stream::iter(batches.into_iter().map(Ok::<_, FlightError>)))
+        .try_collect()
+        .await
+        .expect("sound tables")
+}
+
 /// Positions, rows, older, buffers changed.
 pub async fn push(
     world: &World,
     descriptor: String,
     batches: Vec<RecordBatch>,
 ) -> Result<[u64; 4], tonic::Status> {
-    let descriptor = FlightDescriptor::new_cmd(descriptor);
-    let messages: Vec<_> = FlightDataEncoderBuilder::new()
-        .with_flight_descriptor(Some(descriptor))
-        .build(stream::iter(batches.into_iter().map(Ok::<_, FlightError>)))
-        .try_collect()
-        .await
-        .expect("sound tables");
+    let messages = messages(descriptor, batches).await;
     let mut client = FlightServiceClient::new(world.channel.clone());
     let mut answers = client.do_put(stream::iter(messages)).await?.into_inner();
     let answer = answers.next().await.expect("an answer")?;

@@ -18,7 +18,7 @@ use crate::world::{PATIENCE, World, check, connect, metrics_page, reserve, why};
 
 /// A directory that lets files be opened only as often as it was told. Whoever it holds for too long fails, so that a
 /// test that gives up is not held by its own server.
-struct Held {
+pub struct Held {
     inner: FsStorage,
     door: Mutex<Door>,
     told: Condvar,
@@ -31,7 +31,7 @@ struct Door {
 }
 
 impl Held {
-    fn new(dir: &tempfile::TempDir) -> Arc<Self> {
+    pub fn new(dir: &tempfile::TempDir) -> Arc<Self> {
         Arc::new(Self {
             inner: FsStorage::new(dir.path()).expect("a directory"),
             door: Mutex::default(),
@@ -53,7 +53,18 @@ impl Held {
         assert!(!patience.timed_out(), "no further file was opened");
     }
 
-    fn release(&self) {
+    /// Lets no file be opened any more.
+    pub fn shut(&self) {
+        let mut door = self.door.lock().expect("not poisoned");
+        (door.allowed, door.waiting) = (0, false);
+    }
+
+    /// Whether a file is asked for that may not be opened.
+    pub fn is_asked(&self) -> bool {
+        self.door.lock().expect("not poisoned").waiting
+    }
+
+    pub fn release(&self) {
         self.door.lock().expect("not poisoned").allowed = usize::MAX;
         self.told.notify_all();
     }

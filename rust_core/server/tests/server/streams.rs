@@ -283,6 +283,8 @@ async fn the_metrics_page_counts() {
     let page = metrics_page(&world.server).await;
     for line in [
         r#"bespeak_requests_total{method="bespeak.v1.PromiseService/Check",code="NotFound"} 1"#,
+        r#"bespeak_requests_total{method="bespeak.v1.PromiseService/Check",code="Unavailable"} 0"#,
+        r#"bespeak_requests_total{method="bespeak.v1.PromiseService/Confirm",code="Internal"} 0"#,
         r#"bespeak_request_seconds_count{method="bespeak.v1.PromiseService/Reserve"} 1"#,
         r#"bespeak_refusals_total{refusal="INSUFFICIENT_STOCK"} 1"#,
         "bespeak_positions 1",
