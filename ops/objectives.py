@@ -56,7 +56,8 @@ class Objective:
     @property
     def le(self) -> str:
         """latency_ms as the server writes the bound of a bucket."""
-        return str(float(f"{self.latency_ms / 1_000:.6g}"))
+        seconds = f"{self.latency_ms / 1_000:.6f}".rstrip("0")
+        return f"{seconds}0" if seconds.endswith(".") else seconds
 
 
 @dataclass(frozen=True)

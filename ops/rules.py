@@ -80,8 +80,9 @@ def recorded(sli: str, window: str) -> str:
 
 
 def _objective_groups(chosen: Objectives) -> Iterator[str]:
-    # Long windows move slowly and cost much to read: they are recorded less often.
-    for name, interval, windows in (("short", "30s", SHORT), ("long", "5m", LONG)):
+    # Long windows move slowly and cost much to read: they are recorded less often, but more than once in the 5 minutes for
+    # which Prometheus takes a sample for the present one: an alert between two of them must find one.
+    for name, interval, windows in (("short", "30s", SHORT), ("long", "2m", LONG)):
         rules = [_record(objective, window) for objective in chosen.objectives for window in windows]
         yield _group(f"bespeak-slo-{name}", interval, rules)
     yield _group("bespeak-slo-alerts", "30s", [a.yaml() for a in _burns(chosen)])

@@ -12,9 +12,12 @@ from bespeak.v1 import admin_pb2
 from loadtests.chaos.beside import Allocator, Filler, Push
 from loadtests.chaos.disk import HOW, compiler
 from loadtests.chaos.world import Settings, World
+from models.rollout_client import WorkerClient
 
 Line = dict[str, Any]
 POLL_S = 0.005
+ROLLOUT_S = 120.0
+"""For one step of a rollout: a version is loaded and looks at a forecast before it gets traffic."""
 #: The server's least segment holds its largest record, 8 MiB.
 SMALL_SEGMENT = 9 << 20
 
@@ -217,6 +220,40 @@ class WorkerKilled(Event):
         run.told = {"processes_killed": len(killed)}
 
 
+class Rollout(Event):
+    """A new version of a model takes over forecasts, for half of the items, then for all, and is taken back."""
+
+    name = "rollout"
+    title = "model version rolled out and back"
+    settings = Settings(compute="local", versions=True)
+    beside: ClassVar[Mapping[str, float]] = {"forecast": 8.0}
+    step: ClassVar[Mapping[str, Any]] = {"series": 5}
+
+    def missing(self) -> str:
+        """Versions are of the transformer."""
+        return "" if importlib.util.find_spec("torch") else "torch is not installed: requirements/compute.txt has it"
+
+    def prepare(self, run: Run) -> None:
+        """Starts the worker with the first version."""
+        run.world.start_worker()
+
+    def happen(self, run: Run) -> None:
+        """Each step as `python -m models` does it; a quarter of the time lies between two."""
+        old, new = run.world.versions
+        worker = WorkerClient(run.world.worker_address, ROLLOUT_S)
+        try:
+            for name, what in (
+                ("canary", lambda: worker.deploy(model=new, canary=0.5)),
+                ("promoted", lambda: worker.promote(new, "")),
+                ("rolled back", lambda: worker.rollback(new.partition("@")[0], "")),
+            ):
+                run.mark(name, what)
+                time.sleep(run.seconds / 4)
+        finally:
+            worker.close()
+        run.told = {"from": old, "to": new}
+
+
 class RayKilled(WorkerKilled):
     """All of Ray gets SIGKILL, the worker's own process included; it stays away."""
 
@@ -283,6 +320,7 @@ EVENTS: tuple[type[Event], ...] = (
     Batches,
     EngineKilled,
     Roll,
+    Rollout,
     WorkerKilled,
     RayKilled,
     SlowDisk,

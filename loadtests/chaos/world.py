@@ -20,6 +20,8 @@ import grpc
 
 from bespeak.v1 import admin_pb2_grpc
 from loadtests.chaos.disk import SlowDisk
+from models.catalogue import CHECKPOINTS
+from models.registry import Registry
 
 REPO = Path(__file__).resolve().parents[2]
 START_S = 180.0
@@ -27,6 +29,9 @@ START_S = 180.0
 WITH_US = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
 #: Of the worker. Ray is slow to come, and the worker with it: START_S is for both.
 MODEL = "climatology"
+#: A model of which there are versions, and the checkpoints that they are.
+VERSIONED = "demand"
+VERSIONS = ("patch-nano", "patch-nano-fresh")
 
 
 class NotThere(Exception):
@@ -41,11 +46,13 @@ class Settings:
         segment_bytes: of the journal; 0 is the server's own.
         compute: of the worker, local or ray; "" is none.
         slow_disk: the disk can be made slow.
+        versions: the worker has a registry with two versions of a model, of which the first is in production.
     """
 
     segment_bytes: int = 0
     compute: str = ""
     slow_disk: bool = False
+    versions: bool = False
 
 
 @dataclass
@@ -151,6 +158,7 @@ class World:
         self.journal = directory / "journal"
         self.disk = SlowDisk(directory) if settings.slow_disk else None
         self.worker: Process | None = None
+        self.versions = self._pushed() if settings.versions else []
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.server = self._serve()
@@ -179,12 +187,26 @@ class World:
         if self.settings.segment_bytes:
             made["BESPEAK_SERVER__JOURNAL__SEGMENT_BYTES"] = str(self.settings.segment_bytes)
         if self.settings.compute:
-            made["BESPEAK_SERVER__COMPUTE__ADDRESS"] = self._sockets
+            made["BESPEAK_SERVER__COMPUTE__ADDRESS"] = self.worker_address
+        if self.settings.versions:
+            made["BESPEAK_WORKER__REGISTRY"] = str(self._registry)
         return made | (self.disk.environment if self.disk else {})
 
     @property
-    def _sockets(self) -> str:
+    def worker_address(self) -> str:
+        """Where the worker listens."""
         return f"unix:{self.directory / 'worker.sock'}"
+
+    def _pushed(self) -> list[str]:
+        """Pushes two checkpoints as versions of one model, and promotes the first."""
+        registry = Registry(self._registry)
+        pushed = [registry.push(CHECKPOINTS / name, VERSIONED).reference for name in VERSIONS]
+        registry.promote(pushed[0])
+        return pushed
+
+    @property
+    def _registry(self) -> Path:
+        return self.directory / "registry"
 
     def kill_server(self) -> None:
         """SIGKILL to the engine."""
@@ -202,7 +224,8 @@ class World:
         """Starts the worker, or another one, and waits until it serves."""
         if self.worker is not None:
             self.worker.stop()
-        how = ["--compute", self.settings.compute, "--address", self._sockets, "--model", MODEL]
+        model = VERSIONED if self.settings.versions else MODEL
+        how = ["--compute", self.settings.compute, "--address", self.worker_address, "--model", model]
         command = [sys.executable, "-m", "serving", "worker", *how]
         environment = {name: value for name, value in self._environment().items() if name != "LD_PRELOAD"}
         self.worker = Process(command, environment, self.directory)

@@ -6,7 +6,6 @@ were met: they depend on the machine.
 
 import argparse
 import signal
-import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,18 +13,18 @@ from typing import Any
 
 from loadtests import measure
 from loadtests.machine import available_bytes
+from loadtests.numbers import above_0, whole
 from loadtests.parts import ENGINE
-from loadtests.peers.ratios import label, ratios
+from loadtests.peers.ratios import ratios
 from loadtests.peers.steps import Plan, Steps, flash, floor, sizes
 from loadtests.row import row
 from loadtests.slo.cli import write_page
+from loadtests.slo.file import MIXES
 from loadtests.slo.generator import GeneratorFailed
 
 Line = dict[str, Any]
 ROWS = ("check-cpu", "check-h2load", "reserve-1", "reserve-64-zipf", "reserve-64-hot")
 PARTS = ("rows", "floor", "flash", "sizes")
-MOST = {"floor": ("check-cpu", "bespeak-unary-shared/64"), "flash": ("reserve-64-zipf", "bespeak-unary/64")}
-"""Whose closed-loop throughput is the most that a server can do; half of it is offered in open loop."""
 ENGINE_SIZES = (100_000, 1_000_000, 10_000_000)
 ENGINE_BYTES = 950
 """Of a position with 2 receipts and 2 commitments, rounded up."""
@@ -40,16 +39,16 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         "--rows", metavar="ROW,…", default=",".join(ROWS), help=f"of the part rows [default: {','.join(ROWS)}]"
     )
     parser.add_argument("--quick", action="store_true", help="it shows that all works, no more")
-    parser.add_argument("--passes", type=int, help="rounds of each system, in turn A B, B A [default: 4, quick: 1]")
-    parser.add_argument("--round-s", type=float, help="measured seconds of a round [default: 3, quick: 0.4]")
+    parser.add_argument("--passes", type=whole, help="rounds of each system, in turn A B, B A [default: 4, quick: 1]")
+    parser.add_argument("--round-s", type=above_0, help="measured seconds of a round [default: 3, quick: 0.4]")
     parser.add_argument(
         "--positions", type=_sizes, default=[100_000, 1_000_000], metavar="N,…", help="of the part sizes"
     )
     parser.add_argument(
-        "--rate", type=float, help="of the parts floor and flash [default: half of what the rows reach]"
+        "--rate", type=above_0, help="of the parts floor and flash [default: half of the most, which is looked for]"
     )
     parser.add_argument(
-        "--moved-factor", type=float, default=2.0, help="drop a round when a probe moved by more [default: 2]"
+        "--moved-factor", type=above_0, default=2.0, help="drop a round when a probe moved by more [default: 2]"
     )
     parser.add_argument("--server-core", type=int, default=0, help="of every server, ours and others [default: 0]")
     parser.add_argument("--client-core", type=int, default=1, help="of the generators [default: 1]")
@@ -64,8 +63,6 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     options.round_s = options.round_s or (0.4 if options.quick else 3.0)
     if options.quick:
         options.positions = [2_000]
-    if not options.rate and "rows" not in options.only and set(MOST) & set(options.only):
-        parser.error("floor and flash take half of what the rows reach: leave the part rows in, or give --rate")
     return options
 
 
@@ -136,30 +133,24 @@ def _plan(options: argparse.Namespace) -> Plan:
     )
 
 
-def half_of_most(part: str, rounds: Sequence[Line]) -> float | None:
-    """Operations a second; nothing when the row of it was not measured."""
-    name, system = MOST[part]
-    found = [one["ops_per_s"] for one in rounds if (one["row"], label(one)) == (name, system)]
-    return statistics.median(found) / 2 if found else None
-
-
-def _open_loop(options: argparse.Namespace, report: Report, part: str, work: Any) -> Iterator[Line]:
-    rate = options.rate or half_of_most(part, report.rounds())
-    if rate is None:
-        yield {"kind": "skipped", "row": part, "why": f"the row {MOST[part][0]} was not measured: give --rate"}
-        return
+def _open_loop(options: argparse.Namespace, report: Report, mix: str, work: Any) -> Iterator[Line]:
     plan = _plan(options)
     with Steps(plan, report.write, plan.positions) as steps:
+        rate = options.rate
+        if rate is None:
+            most = steps.most(MIXES.get(mix, {mix: 1}))
+            yield {"kind": "most", "mix": mix, "ops_per_s": most}
+            rate = most / 2
         yield from work(steps, rate)
         steps.verify()
 
 
 def _floor(options: argparse.Namespace, report: Report) -> Iterator[Line]:
-    return _open_loop(options, report, "floor", floor)
+    return _open_loop(options, report, "check", floor)
 
 
 def _flash(options: argparse.Namespace, report: Report) -> Iterator[Line]:
-    return _open_loop(options, report, "flash", flash)
+    return _open_loop(options, report, "flash-sale", flash)
 
 
 def _sizes_of(options: argparse.Namespace, report: Report) -> Iterator[Line]:

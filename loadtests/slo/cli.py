@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtests.machine import available_bytes
+from loadtests.numbers import above_0, natural, whole
 from loadtests.peers.figures import figures
 from loadtests.slo.file import METHODS, Objective, Scenario, Slo, WrongSlo, read, seconds_needed
 from loadtests.slo.generator import Generator, GeneratorFailed
@@ -28,6 +29,8 @@ EXAMPLE = Path(__file__).resolve().parents[1] / "slo.toml"
 OPTIONS = ("--slo", "--search", "--from")
 LONGEST_S = 300.0
 """Measured seconds of one step of a search at most: at low rates it takes long until there are calls enough for a p99.9."""
+PICTURES = ("peers", "tail", "latency", "throughput", "growth", "timeline", "memory", "chaos")
+"""Parts of a page that are worth one."""
 NOT_MET = 1
 WRONG = 2
 
@@ -42,12 +45,16 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m serving bench", description=__doc__, allow_abbrev=False)
     parser.add_argument("--slo", type=Path, default=EXAMPLE, metavar="FILE", help="[default: loadtests/slo.toml]")
     parser.add_argument("--scenario", metavar="NAME,…", help="only these scenarios")
-    parser.add_argument("--rounds", type=int, help="rounds of each scenario, in place of the file's")
+    parser.add_argument("--rounds", type=whole, help="rounds of each scenario, in place of the file's")
     parser.add_argument("--search", metavar="METHOD", help="find the highest rate; a method or a scenario's name")
     parser.add_argument("--vary", action="append", default=[], metavar="NAME=VALUE,…", help="search with these as well")
-    parser.add_argument("--resolution", type=float, default=0.05, help="share to which a rate is found [default: 0.05]")
-    parser.add_argument("--confirmations", type=int, default=2, help="times a found rate must hold again [default: 2]")
-    parser.add_argument("--highest", type=float, default=1e6, help="rate beyond which none is tried")
+    parser.add_argument(
+        "--resolution", type=above_0, default=0.05, help="share to which a rate is found [default: 0.05]"
+    )
+    parser.add_argument(
+        "--confirmations", type=natural, default=2, help="times a found rate must hold again [default: 2]"
+    )
+    parser.add_argument("--highest", type=above_0, default=1e6, help="rate beyond which none is tried")
     parser.add_argument("--dir", type=Path, help="where data directories are made, on a disk")
     parser.add_argument("--out", type=Path, help="also write the JSON lines to this file")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a page of the run: report.html, report.png")
@@ -90,20 +97,39 @@ def main(arguments: list[str]) -> int:
     """Returns 0 when every objective is met, or a rate was found that meets them."""
     options = parsed(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    report = Report(options.out)
-    if options.lines:
-        texts = [path.read_text(encoding="utf-8") for path in options.lines]
-        stored = [json.loads(line) for text in texts for line in text.splitlines()]
-        if options.figures:
-            print(figures(stored))
-        if options.report:
-            write_page(stored, options.report)
-        return 0
+    try:
+        if options.lines:
+            return again(options)
+        report = Report(options.out)
+    except (OSError, ValueError) as wrong:
+        print(f"error: {wrong}", file=sys.stderr)
+        return WRONG
     try:
         return run(options, report)
     finally:
         if options.report and report.lines:
             write_page(report.lines, options.report)
+
+
+def again(options: argparse.Namespace) -> int:
+    """Tells stored lines again.
+
+    Raises:
+        OSError: a file cannot be read or written.
+        ValueError: one has other lines than JSON.
+    """
+    stored = []
+    for path in options.lines:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                stored.append(json.loads(line))
+            except ValueError as wrong:
+                raise ValueError(f"{path}:{number}: {wrong}: give what --out has written") from wrong
+    if options.figures:
+        print(figures(stored))
+    if options.report:
+        write_page(stored, options.report)
+    return 0
 
 
 def run(options: argparse.Namespace, report: Report) -> int:
@@ -130,9 +156,10 @@ def write_page(lines: list[Line], directory: Path) -> None:
     whole = page(lines)
     (directory / "report.html").write_text(whole, encoding="utf-8")
     picture(whole, directory / "report.png")
-    for name in ("peers", "tail", "latency", "growth"):
-        if part := parts(lines)[name]:
-            picture(document(part), directory / f"{name}.png")
+    made = parts(lines)
+    for name in PICTURES:
+        if made[name]:
+            picture(document(made[name]), directory / f"{name}.png")
 
 
 def chosen(slo: Slo, names: str | None) -> Slo:

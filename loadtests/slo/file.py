@@ -30,6 +30,15 @@ WHOLE = (*SHARES, "data_bytes")
 """What is asked of a whole scenario, beside the bounds of its methods."""
 METHODS = ("check", "reserve", "finish", "supply", "allocate", "forecast")
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
+CHOICES = {
+    "durability": ("group", "memory"),
+    "keys": ("uniform", "zipf", "one-hot"),
+    "transport": ("unary", "session", "flight"),
+    "arrivals": ("poisson", "constant"),
+}
+"""What else than a number a setting may be."""
+STREAMS_MAX = 190
+"""That the generator puts on one connection."""
 CALLS_ABOVE = 3
 """Calls that must be expected above a quantile: of fewer it tells nothing."""
 
@@ -182,17 +191,20 @@ def read(path: Path) -> Slo:
     try:
         text = path.read_text(encoding="utf-8")
         given = tomllib.loads(text)
-    except (OSError, tomllib.TOMLDecodeError) as wrong:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as wrong:
         raise WrongSlo(f"{path}: {wrong}") from wrong
     places = _places(text)
     try:
-        server = given.pop("server", {})
-        server["cores"] = tuple(server.get("cores", ()))
+        server = _table(given.pop("server", {}), "server")
+        server["cores"] = _cores(server.get("cores", []))
         made = Slo(
             path=path,
             server=_made(Server, server, "server"),
-            generator=_made(Generator, given.pop("generator", {}), "generator"),
-            scenarios=tuple(_scenario(one, index, places) for index, one in enumerate(given.pop("scenario", ()))),
+            generator=_made(Generator, _table(given.pop("generator", {}), "generator"), "generator"),
+            scenarios=tuple(
+                _scenario(_table(one, f"scenario {index + 1}"), index, places)
+                for index, one in enumerate(_tables(given.pop("scenario", []), "scenario"))
+            ),
         )
         if given:
             raise WrongSlo(f"unknown {', '.join(given)}: there are server, generator and scenario")
@@ -202,53 +214,123 @@ def read(path: Path) -> Slo:
     return made
 
 
+def _table(given: Any, where: str) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise WrongSlo(f"{where} is {given!r}: give a table")
+    return given
+
+
+def _tables(given: Any, where: str) -> list[Any]:
+    if not isinstance(given, list):
+        raise WrongSlo(f"{where} is one table: write [[{where}]], there may be several")
+    return given
+
+
+def _cores(given: Any) -> tuple[int, ...]:
+    if not isinstance(given, list) or not all(type(core) is int and core >= 0 for core in given):
+        raise WrongSlo(f"server: cores is {given!r}: give a list of numbers, such as [0]")
+    return tuple(given)
+
+
+def _number(value: Any, name: str, where: str, *, whole: bool = False, least: float | None = None) -> None:
+    is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not is_number or not (value > 0 if least is None else value >= least) or value == float("inf"):
+        bound = "above 0" if least is None else f"of at least {least:g}"
+        raise WrongSlo(f"{where}: {name} is {value!r}: give a {'whole ' if whole else ''}number {bound}")
+
+
 def _made(kind: Any, given: dict[str, Any], where: str) -> Any:
     known = [one.name for one in fields(kind)]
     if unknown := set(given) - set(known):
         raise WrongSlo(f"{where}: unknown {', '.join(sorted(unknown))}: there are {', '.join(known)}")
     for one in fields(kind):
-        if one.name in given and isinstance(one.default, int | float) and not isinstance(one.default, bool):
-            value = given[one.name]
-            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-                raise WrongSlo(f"{where}: {one.name} is {value!r}: give a number above 0")
+        if one.name in given:
+            _check_field(given[one.name], one.name, one.default, where)
     return kind(**given)
+
+
+def _check_field(value: Any, name: str, default: object, where: str) -> None:
+    if name in CHOICES:
+        if value not in CHOICES[name]:
+            raise WrongSlo(f"{where}: {name} is {value!r}: give {' or '.join(CHOICES[name])}")
+    elif isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise WrongSlo(f"{where}: {name} is {value!r}: give true or false")
+    elif name == "core":
+        _number(value, name, where, whole=True, least=0)
+    elif isinstance(default, int | float) or name in {"rate", "rate_to", "measure_s"}:
+        _number(value, name, where, whole=isinstance(default, int))
+    elif isinstance(default, str) and not isinstance(value, str):
+        raise WrongSlo(f"{where}: {name} is {value!r}: give a name")
 
 
 def _scenario(given: dict[str, Any], index: int, places: dict[tuple[int, int, str], int]) -> Scenario:
     name = given.get("name")
     if not isinstance(name, str) or not name:
         raise WrongSlo(f"scenario {index + 1} has no name")
-    bounds = given.pop("objective", [])
+    where = f"scenario {name}"
+    if "objectives" in given:
+        raise WrongSlo(f"{where}: unknown objectives: write [[scenario.objective]]")
+    bounds = _tables(given.pop("objective", []), "scenario.objective")
+    given = _with_mix(given, where)
+    if "pause" in given:
+        _check_pause(given["pause"], where)
+    whole = {metric: given.pop(metric) for metric in WHOLE if metric in given}
+    objectives = [
+        Objective("all", metric, bound, places.get((index, -1, metric), 0)) for metric, bound in whole.items()
+    ]
+    for number, one in enumerate(bounds):
+        method, asked = _bounds(one, where)
+        objectives += [
+            Objective(method, metric, bound, places.get((index, number, metric), 0)) for metric, bound in asked.items()
+        ]
+    if not objectives:
+        raise WrongSlo(f"{where} asks for nothing: give errors = …, achieved = …, or a [[scenario.objective]]")
+    if "rate" not in given:
+        raise WrongSlo(f"{where}: rate is missing: give operations a second")
+    made: Scenario = _made(Scenario, {**given, "objectives": tuple(objectives)}, where)
+    if made.streams > STREAMS_MAX:
+        raise WrongSlo(f"{where}: streams is {made.streams}: a connection takes {STREAMS_MAX}, give more connections")
+    return made
+
+
+def _with_mix(given: dict[str, Any], where: str) -> dict[str, Any]:
     mix = given.get("mix")
     if isinstance(mix, str):
         if mix not in MIXES:
-            raise WrongSlo(f"scenario {name}: there is no mix {mix}: choose from {', '.join(MIXES)}, or give a table")
-        given = {**DEFAULTS.get(mix, {}), **given, "mix": MIXES[mix]}
-    elif not isinstance(mix, dict) or set(mix) - set(METHODS) or not sum(mix.values()):
-        raise WrongSlo(f"scenario {name}: mix is {mix!r}: give a name or weights of {', '.join(METHODS)}")
-    objectives = [
-        Objective("all", metric, given.pop(metric), places.get((index, -1, metric), 0))
-        for metric in WHOLE
-        if metric in given
-    ]
-    for number, one in enumerate(bounds):
-        method = one.pop("method", "all")
-        if method not in ("all", *METHODS):
-            raise WrongSlo(f"scenario {name}: there is no method {method}: choose from all, {', '.join(METHODS)}")
-        objectives += [
-            Objective(method, metric, bound, places.get((index, number, metric), 0)) for metric, bound in one.items()
-        ]
-    made: Scenario = _made(Scenario, {"rate": 0, **given, "objectives": tuple(objectives)}, f"scenario {name}")
-    if not made.rate > 0:
-        raise WrongSlo(f"scenario {name}: rate is {made.rate}: give operations a second")
-    return made
+            raise WrongSlo(f"{where}: there is no mix {mix}: choose from {', '.join(MIXES)}, or give a table")
+        return {**DEFAULTS.get(mix, {}), **given, "mix": MIXES[mix]}
+    if not isinstance(mix, dict) or set(mix) - set(METHODS):
+        raise WrongSlo(f"{where}: mix is {mix!r}: give a name or weights of {', '.join(METHODS)}")
+    for method, weight in mix.items():
+        _number(weight, f"mix of {method}", where, whole=True, least=0)
+    if not sum(mix.values()):
+        raise WrongSlo(f"{where}: mix is {mix!r}: give one method a weight above 0")
+    return given
+
+
+def _check_pause(given: Any, where: str) -> None:
+    pause = _table(given, f"{where}: pause")
+    if set(pause) != {"at_s", "for_s"}:
+        raise WrongSlo(f"{where}: pause is {pause!r}: give at_s and for_s")
+    for key, value in pause.items():
+        _number(value, f"{key} of pause", where, least=0)
+
+
+def _bounds(given: Any, where: str) -> tuple[str, dict[str, Any]]:
+    """The method of an objective, and its bounds by metric."""
+    bounds = dict(_table(given, f"{where}: objective"))
+    method = bounds.pop("method", "all")
+    if method not in ("all", *METHODS):
+        raise WrongSlo(f"{where}: there is no method {method}: choose from all, {', '.join(METHODS)}")
+    if not bounds:
+        raise WrongSlo(f"{where}: an objective of {method} asks for nothing: give p99_us = …, or another bound")
+    return method, bounds
 
 
 def _check(slo: Slo) -> None:
     if not slo.scenarios:
         raise WrongSlo("there is no [[scenario]]")
-    if slo.server.durability not in {"group", "memory"}:
-        raise WrongSlo(f"server: durability is {slo.server.durability!r}: give group or memory")
     names = [scenario.name for scenario in slo.scenarios]
     if twice := {name for name in names if names.count(name) > 1}:
         raise WrongSlo(f"two scenarios are called {', '.join(twice)}")
@@ -263,7 +345,7 @@ def _check_objective(slo: Slo, scenario: Scenario, objective: Objective) -> None
     if objective.metric not in WHOLE and (name not in QUANTILES or unit not in {"us", "echo"}):
         known = [f"{quantile}_{unit}" for unit in ("us", "echo") for quantile in QUANTILES]
         raise WrongSlo(f"{where}: there is no {objective.metric}: choose from {', '.join(known)}, errors")
-    if isinstance(objective.bound, bool) or not isinstance(objective.bound, int | float) or objective.bound < 0:
+    if isinstance(objective.bound, bool) or not isinstance(objective.bound, int | float) or not objective.bound >= 0:
         raise WrongSlo(f"{where}: {objective.metric} is {objective.bound!r}: give a number")
     if objective.metric in SHARES and objective.bound > 1:
         raise WrongSlo(f"{where}: {objective.metric} is {objective.bound}: it is a share, give at most 1")
@@ -274,7 +356,9 @@ def _check_objective(slo: Slo, scenario: Scenario, objective: Objective) -> None
     if objective.against_echo and (scenario.share("allocate") or scenario.share("forecast")):
         raise WrongSlo(f"{where}: the echo server knows no plans and no forecasts: give a bound in microseconds")
     if needed := calls_needed(objective):
-        expected = scenario.rate * slo.measure_s(scenario) * scenario.share(objective.method)
+        # A ramp rises evenly.
+        rate = (scenario.rate + (scenario.rate_to or scenario.rate)) / 2
+        expected = rate * slo.measure_s(scenario) * scenario.share(objective.method)
         if expected < needed:
             raise WrongSlo(
                 f"{where}: {name} of {objective.method} needs {needed:,} calls a round, {expected:,.0f} are expected: "

@@ -42,7 +42,7 @@ class Generator:
         self._process = subprocess.Popen(
             [REPO / "loadtests/run", "steps", *options],
             cwd=REPO,
-            env={"BESPEAK_SERVER": command, **os.environ},
+            env={**os.environ, "BESPEAK_SERVER": command},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -9,7 +9,7 @@ from loadtests.chaos.page import section as chaos
 from loadtests.peers.page import side_by_side, tail
 from loadtests.slo.charts import COLOURS, Axis, Series, chart, duration, linear_axis, time_axis
 from loadtests.slo.growth import growth
-from loadtests.slo.memory import memory
+from loadtests.slo.memory import happened, memory
 from loadtests.slo.varying import SUFFIXES
 from loadtests.slo.verdicts import shown
 
@@ -78,11 +78,13 @@ def document(body: str) -> str:
 def _machine(machines: Sequence[Line], servers: Sequence[Line]) -> str:
     if not machines:
         return ""
-    one = machines[0]
-    told = (
-        f"{escape(one['cpu'])}, {one['cores']} cores, {one['memory_mib'] / 1024:.0f} GiB, Linux {escape(one['kernel'])}; "
-        f"server on cores {', '.join(map(str, one.get('server_cores') or [one['server_core']]))}, generator on core {one['client_core']}; "
-        f"version {escape(one['version'])}"
+    told = "<br>".join(
+        dict.fromkeys(
+            f"{escape(one['cpu'])}, {one['cores']} cores, {one['memory_mib'] / 1024:.0f} GiB, Linux {escape(one['kernel'])}; "
+            f"server on cores {', '.join(map(str, one.get('server_cores') or [one['server_core']]))}, "
+            f"generator on core {one['client_core']}; version {escape(one['version'])}"
+            for one in machines
+        )
     )
     servers_of = dict.fromkeys(
         f"{line['positions']:,} positions, {line['receipts']} receipts each"
@@ -279,5 +281,6 @@ def _timelines(steps: Sequence[Line]) -> str:
         up = time_axis("latency", [y for line in lines for _, y in line.points])
         pause = ours.get("pause")
         spans = [(pause["at_s"], pause["at_s"] + pause["for_s"], "server stopped")] if pause else []
+        spans += happened(ours)
         charts.append(chart(f"{name}: what happened when", across, up, lines, spans=spans))
     return f"<h2>Timeline</h2><div class='charts'>{''.join(charts)}</div>" if charts else ""

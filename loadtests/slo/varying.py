@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from loadtests.slo.file import Scenario, Server, Slo, WrongSlo, with_server
+from loadtests.slo.file import CHOICES, Scenario, Server, Slo, WrongSlo, with_server
 
 SUFFIXES = {"k": 1_000, "M": 1_000_000}
 OF_SERVER = ("positions", "receipts", "durability", "tls")
@@ -60,12 +60,7 @@ def _variant(slo: Slo, scenario: Scenario, name: str, value: str) -> Variant:
 
 
 def _parsed(name: str, value: str, default: object) -> Any:
-    allowed = {
-        "durability": ("group", "memory"),
-        "keys": ("uniform", "zipf", "one-hot"),
-        "transport": ("unary", "session", "flight"),
-        "tls": ("false", "true"),
-    }.get(name)
+    allowed = {**CHOICES, "tls": ("false", "true")}.get(name)
     if allowed and value not in allowed:
         raise WrongSlo(f"--vary {name}={value}: choose from {', '.join(allowed)}")
     if isinstance(default, bool):

@@ -16,6 +16,7 @@ from tests.conftest import REPO
 
 # Tests share a machine: the generator may be as late as it likes, and no time is asserted.
 SMALL = ["--rate", "300", "--positions", "250", "--receipts", "1", "--rounds", "1", "--lag-share", "1e6"]
+SMALL += ["--moved-factor", "1e9"]
 SMALL += [
     "--before",
     "0.6",
@@ -30,7 +31,7 @@ SMALL += [
     "--streams",
     "8",
 ]
-EVENTS = ("snapshot", "push", "batches", "kill", "roll", "worker", "slow-disk")
+EVENTS = ("snapshot", "push", "batches", "kill", "roll", "rollout", "worker", "slow-disk")
 
 # The first test may have to build the generator.
 pytestmark = [pytest.mark.long, pytest.mark.timeout(700)]
@@ -132,6 +133,17 @@ def test_without_its_worker_the_server_answers_and_says_so(done):
     assert fallbacks(during) > fallbacks(before)
     assert line["windows"]["during"]["forecast"]["failed"] == {}
     assert line["told"]["processes_killed"] >= 1
+
+
+def test_a_rollout_and_the_way_back_cost_no_forecast(done):
+    line = of(done, "rollout")
+    assert [mark["name"] for mark in line["marks"]] == ["canary", "promoted", "rolled back"]
+    told = line["told"]
+    assert told["from"] != told["to"]
+    asked = [found["forecast"] for found in line["windows"].values() if "forecast" in found]
+    assert all(found["failed"] == {} for found in asked)
+    known = {f"worker {told['from']}", f"worker {told['to']}", "fallback climatology@1"}
+    assert {by for found in asked for by in found["made_by"]} <= known
 
 
 def test_a_slow_disk_is_seen_by_those_who_write(done):

@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from loadtests.peers.aio import CONFIRMED, RELEASED, Stock
-from loadtests.peers.cli import half_of_most, parsed
+from loadtests.peers.cli import parsed
 from loadtests.peers.figures import figures
 from loadtests.peers.page import side_by_side
 from loadtests.peers.ratios import medians, ratios
@@ -68,8 +68,6 @@ def test_what_a_system_did_is_the_median_of_its_rounds():
     did = {(one["row"], one["system"]): one for one in medians(ROUNDS)}
     assert did["reserve", "bespeak-unary/64"]["ops_per_s"] == 35_000
     assert did["reserve", "bespeak-unary/64"]["rounds"] == 4
-    assert half_of_most("floor", [made("check-cpu", "bespeak-unary-shared", 0, 50_000.0)]) == 25_000
-    assert half_of_most("floor", ROUNDS) is None
 
 
 @pytest.mark.parametrize(
@@ -130,7 +128,13 @@ def test_the_python_peer_never_oversells_and_does_nothing_twice():
 
 def test_options_that_make_no_sense_are_refused(capsys):
     assert parsed(["--peers", "--positions", "100k,1M"]).positions == [100_000, 1_000_000]
-    for wrong in (["--only", "tail"], ["--only", "floor"]):
+    for wrong in (
+        ["--only", "tail"],
+        ["--passes", "0"],
+        ["--round-s", "-1"],
+        ["--rate", "0"],
+        ["--moved-factor", "nan"],
+    ):
         with pytest.raises(SystemExit):
             parsed(wrong)
         assert "error: " in capsys.readouterr().err
@@ -188,6 +192,14 @@ def test_figures_are_told_as_a_table():
     assert "server_cpu" not in text, "what nothing is asked of is no figure"
 
 
+def test_figures_say_how_many_clients_a_system_had_when_it_had_others():
+    rounds = [made("reserve-64-zipf", system, 0, 50_000.0) for system in ("bespeak-session", "postgres")]
+    rounds[1]["clients"] = 16
+    row_of = next(line for line in figures(rounds).splitlines() if line.startswith("| 64 clients, Zipf"))
+    assert "| 50,000 |" in row_of
+    assert "| 50,000 (16 clients) |" in row_of
+
+
 def test_the_readme_says_what_its_command_prints():
     readme = (REPO / "README.md").read_text(encoding="utf-8")
     (named,) = re.findall(r"^python -m serving bench ((?:--from \S+ )+)--figures$", readme, re.MULTILINE)
@@ -230,5 +242,6 @@ def test_a_short_run_measures_the_tail(tmp_path):
     assert [line["units_oversold"] for line in lines if line["kind"] == "verified"] == [0]
     # On a busy machine the generator may be late, and then says so in place of a row.
     told = {line["row"] for line in lines if line["kind"] in {"row", "dropped"}}
+    assert ("check-floor" in told) == ("check-floor-begun" in told)
     assert any(name.startswith(("check-floor", "floor")) for name in told)
     assert lines[-1]["kind"] == "rounds"

@@ -44,7 +44,32 @@ def test_the_documented_file_can_be_read_and_shows_every_default():
     [
         ('mix = "browse"', 'mix = "brows"', "there is no mix brows: choose from browse, checkout"),
         ('mix = "browse"', "mix = {chek = 1}", "mix is {'chek': 1}"),
-        ("rate = 500", "", "rate is 0"),
+        ("rate = 500", "", "rate is missing"),
+        ("rate = 500", 'rate = "500"', "scenario shop: rate is '500': give a number"),
+        ("rate = 500", "rate = inf", "scenario shop: rate is inf"),
+        ("rate = 500", "rate = 500\nstreams = 500", "streams is 500: a connection takes 190"),
+        ("rate = 500", "rate = 500\nlines = 1.5", "scenario shop: lines is 1.5: give a whole number"),
+        ("rate = 500", "rate = 500\nkeys = 'zipff'", "keys is 'zipff': give uniform or zipf or one-hot"),
+        ("rate = 500", "rate = 500\narrivals = 'often'", "arrivals is 'often'"),
+        ("rate = 500", "rate = 500\ntransport = 3", "transport is 3"),
+        ("rate = 500", "rate = 500\nrest = 1", "rest is 1: give true or false"),
+        ("rate = 500", "rate = 500\npause = {at = 3}", "pause is {'at': 3}: give at_s and for_s"),
+        ("rate = 500", "rate = 500\nmeasure_s = '60'", "scenario shop: measure_s is '60'"),
+        ("rate = 500", "rate = 20\nrate_to = 40", "p99 of check needs 300 calls a round, 240 are expected"),
+        ('mix = "browse"', 'mix = {check = "3"}', "mix of check is '3': give a whole number"),
+        ('mix = "browse"', "mix = {check = 0}", "give one method a weight above 0"),
+        ("[[scenario.objective]]", "[[scenario.objectives]]", "unknown objectives: write [[scenario.objective]]"),
+        ("[[scenario.objective]]", "[scenario.objective]", "scenario.objective is one table: write [["),
+        ("p99_us = 2000", "", "an objective of check asks for nothing"),
+        (
+            'errors = 0.001\n[[scenario.objective]]\nmethod = "check"\np99_us = 2000',
+            "",
+            "scenario shop asks for nothing",
+        ),
+        ("positions = 100", "positions = 1.5", "server: positions is 1.5: give a whole number above 0"),
+        ("positions = 100", "cores = 0", "server: cores is 0: give a list"),
+        ("positions = 100", "tls = 'no'", "server: tls is 'no': give true or false"),
+        ("p99_us = 2000", "p99_us = nan", "p99_us is nan: give a number"),
         ("rate = 500", "rate = -1", "rate is -1"),
         ("p99_us = 2000", "p95_us = 2000", "line 13, scenario shop: there is no p95_us: choose from p50_us"),
         ("p99_us = 2000", 'p99_us = "2 ms"', "line 13, scenario shop: p99_us is '2 ms': give a number"),
@@ -87,8 +112,15 @@ def test_flight_knows_no_echo(tmp_path):
         slo(tmp_path, text)
 
 
+def test_what_is_no_text_is_named(tmp_path):
+    path = tmp_path / "slo.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(WrongSlo, match=r"slo\.toml: 'utf-8' codec"):
+        read(path)
+
+
 def test_a_step_is_what_the_generator_reads(tmp_path):
-    found = slo(tmp_path, TEXT + '[[scenario]]\nname = "tables"\nmix = "bulk"\nrate = 9\nlines = 8000\n')
+    found = slo(tmp_path, TEXT + '[[scenario]]\nname = "tables"\nmix = "bulk"\nrate = 9\nlines = 8000\nerrors = 0\n')
     shop, tables = found.scenarios
     step = found.step(shop, 7)
     assert (step["rate"], step["seed"], step["target"], step["measure_s"]) == (500, 7, "server", 10)

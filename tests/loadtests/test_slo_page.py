@@ -9,6 +9,7 @@ import pytest
 
 from loadtests.slo.charts import Axis, Series, chart, duration, linear_axis, time_axis
 from loadtests.slo.cli import main
+from loadtests.slo.memory import happened
 from loadtests.slo.page import page
 from loadtests.slo.pictures import height
 
@@ -138,6 +139,37 @@ def test_a_bound_of_growth_shows_memory_over_time():
     assert resident == sorted(resident, reverse=True)
     assert resident[0] > resident[-1], "what is resident grew"
     assert len(set(beside)) == 1, "all of it by the tables"
+
+
+def test_a_timeline_shows_what_the_journal_did():
+    told = [(1, 9), (1, 9), (2, 9), (2, 4), (3, 3), (3, 4), (3, 4), (3, 4)]
+    samples = [
+        {
+            "at_s": 0.25 * n,
+            "resident_bytes": 1,
+            "table_bytes": 0,
+            "snapshot_revision": made,
+            "journal_segments": segments,
+        }
+        for n, (made, segments) in enumerate(told)
+    ]
+    spans = happened(step("soak", memory=samples))
+    # The second and the third are too near to the first to be named as well.
+    assert spans == [(0.25, 0.5, "snapshot"), (0.5, 0.75, ""), (0.75, 1.0, "")]
+    samples[3:] = [{**sample, "at_s": sample["at_s"] + 9} for sample in samples[3:]]
+    assert [name for *_, name in happened(step("soak", memory=samples, measure_s=12.0))] == [
+        "snapshot",
+        "",
+        "snapshot, 1 segments removed",
+    ]
+    assert "snapshot</text>" in page([MACHINE, SERVER, step("soak", memory=samples), verdict("soak", True)])
+    assert happened(step("soak")) == [], "lines of an earlier version"
+
+
+def test_every_machine_is_named():
+    other = {**MACHINE, "cpu": "Other"}
+    text = page([MACHINE, other, MACHINE, *PROOF[1:]])
+    assert text.count("Some &lt;CPU&gt;") == text.count("Other") == 1
 
 
 def test_a_search_shows_throughput_against_latency():

@@ -3,6 +3,7 @@
 import json
 import re
 import urllib.request
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -11,6 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families as prometheu
 
 from bespeak import Client, Item, Location, NotFound, ReserveLine
 from bespeak.v1 import allocation_pb2, allocation_pb2_grpc, forecast_pb2, forecast_pb2_grpc
+from ops.objectives import LATENCY_BOUNDS_MS, read
+from ops.rules import SERVER_ERRORS
 from tests.conftest import REPO
 from tests.ops.promql import groupings, plain, selectors
 from tests.serving.cli_process import process
@@ -200,9 +203,16 @@ def gauges_in_prose():
 
 def test_the_codes_and_methods_are_those_that_were_seen(scraped):
     labels, _ = scraped
-    assert labels["bespeak_requests_total"]["code"] == {"Ok", "NotFound"}
+    assert labels["bespeak_requests_total"]["code"] == {"Ok", "NotFound", *SERVER_ERRORS.split("|")}
     assert labels["bespeak_requests_total"]["method"] <= METHODS
     assert labels["bespeak_requests_total"]["code"] <= CODES
+
+
+def test_the_bounds_are_written_as_the_server_writes_them(scraped):
+    labels, _ = scraped
+    one = read().objectives[0]
+    written = {replace(one, latency_ms=bound).le for bound in LATENCY_BOUNDS_MS}
+    assert written | {"+Inf"} == labels["bespeak_request_seconds_bucket"]["le"]
 
 
 @pytest.mark.parametrize(

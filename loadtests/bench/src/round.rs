@@ -1,8 +1,8 @@
 //! One round: so many clients drive one system with one job for some seconds.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -54,7 +54,8 @@ pub struct Spec {
     pub seed: u64,
 }
 
-/// What a round measured. Counts and histograms hold only what ended inside the measured time.
+/// What a round measured. Counts and histograms hold what ended inside the measured time; in open loop what was due in it,
+/// whenever it ended.
 pub struct Measured {
     /// Reserves, or checks.
     pub first: Histogram<u32>,
@@ -83,8 +84,28 @@ struct Shared {
     job: Job,
     ledger: Ledger,
     due: Option<Due>,
-    /// Operations that ended inside the measured time.
+    /// When the measured time began.
+    begin: OnceLock<Instant>,
+    measure: Duration,
+    /// Operations that count.
     ended: AtomicU64,
+}
+
+impl Shared {
+    /// Whether an operation counts that was begun, or in open loop due, then, and has just ended.
+    fn counts(&self, start: Instant) -> bool {
+        if self.due.is_none() {
+            return self.phase.load(Ordering::Relaxed) == MEASURE;
+        }
+        let begun = |&begin: &Instant| start >= begin;
+        self.begin.get().is_some_and(begun) && !self.is_over(start)
+    }
+
+    /// Whether something that is due then is due after the measured time.
+    fn is_over(&self, intended: Instant) -> bool {
+        let over = |&begin: &Instant| intended >= begin + self.measure;
+        self.begin.get().is_some_and(over)
+    }
 }
 
 const WARMUP: u8 = 0;
@@ -112,6 +133,8 @@ pub async fn run<C: Connection>(
         job: spec.job,
         ledger: ledger.clone(),
         due: spec.rate.map(|_| Due::new()),
+        begin: OnceLock::new(),
+        measure: spec.measure,
         ended: AtomicU64::new(0),
     });
     let clients = connections.len();
@@ -143,6 +166,7 @@ pub async fn run<C: Connection>(
     tokio::time::sleep(spec.warmup).await;
     let (server_before, client_before, begin) = (server_cpu()?, client_cpu()?, Instant::now());
     let busy_before = machine::busy_ns()?;
+    shared.begin.get_or_init(|| begin);
     shared.phase.store(MEASURE, Ordering::Relaxed);
     tokio::time::sleep(spec.measure).await;
     // A batch on a busy machine may outlast a short round: the time is measured, so wait for it.
@@ -153,9 +177,6 @@ pub async fn run<C: Connection>(
     let (server_after, client_after, wall) = (server_cpu()?, client_cpu()?, begin.elapsed());
     let busy = Duration::from_nanos(machine::busy_ns()?.saturating_sub(busy_before));
     let backlog = shared.due.as_ref().map_or(0, Due::waiting);
-    if let Some(due) = &shared.due {
-        due.close();
-    }
 
     let server_cpu = Duration::from_nanos(server_after.saturating_sub(server_before));
     let client_cpu = Duration::from_nanos(client_after.saturating_sub(client_before));
@@ -202,9 +223,11 @@ impl<C: Connection> Client<C> {
             settle: histogram(),
             refused: 0,
         };
-        while shared.phase.load(Ordering::Relaxed) != DRAIN {
+        loop {
             let start = match &shared.due {
+                None if shared.phase.load(Ordering::Relaxed) == DRAIN => break,
                 None => Instant::now(),
+                // What was due is carried out, whatever the time: a stall at the end is seen by all who met it.
                 Some(due) => match due.next().await {
                     Some(intended) => intended,
                     None => break,
@@ -212,7 +235,7 @@ impl<C: Connection> Client<C> {
             };
             let settles = self.holds.len() >= OPEN_HOLDS;
             let refused = self.one(&shared, settles).await?;
-            if shared.phase.load(Ordering::Relaxed) == MEASURE {
+            if shared.counts(start) {
                 let histogram = if settles {
                     &mut result.settle
                 } else {
@@ -289,30 +312,25 @@ impl<C: Connection> Client<C> {
     }
 }
 
-/// Makes operations due at their time. It spins: a timer's millisecond would be the measurement.
+/// Makes operations due at their time until the measured time is over. It spins: a timer's millisecond would be the
+/// measurement.
 async fn pace(rate: f64, seed: u64, shared: Arc<Shared>) -> Histogram<u32> {
     let mut lag = histogram();
     let due = shared.due.as_ref().expect("an open-loop round has a queue");
     let begin = Instant::now();
     for offset in Schedule::new(rate, seed) {
         let intended = begin + offset;
-        loop {
-            let now = Instant::now();
-            if now >= intended {
-                due.push(intended);
-                if shared.phase.load(Ordering::Relaxed) == MEASURE {
-                    latency::record(&mut lag, now - intended);
-                }
-                break;
-            }
-            if shared.phase.load(Ordering::Relaxed) == DRAIN {
-                return lag;
-            }
+        while Instant::now() < intended && !shared.is_over(intended) {
             tokio::task::yield_now().await;
         }
-        if shared.phase.load(Ordering::Relaxed) == DRAIN {
-            return lag;
+        if shared.is_over(intended) {
+            break;
+        }
+        due.push(intended);
+        if shared.counts(intended) {
+            latency::record(&mut lag, intended.elapsed());
         }
     }
+    due.close();
     lag
 }

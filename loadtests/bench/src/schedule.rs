@@ -60,9 +60,11 @@ impl Due {
         self.ready.add_permits(1);
     }
 
-    /// Waits for the oldest operation that is due; `None` when the round has ended.
+    /// Waits for the oldest operation that is due; `None` when the round has ended and nothing is left.
     pub async fn next(&self) -> Option<Instant> {
-        self.ready.acquire().await.ok()?.forget();
+        if let Ok(permit) = self.ready.acquire().await {
+            permit.forget();
+        }
         self.lock().pop_front()
     }
 
@@ -70,7 +72,7 @@ impl Due {
         self.lock().len()
     }
 
-    /// Ends the round: clients that wait get `None`.
+    /// Ends the round: clients that wait get `None`, the others what is left.
     pub fn close(&self) {
         self.ready.close();
     }
@@ -129,7 +131,9 @@ mod tests {
         assert_eq!(due.waiting(), 2);
         assert_eq!(due.next().await, Some(first));
         assert_eq!(due.next().await, Some(second));
+        due.push(second);
         due.close();
+        assert_eq!(due.next().await, Some(second), "it was due");
         assert_eq!(due.next().await, None);
     }
 }

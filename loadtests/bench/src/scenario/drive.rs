@@ -18,7 +18,7 @@ use super::holds::{Finish, Hold, Holds, Units, gone};
 use super::plans::Plans;
 use super::slot::Slot;
 use super::spec::{Step, Transport};
-use super::tally::{Outcome, Tally};
+use super::tally::{Begun, Outcome, Tally};
 use crate::grpc::CallError;
 use crate::keys::{KeyRing, Walk};
 use crate::ledger::Ledger;
@@ -211,7 +211,9 @@ impl Workers {
         let now = Instant::now();
         let mut tally = self.shared.tally();
         for (op, intended) in self.shared.due.rest() {
-            tally.ended(op, intended, now, Outcome::Failed("Unanswered"), None);
+            // No worker took it up.
+            let never = Begun::on_time(op, intended);
+            tally.ended(never, now, Outcome::Failed("Unanswered"), None);
         }
         if tally.unanswered(now) {
             self.shared.unsure.store(true, Ordering::Relaxed);
@@ -253,7 +255,12 @@ impl Worker {
             // A worker that was waiting starts at once, unless the generator itself is late. One that was busy starts
             // late because of the server: then the generator answers for making it due, and no more.
             let able = if due.waited { started } else { due.pushed };
-            let place = self.shared.tally().started(due.op, due.intended, able);
+            let begun = Begun {
+                op: due.op,
+                intended: due.intended,
+                able,
+            };
+            let place = self.shared.tally().started(begun);
             let (outcome, by) = if self.connected().await {
                 self.then = None;
                 match self.perform(due.op).await {
@@ -276,7 +283,7 @@ impl Worker {
                 self.look_after(due.op, outcome);
             }
             let mut tally = self.shared.tally();
-            tally.ended(due.op, due.intended, now, outcome, by.as_deref());
+            tally.ended(begun, now, outcome, by.as_deref());
             tally.done(place);
             drop(tally);
             self.shared.open.fetch_sub(1, Ordering::Relaxed);

@@ -316,7 +316,7 @@ async fn measure(mut step: Step, servers: &mut Servers, early: &mut Signal) -> R
     let settled = servers.settle(&step, rest, &shared).await?;
     let after = probe::probe(servers.dir(), core)?;
     let tally = shared.tally();
-    let refused = latency::refuse_lag_of(tally.lag(), &tally.latency(), step.lag_share_max).err();
+    let refused = latency::refuse_lag_of(&tally.lag(), &tally.latency(), step.lag_share_max).err();
     if let Some(path) = &step.samples {
         samples::write(path, tally.samples())?;
     }
@@ -339,14 +339,14 @@ async fn measure(mut step: Step, servers: &mut Servers, early: &mut Signal) -> R
             Vec::new()
         },
         refused,
-        lag: Latency::from(tally.lag()),
+        lag: Latency::from(&tally.lag()),
         server_cpu_us: used.server.as_secs_f64() * 1e6 / tally.calls().max(1) as f64,
         server_busy: used.server.as_secs_f64() / seconds,
         client_busy: used.client.as_secs_f64() / seconds,
         foreign_busy: used.foreign.as_secs_f64() / seconds,
         resident_bytes: usage::ends(&used.memory, |memory| memory.resident_bytes),
         data_bytes: used.data,
-        table_bytes: usage::ends(&used.memory, |memory| memory.table_bytes),
+        table_bytes: usage::ends(&used.memory, |memory| memory.told.table_bytes),
         memory: used.memory,
         before,
         after,

@@ -19,6 +19,7 @@ use super::plans::{self, Plans};
 use super::slot::Slot;
 use super::spec::{Step, Target, Transport};
 use super::tls::Tls;
+use super::usage::Told;
 use crate::bespeak::flight::FlightClient;
 use crate::bespeak::load;
 use crate::bespeak::server::BespeakServer;
@@ -263,18 +264,17 @@ impl Servers {
         }
     }
 
-    /// Memory that the server says its index of request ids and its movements take, the latter twice: a snapshot's second
-    /// state has them as well, and its memory is kept. 0 of a bare server, and where it does not say.
-    pub async fn table_bytes(&self, target: Target) -> u64 {
+    /// What the server says of itself; nothing of a bare server, and where it does not say.
+    pub async fn told(&self, target: Target) -> Told {
         let stats = async {
             let mut channel = self.connect(target).await?;
             load::stats(&mut channel).await
         };
         match target {
-            Target::Server => stats.await.map_or(0, |stats| {
-                stats.request_index_bytes + 2 * stats.movement_bytes
-            }),
-            Target::Echo | Target::H2 => 0,
+            Target::Server => stats
+                .await
+                .map_or_else(|_| Told::default(), |stats| Told::from(&stats)),
+            Target::Echo | Target::H2 => Told::default(),
         }
     }
 

@@ -29,7 +29,12 @@ pub enum Outcome {
 }
 
 struct Counts {
+    /// From when a call was due.
     latency: Histogram<u32>,
+    /// From when the generator was able to begin it.
+    begun: Histogram<u32>,
+    /// What lies between the two: how late the generator itself was.
+    lag: Histogram<u32>,
     calls: u64,
     refused: u64,
     failed: BTreeMap<&'static str, u64>,
@@ -37,6 +42,41 @@ struct Counts {
     in_time: u64,
     /// Answers by who made them, where they say.
     made_by: BTreeMap<String, u64>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            latency: histogram(),
+            begun: histogram(),
+            lag: histogram(),
+            calls: 0,
+            refused: 0,
+            failed: BTreeMap::new(),
+            in_time: 0,
+            made_by: BTreeMap::new(),
+        }
+    }
+}
+
+/// A call that a worker has taken up.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    pub op: Op,
+    pub intended: Instant,
+    /// When the generator was able to begin it.
+    pub able: Instant,
+}
+
+impl Begun {
+    /// The generator was not late.
+    pub fn on_time(op: Op, intended: Instant) -> Self {
+        Self {
+            op,
+            intended,
+            able: intended,
+        }
+    }
 }
 
 struct Point {
@@ -50,11 +90,9 @@ pub struct Tally {
     measured: Duration,
     point: Duration,
     counts: BTreeMap<&'static str, Counts>,
-    /// How late the generator itself was.
-    lag: Histogram<u32>,
     points: Vec<Point>,
     /// Begun and not ended, by place.
-    running: Vec<Option<(Op, Instant)>>,
+    running: Vec<Option<Begun>>,
     free: Vec<usize>,
     samples: Option<Vec<Sample>>,
     /// What the numbers in the samples stand for.
@@ -76,6 +114,10 @@ pub struct Summary {
     /// Of calls that were answered, refusals included, and of those that never were. Left out when the generator could
     /// not keep up.
     pub latency: Option<Latency>,
+    /// Of the same calls, from when the generator was able to begin them: without what it was late by itself.
+    pub begun: Option<Latency>,
+    /// How late it was.
+    pub lag: Latency,
     /// Quantiles and microseconds.
     pub curve: Vec<(f64, f64)>,
 }
@@ -106,7 +148,6 @@ impl Tally {
             measured: step.measure(),
             point: Duration::from_secs_f64(point),
             counts: BTreeMap::new(),
-            lag: histogram(),
             points: (0..points.max(1)).map(|_| new()).collect(),
             running: Vec::new(),
             free: Vec::new(),
@@ -131,15 +172,16 @@ impl Tally {
     }
 
     /// Notes what a worker has begun, and how late the generator was able to begin it.
-    pub fn started(&mut self, op: Op, intended: Instant, able: Instant) -> usize {
-        if self.measured(intended) {
-            latency::record(&mut self.lag, able - intended);
+    pub fn started(&mut self, begun: Begun) -> usize {
+        if self.measured(begun.intended) {
+            let counts = self.counts.entry(begun.op.name()).or_default();
+            latency::record(&mut counts.lag, begun.able - begun.intended);
         }
         let place = self.free.pop().unwrap_or_else(|| {
             self.running.push(None);
             self.running.len() - 1
         });
-        self.running[place] = Some((op, intended));
+        self.running[place] = Some(begun);
         place
     }
 
@@ -151,21 +193,15 @@ impl Tally {
     /// What was begun and never ended has failed now. Tells whether any of it was a write.
     pub fn unanswered(&mut self, now: Instant) -> bool {
         let mut writes = false;
-        for (op, intended) in std::mem::take(&mut self.running).into_iter().flatten() {
-            self.ended(op, intended, now, Outcome::Failed("Unanswered"), None);
-            writes |= op.writes();
+        for begun in std::mem::take(&mut self.running).into_iter().flatten() {
+            self.ended(begun, now, Outcome::Failed("Unanswered"), None);
+            writes |= begun.op.writes();
         }
         writes
     }
 
-    pub fn ended(
-        &mut self,
-        op: Op,
-        intended: Instant,
-        now: Instant,
-        outcome: Outcome,
-        by: Option<&str>,
-    ) {
+    pub fn ended(&mut self, begun: Begun, now: Instant, outcome: Outcome, by: Option<&str>) {
+        let Begun { op, intended, able } = begun;
         if !self.measured(intended) {
             return;
         }
@@ -187,14 +223,7 @@ impl Tally {
         let last = self.points.len() - 1;
         let index = ((intended - self.begin).as_nanos() / self.point.as_nanos()) as usize;
         let point = &mut self.points[index.min(last)];
-        let counts = self.counts.entry(op.name()).or_insert_with(|| Counts {
-            latency: histogram(),
-            calls: 0,
-            refused: 0,
-            failed: BTreeMap::new(),
-            in_time: 0,
-            made_by: BTreeMap::new(),
-        });
+        let counts = self.counts.entry(op.name()).or_default();
         counts.calls += 1;
         if let Some(by) = by {
             *counts.made_by.entry(by.to_owned()).or_default() += 1;
@@ -215,6 +244,7 @@ impl Tally {
         };
         if counted {
             latency::record(&mut counts.latency, took);
+            latency::record(&mut counts.begun, now - able);
             latency::record(&mut point.latency, took);
         }
         counts.in_time += u64::from(in_time && !matches!(outcome, Outcome::Failed(_)));
@@ -225,15 +255,20 @@ impl Tally {
         self.samples.as_deref().unwrap_or_default()
     }
 
-    pub fn lag(&self) -> &Histogram<u32> {
-        &self.lag
+    /// How late the generator was, with all methods.
+    pub fn lag(&self) -> Histogram<u32> {
+        self.all(|counts| &counts.lag)
     }
 
     /// All methods together.
     pub fn latency(&self) -> Histogram<u32> {
+        self.all(|counts| &counts.latency)
+    }
+
+    fn all(&self, of: impl Fn(&Counts) -> &Histogram<u32>) -> Histogram<u32> {
         let mut all = histogram();
         for counts in self.counts.values() {
-            all.add(&counts.latency)
+            all.add(of(counts))
                 .expect("histograms have the same bounds");
         }
         all
@@ -254,26 +289,22 @@ impl Tally {
         let mut found: BTreeMap<&'static str, Summary> = self
             .counts
             .iter()
-            .map(|(name, counts)| {
-                let failed = counts.failed.clone();
-                let mut summary = summary(
-                    &counts.latency,
-                    counts.calls,
-                    counts.refused,
-                    failed,
-                    believed,
-                );
-                summary.made_by.clone_from(&counts.made_by);
-                (*name, summary)
-            })
+            .map(|(name, counts)| (*name, summary(counts, believed)))
             .collect();
-        let mut failed: BTreeMap<&'static str, u64> = BTreeMap::new();
-        for (code, count) in self.counts.values().flat_map(|counts| &counts.failed) {
-            *failed.entry(code).or_default() += count;
+        let mut all = Counts {
+            latency: self.latency(),
+            begun: self.all(|counts| &counts.begun),
+            lag: self.lag(),
+            calls: self.calls(),
+            ..Counts::default()
+        };
+        for counts in self.counts.values() {
+            all.refused += counts.refused;
+            for (code, count) in &counts.failed {
+                *all.failed.entry(code).or_default() += count;
+            }
         }
-        let refused = self.counts.values().map(|counts| counts.refused).sum();
-        let all = summary(&self.latency(), self.calls(), refused, failed, believed);
-        found.insert("all", all);
+        found.insert("all", summary(&all, believed));
         found
     }
 
@@ -293,22 +324,19 @@ impl Tally {
     }
 }
 
-fn summary(
-    latency: &Histogram<u32>,
-    calls: u64,
-    refused: u64,
-    failed: BTreeMap<&'static str, u64>,
-    believed: bool,
-) -> Summary {
-    let us = |q: f64| (q, latency.value_at_quantile(q) as f64 / 1_000.0);
-    let told = believed && !latency.is_empty();
+fn summary(counts: &Counts, believed: bool) -> Summary {
+    let us = |q: f64| (q, counts.latency.value_at_quantile(q) as f64 / 1_000.0);
+    let told = believed && !counts.latency.is_empty();
+    let failed = counts.failed.values().sum::<u64>();
     Summary {
-        calls,
-        refused,
-        failed_share: failed.values().sum::<u64>() as f64 / calls.max(1) as f64,
-        failed,
-        made_by: BTreeMap::new(),
-        latency: told.then(|| Latency::from(latency)),
+        calls: counts.calls,
+        refused: counts.refused,
+        failed_share: failed as f64 / counts.calls.max(1) as f64,
+        failed: counts.failed.clone(),
+        made_by: counts.made_by.clone(),
+        latency: told.then(|| Latency::from(&counts.latency)),
+        begun: told.then(|| Latency::from(&counts.begun)),
+        lag: Latency::from(&counts.lag),
         curve: if told {
             CURVE.map(us).into()
         } else {
@@ -334,18 +362,26 @@ mod tests {
     fn only_what_was_due_in_the_measured_time_counts_whenever_it_ended() {
         let begin = Instant::now() + 10 * MS;
         let mut tally = tally(begin);
-        tally.ended(Op::Check, begin - MS, begin + MS, Outcome::Done, None);
-        tally.ended(Op::Check, begin, begin + 5 * MS, Outcome::Done, None);
         tally.ended(
-            Op::Check,
-            begin + 1_999 * MS,
+            Begun::on_time(Op::Check, begin - MS),
+            begin + MS,
+            Outcome::Done,
+            None,
+        );
+        tally.ended(
+            Begun::on_time(Op::Check, begin),
+            begin + 5 * MS,
+            Outcome::Done,
+            None,
+        );
+        tally.ended(
+            Begun::on_time(Op::Check, begin + 1_999 * MS),
             begin + 3_999 * MS,
             Outcome::Done,
             None,
         );
         tally.ended(
-            Op::Check,
-            begin + 2_000 * MS,
+            Begun::on_time(Op::Check, begin + 2_000 * MS),
             begin + 2_001 * MS,
             Outcome::Done,
             None,
@@ -361,11 +397,15 @@ mod tests {
         let begin = Instant::now();
         let mut tally = tally(begin);
         for _ in 0..9 {
-            tally.ended(Op::Reserve, begin, begin + 10 * MS, Outcome::Refused, None);
+            tally.ended(
+                Begun::on_time(Op::Reserve, begin),
+                begin + 10 * MS,
+                Outcome::Refused,
+                None,
+            );
         }
         tally.ended(
-            Op::Reserve,
-            begin,
+            Begun::on_time(Op::Reserve, begin),
             begin + MS / 10,
             Outcome::Failed("Unavailable"),
             None,
@@ -385,9 +425,14 @@ mod tests {
     fn what_is_never_answered_has_waited_all_the_time() {
         let begin = Instant::now();
         let mut tally = tally(begin);
-        let place = tally.started(Op::Check, begin, begin);
-        tally.started(Op::Check, begin + MS, begin + MS);
-        tally.ended(Op::Check, begin, begin + MS, Outcome::Done, None);
+        let place = tally.started(Begun::on_time(Op::Check, begin));
+        tally.started(Begun::on_time(Op::Check, begin + MS));
+        tally.ended(
+            Begun::on_time(Op::Check, begin),
+            begin + MS,
+            Outcome::Done,
+            None,
+        );
         tally.done(place);
         tally.unanswered(begin + 20_000 * MS);
         let all = &tally.summaries(true)["all"];
@@ -400,9 +445,43 @@ mod tests {
     fn no_latency_is_told_that_is_not_believed() {
         let begin = Instant::now();
         let mut tally = tally(begin);
-        tally.ended(Op::Check, begin, begin + MS, Outcome::Done, None);
+        tally.ended(
+            Begun::on_time(Op::Check, begin),
+            begin + MS,
+            Outcome::Done,
+            None,
+        );
         let all = &tally.summaries(false)["all"];
         assert!(all.latency.is_none() && all.curve.is_empty());
         assert_eq!(all.calls, 1);
+    }
+
+    #[test]
+    fn what_the_generator_was_late_is_told_by_itself() {
+        let begin = Instant::now();
+        let mut tally = tally(begin);
+        for (op, late) in [(Op::Check, 0), (Op::Check, 3), (Op::Reserve, 7)] {
+            let begun = Begun {
+                op,
+                intended: begin,
+                able: begin + late * MS,
+            };
+            let place = tally.started(begun);
+            tally.ended(begun, begin + 10 * MS, Outcome::Done, None);
+            tally.done(place);
+        }
+        let found = tally.summaries(true);
+        let near = |us: f64, ms: f64| (us / 1_000.0 - ms).abs() < 0.02;
+        for (method, late, begun) in [
+            ("check", 3.0, 10.0),
+            ("reserve", 7.0, 3.0),
+            ("all", 7.0, 10.0),
+        ] {
+            let told = &found[method];
+            assert!(near(told.latency.unwrap().max_us, 10.0), "{method}");
+            assert!(near(told.begun.unwrap().max_us, begun), "{method}");
+            assert!(near(told.lag.max_us, late), "{method}");
+        }
+        assert!(near(Latency::from(&tally.lag()).p50_us, 3.0));
     }
 }

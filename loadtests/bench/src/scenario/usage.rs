@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use bespeak_proto::v1::GetStatsResponse;
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -29,7 +30,29 @@ pub(super) struct Memory {
     /// Seconds into the measured time.
     pub at_s: f64,
     pub resident_bytes: u64,
+    #[serde(flatten)]
+    pub told: Told,
+}
+
+/// What the server says of itself then.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Told {
+    /// Of its index of request ids and of its movements, the latter twice: a snapshot's second state has them as well, and
+    /// its memory is kept.
     pub table_bytes: u64,
+    /// Of its last snapshot, and the segments of its journal: fewer when a snapshot let some be removed.
+    pub snapshot_revision: u64,
+    pub journal_segments: u64,
+}
+
+impl From<&GetStatsResponse> for Told {
+    fn from(stats: &GetStatsResponse) -> Self {
+        Self {
+            table_bytes: stats.request_index_bytes + 2 * stats.movement_bytes,
+            snapshot_revision: stats.last_snapshot_revision,
+            journal_segments: stats.journal_segments,
+        }
+    }
 }
 
 /// What the measured time took.
@@ -55,7 +78,7 @@ pub(super) async fn usage(
     let memory_now = async || Memory {
         at_s: begin.elapsed().as_secs_f64(),
         resident_bytes: machine::tree_resident_bytes(pid).unwrap_or(0),
-        table_bytes: servers.table_bytes(target).await,
+        told: servers.told(target).await,
     };
     tokio::time::sleep_until(begin.into()).await;
     let (before, data_before) = (now()?, servers.data_bytes());
@@ -113,10 +136,13 @@ mod tests {
                 .map(|&resident_bytes| Memory {
                     at_s: 0.0,
                     resident_bytes,
-                    table_bytes: 2 * resident_bytes,
+                    told: Told {
+                        table_bytes: 2 * resident_bytes,
+                        ..Told::default()
+                    },
                 })
                 .collect();
-            let tables = ends(&memory, |memory| memory.table_bytes);
+            let tables = ends(&memory, |memory| memory.told.table_bytes);
             let resident = ends(&memory, |memory| memory.resident_bytes);
             assert_eq!(tables, (2 * resident.0, 2 * resident.1));
             resident
