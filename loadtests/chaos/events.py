@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from bespeak.v1 import admin_pb2
+import grpc
+
+from bespeak.v1 import admin_pb2, compute_pb2, compute_pb2_grpc
 from loadtests.chaos.beside import Allocator, Filler, Push
 from loadtests.chaos.disk import HOW, compiler
 from loadtests.chaos.world import Settings, World
-from models.rollout_client import WorkerClient
 
 Line = dict[str, Any]
 POLL_S = 0.005
@@ -240,17 +242,18 @@ class Rollout(Event):
     def happen(self, run: Run) -> None:
         """Each step as `python -m models` does it; a quarter of the time lies between two."""
         old, new = run.world.versions
-        worker = WorkerClient(run.world.worker_address, ROLLOUT_S)
-        try:
-            for name, what in (
-                ("canary", lambda: worker.deploy(model=new, canary=0.5)),
-                ("promoted", lambda: worker.promote(new, "")),
-                ("rolled back", lambda: worker.rollback(new.partition("@")[0], "")),
+        with grpc.insecure_channel(run.world.worker_address) as channel:
+            worker = compute_pb2_grpc.ComputeServiceStub(channel)
+            deploy = compute_pb2.ComputeServiceDeployRequest(model=new, canary=0.5)
+            promote = compute_pb2.ComputeServicePromoteRequest(model=new)
+            rollback = compute_pb2.ComputeServiceRollbackRequest(model=new.partition("@")[0])
+            for name, step, request in (
+                ("canary", worker.Deploy, deploy),
+                ("promoted", worker.Promote, promote),
+                ("rolled back", worker.Rollback, rollback),
             ):
-                run.mark(name, what)
+                run.mark(name, functools.partial(step, request, timeout=ROLLOUT_S))
                 time.sleep(run.seconds / 4)
-        finally:
-            worker.close()
         run.told = {"from": old, "to": new}
 
 

@@ -20,8 +20,6 @@ import grpc
 
 from bespeak.v1 import admin_pb2_grpc
 from loadtests.chaos.disk import SlowDisk
-from models.catalogue import CHECKPOINTS
-from models.registry import Registry
 
 REPO = Path(__file__).resolve().parents[2]
 START_S = 180.0
@@ -119,6 +117,10 @@ class Process:
         self._reader.join(10)
 
 
+def _names(place: Path) -> set[str]:
+    return {entry.name for entry in place.iterdir()} if place.exists() else set()
+
+
 def _events(text: str) -> list[str]:
     """Events that a line tells of: one, or more where two threads wrote at once."""
     found, decoder = [], json.JSONDecoder()
@@ -199,10 +201,25 @@ class World:
 
     def _pushed(self) -> list[str]:
         """Pushes two checkpoints as versions of one model, and promotes the first."""
-        registry = Registry(self._registry)
-        pushed = [registry.push(CHECKPOINTS / name, VERSIONED).reference for name in VERSIONS]
-        registry.promote(pushed[0])
+        place, pushed = self._registry / VERSIONED / "versions", []
+        for name in VERSIONS:
+            before = _names(place)
+            self._models("push", str(REPO / "models/checkpoints" / name), "--name", VERSIONED)
+            (version,) = _names(place) - before
+            pushed.append(f"{VERSIONED}@{version}")
+        self._models("promote", pushed[0])
         return pushed
+
+    def _models(self, *words: str) -> None:
+        """A command of the registry.
+
+        Raises:
+            NotThere: it failed.
+        """
+        command = [sys.executable, "-m", "models", *words, "--registry", str(self._registry)]
+        done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=START_S, check=False)
+        if done.returncode:
+            raise NotThere(f"{' '.join(command)} left with {done.returncode}: {done.stdout}{done.stderr}")
 
     @property
     def _registry(self) -> Path:
