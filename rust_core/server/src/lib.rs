@@ -17,6 +17,7 @@ pub mod hostile;
 pub mod method;
 pub mod metrics;
 mod run;
+mod seats;
 mod services;
 mod shared;
 mod start;

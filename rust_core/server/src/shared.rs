@@ -14,8 +14,9 @@ use crate::config::Limits;
 use crate::dormant::Dormant;
 use crate::error::ApiError;
 use crate::metrics::{Metrics, Shed};
+use crate::seats::Seats;
 use crate::telemetry::Traces;
-use crate::transport::blocking::Seats;
+use crate::transport::blocking::JournalReaders;
 use crate::transport::deadline;
 use crate::transport::message::Budget;
 
@@ -36,7 +37,7 @@ pub(crate) struct Shared {
     /// Bytes of requests still arriving.
     pub budget: Budget,
     /// Room for calls that read the whole journal.
-    pub journal_seats: Seats,
+    pub journal_seats: Seats<JournalReaders>,
     /// Rises once, when the server is told to stop …
     pub stop: watch::Sender<bool>,
     /// … and this once everybody who watches its health has been told.

@@ -39,6 +39,7 @@ pub(crate) use worker::{Remote, Watched};
 use crate::api::Api;
 use crate::config::JournalSettings;
 use crate::error::ApiError;
+use crate::seats::Seats;
 use crate::store::Seen;
 
 /// What allocation keeps between calls.
@@ -46,7 +47,7 @@ use crate::store::Seen;
 pub struct Desk {
     pub(crate) networks: networks::Networks,
     pub(crate) prices: prices::Prices,
-    pub(crate) seats: seats::Seats,
+    pub(crate) seats: Seats<seats::Plans>,
     pub(crate) claims: claims::Claims,
     pub(crate) groups: groups::Groups,
 }

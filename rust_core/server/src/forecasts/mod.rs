@@ -26,6 +26,7 @@ use settings::ForecastSettings;
 
 use crate::config::{JournalMode, JournalSettings};
 use crate::error::ApiError;
+use crate::seats::Seats;
 use crate::store::Store;
 
 /// Names looked up under one lock.
@@ -40,7 +41,7 @@ pub struct Keeper {
     settings: ForecastSettings,
     /// Read by a push until the buffers that follow it are set, so that a backup has both or neither.
     pushes: RwLock<()>,
-    seats: push::Seats,
+    seats: Seats<push::Pushes>,
 }
 
 impl Default for Keeper {
@@ -50,7 +51,7 @@ impl Default for Keeper {
             forecasts: Forecasts::in_memory(settings.past_days),
             settings,
             pushes: RwLock::default(),
-            seats: push::Seats::default(),
+            seats: Seats::default(),
         }
     }
 }
@@ -77,7 +78,7 @@ impl Keeper {
             forecasts,
             settings: settings.clone(),
             pushes: RwLock::default(),
-            seats: push::Seats::default(),
+            seats: Seats::default(),
         })
     }
 

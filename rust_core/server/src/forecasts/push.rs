@@ -9,21 +9,18 @@ use bespeak_aside::Pace;
 use bespeak_demand::forecasts::{Draft, Kind};
 use bespeak_engine::UtcMillis;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{derive, table};
 use crate::api::Api;
 use crate::convert::fields;
 use crate::error::ApiError;
 use crate::flight::Input;
+use crate::seats::Few;
 use crate::shared::Shared;
 
 /// Batches that wait for the thread that reads them.
 const WAITING: usize = 2;
-/// Pushes at once. Each keeps its whole table in memory until it ends, and has a thread.
-const SEATS: usize = 2;
-/// What a caller without a seat is told to wait, milliseconds.
-const RETRY_MS: u64 = 1_000;
 /// Time for the next batch, or the end, to have come: who is silent keeps a seat from others.
 const BETWEEN: Duration = Duration::from_secs(60);
 /// How far a caller's clock may be ahead.
@@ -85,25 +82,14 @@ impl Pushed {
     }
 }
 
-/// Room for pushes.
+/// Pushes. Each keeps its whole table in memory until it ends, and has a thread.
 #[derive(Debug)]
-pub(super) struct Seats(Arc<Semaphore>);
+pub(super) struct Pushes;
 
-impl Default for Seats {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(SEATS)))
-    }
-}
-
-impl Seats {
-    fn take(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let full = |_| ApiError::Overloaded {
-            what: "pushes of forecasts",
-            limit: SEATS as u64,
-            retry_ms: RETRY_MS,
-        };
-        Arc::clone(&self.0).try_acquire_owned().map_err(full)
-    }
+impl Few for Pushes {
+    const WHAT: &'static str = "pushes of forecasts";
+    const SEATS: usize = 2;
+    const RETRY_MS: u64 = 1_000;
 }
 
 /// Reads the stream to its end, keeps the forecasts, and sets the buffers that follow them.
@@ -251,16 +237,5 @@ mod tests {
         assert_eq!(within(soon, async { Ok(7) }).await, Ok(7));
         let broken = within(soon, async { Err::<(), _>(ApiError::Draining) }).await;
         assert_eq!(broken, Err(ApiError::Draining));
-    }
-
-    #[test]
-    fn seats_are_few_and_come_back() {
-        let seats = Seats::default();
-        let taken: Vec<_> = (0..SEATS).map(|_| seats.take().expect("a seat")).collect();
-        let full = seats.take().expect_err("all are taken");
-        assert_eq!(full.code(), "OVERLOADED");
-        assert!(full.retry_after().is_some());
-        drop(taken);
-        assert!(seats.take().is_ok());
     }
 }

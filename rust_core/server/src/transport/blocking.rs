@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bespeak_proto::v1 as pb;
 use bytes::Bytes;
 use prost::Message;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::deadline;
 use super::dispatch::Call;
@@ -16,38 +15,19 @@ use crate::api::Api;
 use crate::error::ApiError;
 use crate::method::Method;
 use crate::metrics::Shed;
+use crate::seats::Few;
 use crate::services::unary::{self, Encoded};
 use crate::shared::{OwnedPermit, Shared};
 
-/// Calls at once that read the whole journal. The partition builds one second state at a time: a second call waits for
-/// the first, and a third would only keep a thread from calls that are soon done.
-const SEATS: usize = 2;
-/// When to come again, milliseconds: such a call takes seconds.
-const RETRY_MS: u64 = 1_000;
-
-/// Room for calls that read the whole journal.
+/// Calls that read the whole journal. The partition builds one second state at a time: a second call waits for the first,
+/// and a third would only keep a thread from calls that are soon done. Such a call takes seconds.
 #[derive(Debug)]
-pub(crate) struct Seats(Arc<Semaphore>);
+pub(crate) struct JournalReaders;
 
-impl Default for Seats {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(SEATS)))
-    }
-}
-
-impl Seats {
-    /// Takes a seat.
-    ///
-    /// # Errors
-    /// `Overloaded`, at once.
-    fn take(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let full = |_| ApiError::Overloaded {
-            what: "calls that read the whole journal",
-            limit: SEATS as u64,
-            retry_ms: RETRY_MS,
-        };
-        Arc::clone(&self.0).try_acquire_owned().map_err(full)
-    }
+impl Few for JournalReaders {
+    const WHAT: &'static str = "calls that read the whole journal";
+    const SEATS: usize = 2;
+    const RETRY_MS: u64 = 1_000;
 }
 
 /// Whether a call reads the whole journal.
@@ -116,17 +96,6 @@ mod tests {
     use crate::config::{EngineSettings, JournalSettings};
     use crate::metrics::Metrics;
     use crate::store::{Store, Surroundings};
-
-    #[test]
-    fn seats_are_few_and_come_back() {
-        let seats = Seats::default();
-        let taken: Vec<_> = (0..SEATS).map(|_| seats.take().expect("a seat")).collect();
-        let full = seats.take().expect_err("all are taken");
-        assert_eq!(full.code(), "OVERLOADED");
-        assert!(full.retry_after().is_some());
-        drop(taken);
-        assert!(seats.take().is_ok());
-    }
 
     #[test]
     fn only_a_digest_makes_stats_read_the_journal() {
