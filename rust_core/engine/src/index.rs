@@ -20,19 +20,34 @@ fn hash_of(entry: Entry) -> u32 {
 
 const SMALLEST: usize = 16;
 
+/// So many parts share the keys, by the highest bits of their hashes: one that grows moves all of its keys, and ten
+/// million of them at once would be a wait that everybody sees.
+const PARTS: usize = 256;
+const PART_SHIFT: u32 = u32::BITS - PARTS.ilog2();
+
 /// A table; its user knows how to hash a key. Numbers are below `u32::MAX`.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
-    /// A power of two of them, at most three quarters taken.
+    parts: Box<[Part; PARTS]>,
+}
+
+#[derive(Clone, Debug)]
+struct Part {
+    /// None before the first key, then a power of two of them, at most three quarters taken.
     entries: Vec<Entry>,
     taken: usize,
 }
 
 impl Default for Index {
     fn default() -> Self {
+        let empty = [const {
+            Part {
+                entries: Vec::new(),
+                taken: 0,
+            }
+        }; PARTS];
         Self {
-            entries: vec![0; SMALLEST],
-            taken: 0,
+            parts: Box::new(empty),
         }
     }
 }
@@ -47,10 +62,12 @@ impl Index {
     /// The number of a key with this hash; `is_it` tells whether a number is that key's.
     #[inline]
     pub fn find(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let mask = self.entries.len() - 1;
+        let entries = &self.parts[(hash >> PART_SHIFT) as usize].entries;
+        let mask = entries.len().wrapping_sub(1);
         let mut at = hash as usize;
         loop {
-            let entry = self.entries[at & mask];
+            // Nothing is found where there are no entries at all.
+            let entry = *entries.get(at & mask)?;
             if entry == 0 {
                 return None;
             }
@@ -65,13 +82,35 @@ impl Index {
     /// Asks for the memory of a look-up.
     #[inline]
     pub fn prefetch(&self, hash: u32) {
-        let at = hash as usize & (self.entries.len() - 1);
-        prefetch::line(&raw const self.entries[at]);
+        let entries = &self.parts[(hash >> PART_SHIFT) as usize].entries;
+        if let Some(entry) = entries.get(hash as usize & entries.len().wrapping_sub(1)) {
+            prefetch::line(&raw const *entry);
+        }
     }
 
-    /// Makes room for so many more keys.
+    /// Makes room for so many more keys, and for the parts being unequal.
     pub fn reserve(&mut self, more: usize) {
-        let needed = (self.taken + more) * 4 / 3 + 1;
+        // A few find room as they come.
+        if more >= PARTS * SMALLEST {
+            let each = more / PARTS;
+            for part in self.parts.iter_mut() {
+                part.reserve(each + each / 8);
+            }
+        }
+    }
+
+    /// Adds a key that is not there yet.
+    pub fn insert(&mut self, hash: u32, number: u32) {
+        let part = &mut self.parts[(hash >> PART_SHIFT) as usize];
+        part.reserve(1);
+        part.taken += 1;
+        part.place(entry(hash, number));
+    }
+}
+
+impl Part {
+    fn reserve(&mut self, more: usize) {
+        let needed = ((self.taken + more) * 4 / 3 + 1).max(SMALLEST);
         if needed > self.entries.len() {
             let grown = vec![0; needed.next_power_of_two()];
             let old = std::mem::replace(&mut self.entries, grown);
@@ -79,13 +118,6 @@ impl Index {
                 self.place(entry);
             }
         }
-    }
-
-    /// Adds a key that is not there yet.
-    pub fn insert(&mut self, hash: u32, number: u32) {
-        self.reserve(1);
-        self.taken += 1;
-        self.place(entry(hash, number));
     }
 
     fn place(&mut self, entry: Entry) {
@@ -122,19 +154,25 @@ mod tests {
     #[test]
     fn room_changes_nothing_but_the_size() {
         let mut index = Index::default();
-        for number in 0..100 {
-            index.insert(number % 7, number);
-            if number == 50 {
-                index.reserve(1_000);
-                assert_eq!(index.entries.len(), 2_048);
+        let spread = |number: u32| (number % 7) << PART_SHIFT;
+        let room = |index: &Index| -> Vec<usize> {
+            let sizes = index.parts.iter().map(|part| part.entries.len());
+            sizes.take(8).collect()
+        };
+        for number in 0..98 {
+            index.insert(spread(number), number);
+            if number == 48 {
+                assert_eq!(room(&index), [16, 16, 16, 16, 16, 16, 16, 0]);
+                index.reserve(PARTS);
+                assert_eq!(room(&index), [16, 16, 16, 16, 16, 16, 16, 0]);
+                index.reserve(100 * PARTS);
+                assert_eq!(room(&index), [256, 256, 256, 256, 256, 256, 256, 256]);
             }
         }
-        assert_eq!(index.entries.len(), 2_048);
-        for number in 0..100 {
-            assert_eq!(
-                index.find(number % 7, |found| found == number),
-                Some(number)
-            );
+        assert_eq!(room(&index), [256, 256, 256, 256, 256, 256, 256, 256]);
+        for number in 0..98 {
+            let hash = spread(number);
+            assert_eq!(index.find(hash, |found| found == number), Some(number));
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Open receipts, found by number and by the caller's name, and the times at which they fall overdue.
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 
 use crate::catalog_types::{ReceiptKind, SupplyRule};
 use crate::due::DueQueue;
 use crate::event::ReceiptPlan;
 use crate::ids::{PositionId, ReceiptNo, Units, UtcMillis};
 use crate::slab::Table;
+use crate::split::Split;
 
 /// Planned inbound quantity.
 #[derive(Clone, Debug)]
@@ -105,52 +105,13 @@ fn is_due(table: &Table<Receipt>) -> impl Fn(UtcMillis, ReceiptNo) -> bool + '_ 
     }
 }
 
-/// So many tables share the names, a power of two: one that grows looks at every name in it again, and a million of them
-/// would keep everybody waiting.
-const NAME_TABLES: usize = 256;
-
-/// Numbers of receipts by their names' hashes.
-#[derive(Clone, Debug)]
-struct ByName(Box<[HashTable<u64>]>);
-
-impl Default for ByName {
-    fn default() -> Self {
-        Self(vec![HashTable::new(); NAME_TABLES].into())
-    }
-}
-
-impl ByName {
-    /// The middle bits choose: a table goes by the lowest and the highest ones.
-    fn at(hash: u64) -> usize {
-        (hash >> 40) as usize % NAME_TABLES
-    }
-
-    fn of(&self, hash: u64) -> &HashTable<u64> {
-        &self.0[Self::at(hash)]
-    }
-
-    fn of_mut(&mut self, hash: u64) -> &mut HashTable<u64> {
-        &mut self.0[Self::at(hash)]
-    }
-
-    /// Makes room for so many more, and for the tables being unequal.
-    fn reserve(&mut self, more: usize, hash_of: impl Fn(&u64) -> u64) {
-        // A few receipts find room as they come.
-        if more >= NAME_TABLES * 8 {
-            let each = more / NAME_TABLES;
-            for table in &mut self.0 {
-                table.reserve(each + each / 8, &hash_of);
-            }
-        }
-    }
-}
-
 /// All open receipts of a partition.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Receipts {
     hasher: FixedState,
     table: Table<Receipt>,
-    by_name: ByName,
+    /// Numbers of receipts by their names' hashes. There may be tens of millions.
+    by_name: Split<u64, 256>,
     due: DueQueue<ReceiptNo>,
     pub next_no: u64,
 }

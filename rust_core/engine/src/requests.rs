@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::UtcMillis;
 use crate::limits::{FORGOTTEN_KEPT, REMEMBERED_BYTES};
+use crate::queue::Queue;
 use crate::reply::Reply;
+use crate::split::Split;
 
 /// An answer as it was first given.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -29,11 +30,11 @@ pub struct Remembered {
 #[derive(Clone, Debug)]
 pub(crate) struct Requests {
     limit: usize,
-    answers: VecDeque<(u128, Remembered)>,
+    answers: Queue<(u128, Remembered)>,
     /// How many answers have fallen out: the n-th of all answers is `answers[n - dropped]`.
     dropped: u64,
     /// Low bits of the numbers of answers, by request id.
-    index: HashTable<u32>,
+    index: Split<u32, 16>,
     hasher: foldhash::fast::FixedState,
     /// Revision of the newest answer that fell out; 0 is none.
     pub forgotten_revision: u64,
@@ -53,9 +54,9 @@ impl Requests {
     pub fn new(limit: usize, hasher: foldhash::fast::FixedState) -> Self {
         Self {
             limit: limit.clamp(1, u32::MAX as usize),
-            answers: VecDeque::new(),
+            answers: Queue::default(),
             dropped: 0,
-            index: HashTable::new(),
+            index: Split::default(),
             hasher,
             forgotten_revision: 0,
             forgotten_time: UtcMillis::ZERO,
@@ -78,7 +79,7 @@ impl Requests {
 
     fn find(&self, id: u128) -> Option<usize> {
         let hash = self.hasher.hash_one(id);
-        let found = self.index.find(hash, |number| {
+        let found = self.index.of(hash).find(hash, |number| {
             self.answers[Self::place(self.dropped, *number)].0 == id
         });
         found.map(|number| Self::place(self.dropped, *number))
@@ -93,8 +94,9 @@ impl Requests {
         let bytes = answer.reply.bytes_beside();
         let (answers, dropped, hasher) = (&mut self.answers, self.dropped, &self.hasher);
         let of = |number: &u32| Self::place(dropped, *number);
-        let entry = self.index.entry(
-            hasher.hash_one(id),
+        let hash = hasher.hash_one(id);
+        let entry = self.index.of_mut(hash).entry(
+            hash,
             |number| answers[of(number)].0 == id,
             |number| hasher.hash_one(answers[of(number)].0),
         );
@@ -124,7 +126,11 @@ impl Requests {
         };
         let number = self.dropped as u32;
         let hash = self.hasher.hash_one(oldest);
-        if let Ok(entry) = self.index.find_entry(hash, |other| *other == number) {
+        if let Ok(entry) = self
+            .index
+            .of_mut(hash)
+            .find_entry(hash, |other| *other == number)
+        {
             entry.remove();
         }
         self.dropped += 1;

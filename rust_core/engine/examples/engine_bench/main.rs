@@ -4,6 +4,7 @@
 //! cargo run --release -p bespeak-engine --example engine_bench -- check 100000
 //! cargo run --release -p bespeak-engine --example engine_bench -- batch 1000000
 //! cargo run --release -p bespeak-engine --example engine_bench -- reserve 100000
+//! cargo run --release -p bespeak-engine --example engine_bench -- growth 1000000
 //! cargo run --release -p bespeak-engine --example engine_bench -- memory 1000000
 //! cargo run --release -p bespeak-engine --example engine_bench -- snapshot 1000000
 //! ```
@@ -32,7 +33,7 @@ static ALLOCATOR: bespeak_memory::Allocator = bespeak_memory::Allocator;
 fn main() {
     bespeak_memory::keep_huge_pages_whole();
     let mut arguments = std::env::args().skip(1);
-    let usage = "name one of: check, batch, reserve, memory, snapshot, instructions; then a number of positions";
+    let usage = "name one of: check, batch, reserve, growth, memory, snapshot, instructions; then a number of positions";
     let what = arguments.next().unwrap_or_default();
     let positions: u32 = arguments
         .next()
@@ -42,6 +43,7 @@ fn main() {
         "check" => check(positions),
         "batch" => batch(positions),
         "reserve" => reserve(positions),
+        "growth" => growth(positions),
         "memory" => memory(positions),
         "snapshot" => snapshot(positions),
         "instructions" => instructions(positions, &arguments.next().unwrap_or_default()),
@@ -232,6 +234,49 @@ fn reserve_and_confirm(
     confirmed.expect("it was held");
     assert_eq!(records, 2);
     id
+}
+
+/// The longest single command while a state is filled and orders come: what a caller waits for whose command finds a
+/// table full. A shared machine that stands still now and then is in it: the least of some runs is told by the engine.
+fn growth(positions: u32) {
+    const ORDERS: u128 = 400_000;
+    let (mut state, keys) = (State::new(Settings::default()), Keys::new(positions));
+    let mut random = Random::new(4);
+    let mut step = |command: &Command, request_id| {
+        let meta = Meta {
+            request_id,
+            ..Meta::default()
+        };
+        let started = Instant::now();
+        let answer = state.step(meta, command, keys.now, &mut |_| {});
+        let took = started.elapsed();
+        answer.expect("the command makes sense");
+        took
+    };
+    let (mut filling, mut ordering) = (Longest::default(), Longest::default());
+    keys.fill(4, 8, 4, &mut |command| filling.add(step(command, 0)));
+    for request_id in 1..=ORDERS {
+        ordering.add(step(&keys.reserve(&mut random, 1), request_id));
+    }
+    Line::new("growth", positions)
+        .number("fill_longest_us", filling.longest.as_micros() as u64)
+        .number("fill_over_1ms", filling.over_1ms)
+        .number("reserve_longest_us", ordering.longest.as_micros() as u64)
+        .number("reserve_over_1ms", ordering.over_1ms)
+        .print();
+}
+
+#[derive(Default)]
+struct Longest {
+    longest: std::time::Duration,
+    over_1ms: u64,
+}
+
+impl Longest {
+    fn add(&mut self, took: std::time::Duration) {
+        self.longest = self.longest.max(took);
+        self.over_1ms += u64::from(took.as_millis() > 0);
+    }
 }
 
 /// Resident memory of positions with 2 receipts and 2 commitments each.
