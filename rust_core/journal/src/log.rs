@@ -227,7 +227,9 @@ impl Log {
         published.segments.push(info);
         published.durable_end = self.active.cursor.offset;
         published.newest = newest;
-        let frames = std::mem::take(&mut published.frames);
+        // As many will come again, and the list is not copied as it grows.
+        let room = Vec::with_capacity(published.frames.len());
+        let frames = std::mem::replace(&mut published.frames, room);
         drop(published);
         self.shared
             .stats

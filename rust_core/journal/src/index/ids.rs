@@ -1,7 +1,9 @@
 //! Request ids of one segment, in memory.
 
-use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use crate::format::NO_REQUEST;
 
@@ -39,31 +41,137 @@ impl Range {
     }
 }
 
-/// Ids of the segment that is being written. Those that the engine still remembers are never looked for here, so
-/// they are only put into a list; and what lies outside the range of all forgotten ones is no forgotten one, so they
-/// are hashed only for what lies inside.
+/// Entries of one allocation: a list that grew as a whole would be copied while promises wait.
+const CHUNK: usize = 4_096;
+/// So many tables share the ids, a power of two: one that grows looks at each of its ids again.
+const TABLES: usize = 64;
+
+/// Ids of a segment, found by id.
+///
+/// Every id is hashed when it comes. To put it off until one is looked for, as few ever are, made whoever came first wait
+/// until half a million of them were hashed or sorted: 50 ms.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    /// In order of their revisions; all chunks but the last are full.
+    chunks: Vec<Vec<IdEntry>>,
+    range: Range,
+    /// Numbers of entries. An id that comes again is there again.
+    tables: Box<[HashTable<u32>]>,
+    /// Callers choose their ids: at random, so that none can choose many that hash alike.
+    hasher: RandomState,
+}
+
+impl Default for Ids {
+    fn default() -> Self {
+        Self {
+            chunks: Vec::new(),
+            range: Range::default(),
+            tables: vec![HashTable::new(); TABLES].into(),
+            hasher: RandomState::default(),
+        }
+    }
+}
+
+impl FromIterator<IdEntry> for Ids {
+    /// From entries in order of their revisions.
+    fn from_iter<I: IntoIterator<Item = IdEntry>>(entries: I) -> Self {
+        let mut ids = Self::default();
+        for (id, revision) in entries {
+            ids.push(id, revision);
+        }
+        ids
+    }
+}
+
+impl Ids {
+    fn push(&mut self, id: [u8; 16], revision: u64) {
+        let number = self.len() as u32;
+        match self.chunks.last_mut() {
+            Some(last) if last.len() < CHUNK => last.push((id, revision)),
+            _ => {
+                let mut next = Vec::with_capacity(CHUNK);
+                next.push((id, revision));
+                self.chunks.push(next);
+            }
+        }
+        self.range.add(&id);
+        let (chunks, hasher) = (&self.chunks, &self.hasher);
+        let hash = hasher.hash_one(id);
+        self.tables[table_of(hash)].insert_unique(hash, number, |number| {
+            hasher.hash_one(entry(chunks, *number).0)
+        });
+    }
+
+    fn len(&self) -> usize {
+        let full = self.chunks.len().saturating_sub(1) * CHUNK;
+        full + self.chunks.last().map_or(0, Vec::len)
+    }
+
+    /// Bytes that they take in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let tables = self.tables.iter().map(HashTable::allocation_size);
+        self.chunks.len() * CHUNK * size_of::<IdEntry>() + tables.sum::<usize>()
+    }
+
+    /// By id; of entries with the same id only the newest.
+    pub(crate) fn sorted(&self) -> Vec<IdEntry> {
+        let mut sorted = self.chunks.concat();
+        // The newest first, because the first of equals is kept.
+        sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+        sorted.dedup_by(|later, kept| later.0 == kept.0);
+        sorted
+    }
+
+    /// The newest revision up to `last` that carries `id`.
+    pub(crate) fn lookup(&self, id: &[u8; 16], last: u64) -> Option<u64> {
+        if !self.range.contains(id) {
+            return None;
+        }
+        self.find(id, last)
+    }
+
+    fn find(&self, id: &[u8; 16], last: u64) -> Option<u64> {
+        let hash = self.hasher.hash_one(id);
+        let alike = self.tables[table_of(hash)].iter_hash(hash);
+        alike
+            .map(|number| entry(&self.chunks, *number))
+            .filter(|(known, revision)| known == id && *revision <= last)
+            .map(|(_, revision)| *revision)
+            .max()
+    }
+}
+
+fn entry(chunks: &[Vec<IdEntry>], number: u32) -> &IdEntry {
+    &chunks[number as usize / CHUNK][number as usize % CHUNK]
+}
+
+/// The middle bits choose: a table goes by the lowest and the highest ones.
+fn table_of(hash: u64) -> usize {
+    (hash >> 40) as usize % TABLES
+}
+
+/// Ids of the segment that is being written. Those that the engine still remembers are never looked for here, and what
+/// lies outside the range of all forgotten ones is no forgotten one: most new ids are told by that alone.
 #[derive(Debug, Default)]
 pub(crate) struct NewIds {
-    entries: Vec<IdEntry>,
+    ids: Ids,
     /// So many of the entries are in `range`.
     ranged: usize,
     range: Range,
-    /// So many of the entries are in `forgotten`.
-    hashed: usize,
-    forgotten: HashMap<[u8; 16], u64>,
 }
 
 impl NewIds {
     /// Adds the id of the next record, if it has one.
     pub(crate) fn push(&mut self, id: [u8; 16], revision: u64) {
         if id != NO_REQUEST {
-            self.entries.push((id, revision));
+            self.ids.push(id, revision);
         }
     }
 
     /// The newest revision up to `last` that carries `id`. `last` never falls from call to call.
     pub(crate) fn lookup(&mut self, id: &[u8; 16], last: u64) -> Option<u64> {
-        while let Some((id, revision)) = self.entries.get(self.ranged)
+        while self.ranged < self.ids.len()
+            && let (id, revision) = entry(&self.ids.chunks, self.ranged as u32)
             && *revision <= last
         {
             self.range.add(id);
@@ -72,76 +180,24 @@ impl NewIds {
         if !self.range.contains(id) {
             return None;
         }
-        self.forgotten
-            .extend(self.entries[self.hashed..self.ranged].iter().copied());
-        self.hashed = self.ranged;
-        let found = self.forgotten.get(id).copied();
-        found.filter(|revision| *revision <= last)
+        self.ids.find(id, last)
     }
 
     /// Bytes that they take in memory.
     pub(crate) fn memory_bytes(&self) -> usize {
-        (self.entries.capacity() + self.forgotten.capacity()) * size_of::<IdEntry>()
+        self.ids.memory_bytes()
     }
 
     /// No more will come.
     pub(crate) fn freeze(self) -> Ids {
-        Ids::new(self.entries)
-    }
-}
-
-/// Ids of a finished segment.
-#[derive(Debug, Default)]
-pub(crate) struct Ids {
-    entries: Vec<IdEntry>,
-    range: Range,
-    sorted: OnceLock<Vec<IdEntry>>,
-}
-
-impl Ids {
-    /// From entries in order of their revisions.
-    pub(crate) fn new(entries: Vec<IdEntry>) -> Self {
-        let mut range = Range::default();
-        for (id, _) in &entries {
-            range.add(id);
-        }
-        Self {
-            entries,
-            range,
-            sorted: OnceLock::new(),
-        }
-    }
-
-    /// Bytes that they take in memory.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        let sorted = self.sorted.get().map_or(0, Vec::capacity);
-        (self.entries.capacity() + sorted) * size_of::<IdEntry>()
-    }
-
-    /// By id; of entries with the same id only the newest.
-    pub(crate) fn sorted(&self) -> &[IdEntry] {
-        self.sorted.get_or_init(|| {
-            let mut sorted = self.entries.clone();
-            // The newest first, because the first of equals is kept.
-            sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
-            sorted.dedup_by(|later, kept| later.0 == kept.0);
-            sorted
-        })
-    }
-
-    /// The newest revision that carries `id`.
-    pub(crate) fn lookup(&self, id: &[u8; 16]) -> Option<u64> {
-        if !self.range.contains(id) {
-            return None;
-        }
-        let sorted = self.sorted();
-        let at = sorted.binary_search_by(|entry| entry.0.cmp(id)).ok()?;
-        Some(sorted[at].1)
+        self.ids
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn id(n: u128) -> [u8; 16] {
@@ -163,22 +219,52 @@ mod tests {
     }
 
     #[test]
-    fn frozen_ids_give_the_newest_revision() {
+    fn frozen_ids_give_the_newest_revision_up_to_the_one_asked() {
         let mut ids = NewIds::default();
         for (n, revision) in [(7, 10), (3, 11), (7, 12), (5, 13)] {
             ids.push(id(n), revision);
         }
         let ids = ids.freeze();
         assert_eq!(ids.sorted(), [(id(3), 11), (id(5), 13), (id(7), 12)]);
-        for (n, found) in [
-            (3, Some(11)),
-            (7, Some(12)),
-            (4, None),
-            (2, None),
-            (8, None),
+        for (n, last, found) in [
+            (3, 99, Some(11)),
+            (7, 99, Some(12)),
+            (7, 11, Some(10)),
+            (7, 9, None),
+            (4, 99, None),
+            (2, 99, None),
+            (8, 99, None),
         ] {
-            assert_eq!(ids.lookup(&id(n)), found, "{n}");
+            assert_eq!(ids.lookup(&id(n), last), found, "{n} up to {last}");
         }
-        assert_eq!(Ids::default().lookup(&id(1)), None);
+        assert_eq!(Ids::default().lookup(&id(1), 99), None);
+    }
+
+    #[test]
+    fn many_are_found_as_a_map_finds_them() {
+        let (mut ids, mut known) = (NewIds::default(), BTreeMap::new());
+        let mut seed = 11_u64;
+        for revision in 1..=3 * CHUNK as u64 + 5 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            // Some come again; those that are known by then are looked for on the way.
+            let n = u128::from(seed >> 33) % 10_000 + 1;
+            ids.push(id(n), revision);
+            known.insert(n, revision);
+            let last = revision - revision.min(500);
+            if let Some(found) = ids.lookup(&id(n), last) {
+                assert!(found <= last, "{n}: {found}, asked for up to {last}");
+            }
+        }
+        let all = u64::MAX;
+        for n in 1..=10_000 {
+            assert_eq!(ids.lookup(&id(n), all), known.get(&n).copied(), "{n}");
+        }
+        let frozen = ids.freeze();
+        let sorted: Vec<IdEntry> = known.iter().map(|(n, at)| (id(*n), *at)).collect();
+        assert_eq!(frozen.sorted(), sorted);
+        for n in 1..=10_000 {
+            assert_eq!(frozen.lookup(&id(n), all), known.get(&n).copied(), "{n}");
+        }
+        assert_eq!(frozen.len(), 3 * CHUNK + 5);
     }
 }

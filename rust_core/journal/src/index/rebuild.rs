@@ -11,7 +11,7 @@ use crate::scan::{Cursor, SegmentData, Step};
 use crate::storage::Storage;
 use crate::view::{SegmentInfo, Shared};
 
-use super::{FrameList, Ids, Sidecar, SidecarSource, sidecar_name};
+use super::{FrameList, Sidecar, SidecarSource, sidecar_name};
 
 /// Request ids of the batches at `frames`, which have been checked.
 pub(crate) fn requests_of(segment: &SegmentData, frames: &FrameList) -> Vec<([u8; 16], u64)> {
@@ -104,5 +104,5 @@ pub(crate) fn rebuild(
     }
     let requests = requests_of(&segment, &frames);
     let named = requests.into_iter().filter(|(id, _)| *id != NO_REQUEST);
-    Sidecar::write(storage, source, &Ids::new(named.collect()), &frames, false)
+    Sidecar::write(storage, source, &named.collect(), &frames, false)
 }

@@ -305,7 +305,7 @@ mod tests {
                     .first_chunk()
                     .unwrap()
             };
-            let ids = Ids::new((0..count).map(|n| (id(n), n + 10)).collect());
+            let ids = (0..count).map(|n| (id(n), n + 10)).collect();
             let written =
                 Sidecar::write(&storage, &source(), &ids, &vec![(10, 512)], false).unwrap();
             let opened = Sidecar::open(&storage, &source()).unwrap();
@@ -325,7 +325,7 @@ mod tests {
                 .first_chunk()
                 .unwrap()
         };
-        let ids = Ids::new((0..20).map(|n| (id(n), n + 10)).collect());
+        let ids = (0..20).map(|n| (id(n), n + 10)).collect();
         let storage = SimStorage::new(1);
         let name = sidecar_name(10);
         Sidecar::write(&storage, &source(), &ids, &vec![(10, 512)], false).unwrap();
