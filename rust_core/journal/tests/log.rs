@@ -160,7 +160,7 @@ fn request_ids_beyond_the_window_leave_memory_while_the_log_is_open() {
             ..small()
         };
         let (mut log, _) = Log::open(Arc::new(SimStorage::new(1)), config).unwrap();
-        for _ in 0..400 {
+        for _ in 0..4_000 {
             append(&mut log, 3).unwrap();
         }
         log
@@ -169,7 +169,7 @@ fn request_ids_beyond_the_window_leave_memory_while_the_log_is_open() {
     let find = |log: &Log, revision| log.view().find_request(&id(revision), u64::MAX).unwrap();
     assert_eq!(find(&whole, 1), Some(1));
     assert_eq!(find(&bounded, 1), None);
-    assert_eq!(find(&bounded, 1_180), Some(1_180), "within the window");
+    assert_eq!(find(&bounded, 11_980), Some(11_980), "within the window");
     assert!(4 * bounded.view().index_memory_bytes() < whole.view().index_memory_bytes());
     assert_eq!(bounded.view().read_record(1).unwrap().payload, payload(1));
 }

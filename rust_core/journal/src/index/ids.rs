@@ -42,7 +42,7 @@ impl Range {
 }
 
 /// Entries of one allocation: a list that grew as a whole would be copied while promises wait.
-const CHUNK: usize = 4_096;
+const CHUNK: usize = 1_024;
 /// So many tables share the ids, a power of two: one that grows looks at each of its ids again.
 const TABLES: usize = 64;
 
