@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
+use bespeak_aside::PacedFile;
+
 use super::HistoryError;
 
 /// What a file is called while it is written.
@@ -26,12 +28,13 @@ pub fn sync_dir(dir: &Path) -> Result<(), HistoryError> {
     synced.map_err(|error| HistoryError::io("sync", dir, &error))
 }
 
-/// Writes a file whole, in place of the one before.
+/// Writes a file whole, in place of the one before, at leisure: promises wait for what is in front of them at the disk.
 pub fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), HistoryError> {
     let (aside, path) = (dir.join(ASIDE), dir.join(name));
-    let written = File::create(&aside).and_then(|mut file| {
+    let written = File::create(&aside).and_then(|file| {
+        let mut file = PacedFile::new(file);
         file.write_all(bytes)?;
-        file.sync_all()
+        file.sync()
     });
     written.map_err(|error| HistoryError::io("write", &aside, &error))?;
     fs::rename(&aside, &path).map_err(|error| HistoryError::io("rename to", &path, &error))?;

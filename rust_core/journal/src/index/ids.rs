@@ -1,5 +1,8 @@
 //! Request ids of one segment, in memory.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
@@ -102,7 +105,8 @@ impl Ids {
         });
     }
 
-    fn len(&self) -> usize {
+    /// With those that came again.
+    pub(crate) fn len(&self) -> usize {
         let full = self.chunks.len().saturating_sub(1) * CHUNK;
         full + self.chunks.last().map_or(0, Vec::len)
     }
@@ -113,13 +117,26 @@ impl Ids {
         self.chunks.len() * CHUNK * size_of::<IdEntry>() + tables.sum::<usize>()
     }
 
-    /// By id; of entries with the same id only the newest.
-    pub(crate) fn sorted(&self) -> Vec<IdEntry> {
-        let mut sorted = self.chunks.concat();
-        // The newest first, because the first of equals is kept.
-        sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
-        sorted.dedup_by(|later, kept| later.0 == kept.0);
-        sorted
+    /// By id; of entries with the same id only the newest. It is work of tens of milliseconds: `rest` is called on the
+    /// way while chunks are sorted, and whoever takes entries from it may rest after any.
+    pub(crate) fn sorted(&self, rest: &mut dyn FnMut()) -> Sorted {
+        let sort = |chunk: &Vec<IdEntry>| {
+            let mut sorted = chunk.clone();
+            // The newest first, because the first of equals is kept; the last is taken first.
+            sorted.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+            rest();
+            sorted
+        };
+        let mut chunks: Vec<Vec<IdEntry>> = self.chunks.iter().map(sort).collect();
+        let first = |(chunk, entries): (usize, &mut Vec<IdEntry>)| {
+            let (id, revision) = entries.pop()?;
+            Some(Reverse((id, Reverse(revision), chunk)))
+        };
+        Sorted {
+            heads: chunks.iter_mut().enumerate().filter_map(first).collect(),
+            chunks,
+            last: None,
+        }
     }
 
     /// The newest revision up to `last` that carries `id`.
@@ -138,6 +155,38 @@ impl Ids {
             .filter(|(known, revision)| known == id && *revision <= last)
             .map(|(_, revision)| *revision)
             .max()
+    }
+}
+
+/// The next entry of a chunk, with the chunk's number: the smallest id first, and of equals the newest.
+type Head = Reverse<([u8; 16], Reverse<u64>, usize)>;
+
+/// Entries of sorted chunks, merged.
+pub(crate) struct Sorted {
+    /// Largest first.
+    chunks: Vec<Vec<IdEntry>>,
+    /// One of each.
+    heads: BinaryHeap<Head>,
+    last: Option<[u8; 16]>,
+}
+
+impl Iterator for Sorted {
+    type Item = IdEntry;
+
+    fn next(&mut self) -> Option<IdEntry> {
+        loop {
+            let mut head = self.heads.peek_mut()?;
+            let Reverse((id, Reverse(revision), chunk)) = *head;
+            match self.chunks[chunk].pop() {
+                Some((next, revision)) => *head = Reverse((next, Reverse(revision), chunk)),
+                None => {
+                    PeekMut::pop(head);
+                }
+            }
+            if self.last.replace(id) != Some(id) {
+                return Some((id, revision));
+            }
+        }
     }
 }
 
@@ -225,7 +274,8 @@ mod tests {
             ids.push(id(n), revision);
         }
         let ids = ids.freeze();
-        assert_eq!(ids.sorted(), [(id(3), 11), (id(5), 13), (id(7), 12)]);
+        let sorted: Vec<IdEntry> = ids.sorted(&mut || {}).collect();
+        assert_eq!(sorted, [(id(3), 11), (id(5), 13), (id(7), 12)]);
         for (n, last, found) in [
             (3, 99, Some(11)),
             (7, 99, Some(12)),
@@ -261,7 +311,9 @@ mod tests {
         }
         let frozen = ids.freeze();
         let sorted: Vec<IdEntry> = known.iter().map(|(n, at)| (id(*n), *at)).collect();
-        assert_eq!(frozen.sorted(), sorted);
+        let mut rests = 0;
+        assert!(frozen.sorted(&mut || rests += 1).eq(sorted));
+        assert_eq!(rests, 4, "one a chunk");
         for n in 1..=10_000 {
             assert_eq!(frozen.lookup(&id(n), all), known.get(&n).copied(), "{n}");
         }

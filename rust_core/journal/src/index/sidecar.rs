@@ -1,6 +1,8 @@
 //! The index file beside a finished segment. It can always be built again from the segment, so a
 //! missing, stale or damaged one is only work, never a loss.
 
+use bespeak_aside::Pace;
+
 use crate::error::{IoContext, JournalError, Result};
 use crate::format::{ChainHash, get_array, get_u16, get_u32, get_u64, parse_numbered, put};
 use crate::storage::{Storage, StorageFile};
@@ -59,22 +61,35 @@ impl std::fmt::Debug for Sidecar {
     }
 }
 
-fn encode(source: &SidecarSource, ids: &Ids, frames: &FrameList) -> Vec<u8> {
-    let ids = ids.sorted();
+/// The file's content. Of half a million ids it is long work: `rest` is called on the way.
+fn encode(
+    source: &SidecarSource,
+    ids: &Ids,
+    frames: &FrameList,
+    rest: &mut dyn FnMut(),
+) -> Vec<u8> {
     let mut bloom = Bloom::with_room_for(ids.len() as u64, &source.journal_id);
     let mut fences = Vec::new();
-    let mut data = vec![0; PAGE_BYTES];
-    for (number, entries) in ids.chunks(PAGE_ENTRIES).enumerate() {
+    // Pages are not copied as they become more.
+    let pages = 1 + ids.len().div_ceil(PAGE_ENTRIES);
+    let mut data = Vec::with_capacity(pages * PAGE_BYTES);
+    data.resize(PAGE_BYTES, 0);
+    let mut sorted = ids.sorted(rest).peekable();
+    let mut count: u64 = 0;
+    while let Some((first, _)) = sorted.peek() {
+        let number = fences.len() / first.len();
+        fences.extend_from_slice(first);
         let mut page = vec![0; PAGE_BYTES];
-        fences.extend_from_slice(&entries[0].0);
-        for (slot, (id, revision)) in entries.iter().enumerate() {
-            bloom.insert(id);
-            put(&mut page, slot * ENTRY_BYTES, id);
+        for (slot, (id, revision)) in sorted.by_ref().take(PAGE_ENTRIES).enumerate() {
+            bloom.insert(&id);
+            put(&mut page, slot * ENTRY_BYTES, &id);
             put(&mut page, slot * ENTRY_BYTES + 16, &revision.to_le_bytes());
+            count += 1;
         }
         let crc = page_crc(number, &page);
         put(&mut page, PAGE_CRC_AT, &crc.to_le_bytes());
         data.extend_from_slice(&page);
+        rest();
     }
     let mut frame_bytes = Vec::with_capacity(frames.len() * ENTRY_OF_BATCH);
     for (revision, offset) in frames {
@@ -83,7 +98,7 @@ fn encode(source: &SidecarSource, ids: &Ids, frames: &FrameList) -> Vec<u8> {
     }
     put(&mut data, 0, MAGIC);
     put(&mut data, 12, &VERSION.to_le_bytes());
-    put(&mut data, 16, &(ids.len() as u64).to_le_bytes());
+    put(&mut data, 16, &count.to_le_bytes());
     put(&mut data, 24, &(frames.len() as u64).to_le_bytes());
     put(&mut data, 32, &source.first_revision.to_le_bytes());
     put(&mut data, 40, &(bloom.bytes().len() as u64).to_le_bytes());
@@ -121,7 +136,12 @@ impl Sidecar {
             storage.remove(&aside).doing("remove", &aside)?;
         }
         let file = storage.create(&aside, 0).doing("create", &aside)?;
-        let data = encode(source, ids, frames);
+        let mut pace = paced.then(Pace::new);
+        let data = encode(source, ids, frames, &mut || {
+            if let Some(pace) = &mut pace {
+                pace.rest();
+            }
+        });
         let written = if paced {
             crate::paced::write_all_at(file.as_ref(), &data, 0)
         } else {
