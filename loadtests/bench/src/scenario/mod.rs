@@ -317,8 +317,8 @@ async fn measure(mut step: Step, servers: &mut Servers, early: &mut Signal) -> R
     let after = probe::probe(servers.dir(), core)?;
     let tally = shared.tally();
     let refused = latency::refuse_lag_of(&tally.lag(), &tally.latency(), step.lag_share_max).err();
-    if let Some(path) = &step.samples {
-        samples::write(path, tally.samples())?;
+    if let (Some(path), Some(samples)) = (&step.samples, tally.samples()) {
+        samples.write(path)?;
     }
     let legend = step.samples.clone().map(|path| Legend {
         path,

@@ -27,10 +27,16 @@ use crate::farm::PLENTY;
 use crate::grpc::Channel;
 use crate::http2;
 use crate::ledger::{Ledger, Verified};
+use crate::machine::cpu_ns;
 use crate::process::{Process, Setup};
 
 /// How long a worker may take to load its model and be asked.
 const WORKER_MAX: Duration = Duration::from_secs(180);
+/// How long a server may go on with what filling it has left it to do: snapshots of millions of positions.
+const REST_MAX: Duration = Duration::from_secs(180);
+/// It is looked at so often, and is at rest when it has used so little of a core between two looks, twice in a row.
+const LOOK: Duration = Duration::from_millis(250);
+const AT_REST: f64 = 0.02;
 /// Rows of a batch are held this long by the server; then the account would have to know which have expired.
 const BATCHES_MAX: Duration = Duration::from_secs(14 * 60);
 
@@ -129,6 +135,9 @@ impl Servers {
                 }
                 Main::Theirs { port, .. } => format!("filling the server on port {port}"),
             })?;
+        if let Main::Ours(server) = &bespeak {
+            until_at_rest(server.process.pid()).await?;
+        }
         Ok(Self {
             dir,
             cores,
@@ -386,6 +395,27 @@ impl Servers {
         }
         self.ledger.verify(|_| PLENTY, &left).map(Ok)
     }
+}
+
+/// Waits until a server has done what it does by itself after it was filled: its snapshots and indexes are none of the
+/// first step's.
+async fn until_at_rest(pid: u32) -> Result<()> {
+    let deadline = Instant::now() + REST_MAX;
+    let mut quiet = 0;
+    let (mut before, mut looked) = (cpu_ns(pid)?, Instant::now());
+    while quiet < 2 {
+        ensure!(
+            Instant::now() < deadline,
+            "the server is still busy {} s after it was filled",
+            REST_MAX.as_secs()
+        );
+        tokio::time::sleep(LOOK).await;
+        let used = cpu_ns(pid)? - before;
+        let share = used as f64 / looked.elapsed().as_nanos() as f64;
+        quiet = if share < AT_REST { quiet + 1 } else { 0 };
+        (before, looked) = (before + used, Instant::now());
+    }
+    Ok(())
 }
 
 async fn connect(port: u16, tls: Option<&TlsConnector>) -> Result<Channel> {

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::arrivals::Op;
-use super::samples::{Names, Sample};
+use super::samples::{Names, Sample, Samples};
 use super::spec::Step;
 use crate::latency::{self, Latency, histogram};
 
@@ -94,7 +94,7 @@ pub struct Tally {
     /// Begun and not ended, by place.
     running: Vec<Option<Begun>>,
     free: Vec<usize>,
-    samples: Option<Vec<Sample>>,
+    samples: Option<Samples>,
     /// What the numbers in the samples stand for.
     pub codes: Names,
     pub makers: Names,
@@ -151,7 +151,7 @@ impl Tally {
             points: (0..points.max(1)).map(|_| new()).collect(),
             running: Vec::new(),
             free: Vec::new(),
-            samples: step.samples.is_some().then(Vec::new),
+            samples: step.samples.is_some().then(Samples::default),
             codes: Names::default(),
             makers: Names::default(),
         }
@@ -251,8 +251,8 @@ impl Tally {
     }
 
     /// Every call by itself, where they were asked for.
-    pub fn samples(&self) -> &[Sample] {
-        self.samples.as_deref().unwrap_or_default()
+    pub fn samples(&self) -> Option<&Samples> {
+        self.samples.as_ref()
     }
 
     /// How late the generator was, with all methods.
