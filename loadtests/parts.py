@@ -153,6 +153,15 @@ ROWS = (
         AT_LEAST,
     ),
     _engine(
+        "growth-100k",
+        "longest of 400,000 reserves, each remembered, inside Rust",
+        "growth",
+        100_000,
+        "growth",
+        "reserve_longest_us",
+        AT_MOST,
+    ),
+    _engine(
         "memory-1m",
         "memory of 1M positions, 2 receipts and 2 commitments each",
         "memory",

@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.alone
 
 WITHOUT_PEERS = {
-    *("check-100k", "batch-1m", "reserve-confirm", "memory-1m"),
+    *("check-100k", "batch-1m", "reserve-confirm", "growth-100k", "memory-1m"),
     *("python-engine-check", "python-check-table", "python-reserve-table", "recovery"),
     *("forecast-push", "forecast-p99", "check-cpu", "reserve-batch"),
     *("allocation-tiny-20", "allocation-small-50", "allocation-overrun", "allocation-rules"),

@@ -198,8 +198,9 @@ impl LogView {
         ))
     }
 
-    /// The newest revision up to `last` of a durable record that carries a request id, as far back
-    /// as the index window reaches. Cheap while `last` does not fall from call to call.
+    /// The newest revision of a durable record that carries a request id, if it is not after `last`, as far
+    /// back as the index window reaches: an id that was used again after `last` is not looked for before it. Cheap
+    /// while `last` does not fall from call to call.
     ///
     /// # Errors
     /// I/O errors, or `Damaged` when an index is, and its segment too.

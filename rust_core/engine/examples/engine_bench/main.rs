@@ -237,7 +237,7 @@ fn reserve_and_confirm(
 }
 
 /// The longest single command while a state is filled and orders come: what a caller waits for whose command finds a
-/// table full. A shared machine that stands still now and then is in it: the least of some runs is told by the engine.
+/// table full. A shared machine that stands still now and then is in it: the least of some runs is the engine's.
 fn growth(positions: u32) {
     const ORDERS: u128 = 400_000;
     let (mut state, keys) = (State::new(Settings::default()), Keys::new(positions));
@@ -262,6 +262,7 @@ fn growth(positions: u32) {
         .number("fill_longest_us", filling.longest.as_micros() as u64)
         .number("fill_over_1ms", filling.over_1ms)
         .number("reserve_longest_us", ordering.longest.as_micros() as u64)
+        .number("target_reserve_longest_us", 1_000)
         .number("reserve_over_1ms", ordering.over_1ms)
         .print();
 }

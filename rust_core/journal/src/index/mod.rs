@@ -102,7 +102,7 @@ impl IdIndex {
         active_bytes + sealed_bytes.sum::<usize>()
     }
 
-    /// The newest revision up to `last` that carries `id`, or the file that could not be read.
+    /// The newest revision that carries `id`, if it is not after `last`, or the file that could not be read.
     ///
     /// Ids that hold the time they were made at, as those of UUID version 7 do, are mostly larger than all before
     /// them: the first and last id of each segment then tell that a new one was never seen.
