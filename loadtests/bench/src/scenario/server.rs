@@ -32,8 +32,8 @@ use crate::process::{Process, Setup};
 
 /// How long a worker may take to load its model and be asked.
 const WORKER_MAX: Duration = Duration::from_secs(180);
-/// How long a server may go on with what filling it has left it to do: snapshots of millions of positions.
-const REST_MAX: Duration = Duration::from_secs(180);
+/// How long a server may go on with what filling it has left it to do: half a minute with a million positions.
+const REST_MAX: Duration = Duration::from_secs(900);
 /// It is looked at so often, and is at rest when it has used so little of a core between two looks, twice in a row.
 const LOOK: Duration = Duration::from_millis(250);
 const AT_REST: f64 = 0.02;
@@ -406,7 +406,7 @@ async fn until_at_rest(pid: u32) -> Result<()> {
     while quiet < 2 {
         ensure!(
             Instant::now() < deadline,
-            "the server is still busy {} s after it was filled",
+            "the server is still busy {} s after it was filled: fill it with fewer positions, or see what else it does",
             REST_MAX.as_secs()
         );
         tokio::time::sleep(LOOK).await;
