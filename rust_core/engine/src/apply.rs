@@ -240,6 +240,7 @@ impl State {
                 ..
             } => {
                 let raised_at = self.now;
+                let after = shock.0.checked_add(1)?;
                 self.position_mut(*position)?.shock = Some(*shock);
                 let open = OpenShock {
                     position: *position,
@@ -247,7 +248,7 @@ impl State {
                     raised_at,
                 };
                 self.shocks.open.insert(*shock, open);
-                self.shocks.next_id = self.shocks.next_id.max(shock.0 + 1);
+                self.shocks.next_id = self.shocks.next_id.max(after);
             }
             Event::ShockResolved(shock, position) => {
                 self.position_mut(*position)?.shock = None;
@@ -345,7 +346,8 @@ impl State {
     }
 
     fn apply_held(&mut self, held: &Held, revision: u64) -> Option<()> {
-        if self.reservations.get(held.reservation).is_some() {
+        // Numbers follow each other: one far ahead would take memory for all between.
+        if held.reservation.0 != self.reservations.next_id {
             return None;
         }
         for (n, line) in held.lines.iter().enumerate() {

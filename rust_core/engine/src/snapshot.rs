@@ -29,6 +29,9 @@ use frames::{Reader, Writer};
 /// version 4 one.
 const VERSION: u16 = 4;
 
+/// What counts one by one is never higher: a million a second would take a hundred thousand years.
+const COUNTER_MAX: u64 = 1 << 62;
+
 /// A stream that is no snapshot, or not of a version known here.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
@@ -59,6 +62,22 @@ struct Header {
     next_reservation: u64,
     next_shock: u64,
     forgotten_revision: u64,
+}
+
+impl Header {
+    fn check(&self) -> Result<(), SnapshotError> {
+        // Ids begin at 1. A receipt and a reservation are made by a record of their own: what numbers itself higher would
+        // only take memory.
+        let most = self.revision.saturating_add(1);
+        let sound = (1..=most).contains(&self.next_receipt)
+            && (1..=most).contains(&self.next_reservation)
+            && (1..=COUNTER_MAX).contains(&self.next_shock)
+            && self.revision <= COUNTER_MAX
+            && self.forgotten_revision <= self.revision;
+        sound.then_some(()).ok_or(SnapshotError::Damaged(
+            "its first frame counts what cannot have been journaled",
+        ))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -166,11 +185,7 @@ impl State {
         if header.version == 0 || header.version > VERSION {
             return Err(SnapshotError::Version(header.version));
         }
-        // Each is made by a record of its own: what numbers itself higher would only take memory.
-        let most = header.revision.saturating_add(1);
-        if header.next_receipt > most || header.next_reservation > most {
-            return Err(SnapshotError::Damaged("it numbers more than was journaled"));
-        }
+        header.check()?;
         let mut state = Self::new(settings);
         state.revision = header.revision;
         state.now = header.now;
@@ -216,7 +231,8 @@ impl State {
             Some(())
         })?;
         reader.section(|(id, shock): (ShockId, OpenShock)| {
-            state.shocks.open.insert(id, shock);
+            let known = id.0 < header.next_shock && shock.position.index() < state.position_count;
+            known.then(|| state.shocks.open.insert(id, shock))?;
             Some(())
         })?;
         reader.section(|(position, history): (PositionId, History)| {
@@ -288,7 +304,8 @@ impl State {
     fn restore_position(&mut self, row: PositionRow) -> Option<()> {
         let known = row.item.index() < self.catalog.items().len()
             && row.location.index() < self.catalog.locations().len()
-            && (row.rule as usize) < self.position_rules.len();
+            && (row.rule as usize) < self.position_rules.len()
+            && row.version <= COUNTER_MAX;
         if !known {
             return None;
         }
@@ -365,5 +382,62 @@ fn receipt_row(no: ReceiptNo, receipt: &Receipt) -> ReceiptRow {
         due: receipt.due,
         counts_from: receipt.counts_from,
         overdue_at: receipt.overdue_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Change = fn(&mut Header);
+
+    /// An empty state's snapshot, read with another first frame.
+    fn read_with(change: Change) -> Result<State, SnapshotError> {
+        let settings = Settings::default();
+        let mut frames: Vec<Vec<u8>> = Vec::new();
+        let mut take = |frame: &[u8]| {
+            frames.push(frame.to_vec());
+            Ok(())
+        };
+        let state = State::new(settings.clone());
+        state
+            .write_snapshot(&mut take)
+            .expect("memory does not fail");
+        let mut header: Header = postcard::from_bytes(&frames[0][4..]).expect("it is one");
+        change(&mut header);
+        let header = postcard::to_stdvec(&header).expect("encodes");
+        frames[0] = [&(header.len() as u32).to_le_bytes(), &header[..]].concat();
+        let bytes = frames.concat();
+        let mut rest = bytes.as_slice();
+        State::read_snapshot(settings, &mut |buffer| {
+            std::io::Read::read(&mut rest, buffer)
+        })
+    }
+
+    #[test]
+    fn a_first_frame_counts_what_may_have_been_journaled() {
+        let sound: [Change; 3] = [
+            |_| (),
+            |header| (header.revision, header.next_receipt) = (7, 8),
+            |header| (header.revision, header.forgotten_revision) = (7, 7),
+        ];
+        for (n, change) in sound.into_iter().enumerate() {
+            let state = read_with(change).unwrap_or_else(|error| panic!("sound {n}: {error}"));
+            assert_eq!(state.stats().raised_shocks, 0);
+        }
+        let damaged: [Change; 9] = [
+            |header| header.next_receipt = 0,
+            |header| header.next_reservation = 0,
+            |header| header.next_shock = 0,
+            |header| header.next_receipt = 2,
+            |header| header.next_reservation = 2,
+            |header| header.forgotten_revision = 1,
+            |header| header.revision = u64::MAX,
+            |header| header.next_shock = u64::MAX,
+            |header| header.version = 0,
+        ];
+        for (n, change) in damaged.into_iter().enumerate() {
+            assert!(read_with(change).is_err(), "damaged {n}");
+        }
     }
 }

@@ -16,8 +16,9 @@ impl State {
         kind: ReceiptKind,
         plan: &ReceiptPlan,
     ) -> Option<()> {
+        // Numbers follow each other: one far ahead would take memory for all between.
         if position.index() >= self.position_count
-            || self.receipts.get(no).is_some()
+            || no.0 != self.receipts.next_no
             || self.receipts.find(name).is_some()
         {
             return None;
@@ -53,7 +54,9 @@ impl State {
         // A receipt whose time was moved is judged by its new time.
         let overdue = receipt.overdue && receipt.counts_from == plan.counts_from;
         self.set_receipt_plan(no, plan, overdue)?;
-        self.receipts.update(no, |receipt| receipt.revision += 1)?;
+        self.receipts.update(no, |receipt| {
+            receipt.revision = receipt.revision.saturating_add(1);
+        })?;
         Some(())
     }
 

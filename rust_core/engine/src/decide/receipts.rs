@@ -167,7 +167,12 @@ pub(crate) fn change(state: &State, change: &ChangeReceipt) -> Result<Decision, 
     } else {
         ShockCause::ReceiptCut
     };
-    let reply = receipt_reply(state, receipt, receipt.revision + 1, plan.open);
+    let reply = receipt_reply(
+        state,
+        receipt,
+        receipt.revision.saturating_add(1),
+        plan.open,
+    );
     let position = state.position(receipt.position);
     let place = (position.item(), position.location());
     // One that stays where it was stays what it was: overdue or not yet.
@@ -220,7 +225,7 @@ pub(crate) fn receive(state: &State, receive: &Receive) -> Result<Decision, Engi
         }
     });
     let reply = SupplyReply {
-        receipt_revision: receipt.revision + 1,
+        receipt_revision: receipt.revision.saturating_add(1),
         receipt_open: open,
         ..reply(after, version)
     };
@@ -236,7 +241,12 @@ pub(crate) fn cancel(state: &State, cancel: &CancelReceipt) -> Result<Decision, 
     if let Some(refused) = conflict(state, receipt, cancel.expected_revision) {
         return Ok(refused);
     }
-    let reply = receipt_reply(state, receipt, receipt.revision + 1, Units::ZERO);
+    let reply = receipt_reply(
+        state,
+        receipt,
+        receipt.revision.saturating_add(1),
+        Units::ZERO,
+    );
     Ok(Decision {
         events: [Event::ReceiptClosed(no)].into_iter().collect(),
         reply: Reply::Supply(reply),
