@@ -15,5 +15,6 @@ mod quantile;
 pub use day_ahead::{Ahead, DayAhead, Outlook};
 pub use history::backup as history_backup;
 pub use history::{
-    Demanded, Fact, Filter, History, HistoryError, Outlooks, Rows, context_schema, nowcast_schema,
+    Checkpoint, Demanded, Fact, Filter, History, HistoryError, Outlooks, Rows, context_schema,
+    nowcast_schema,
 };

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use bespeak_aside::PacedFile;
+use xxhash_rust::xxh3::Xxh3Default;
 
 use super::HistoryError;
 
@@ -29,11 +30,13 @@ pub fn sync_dir(dir: &Path) -> Result<(), HistoryError> {
 }
 
 /// Writes a file whole, in place of the one before, at leisure: promises wait for what is in front of them at the disk.
-pub fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), HistoryError> {
+pub fn replace(dir: &Path, name: &str, pieces: &[impl AsRef<[u8]>]) -> Result<(), HistoryError> {
     let (aside, path) = (dir.join(ASIDE), dir.join(name));
     let written = File::create(&aside).and_then(|file| {
         let mut file = PacedFile::new(file);
-        file.write_all(bytes)?;
+        for piece in pieces {
+            file.write_all(piece.as_ref())?;
+        }
         file.sync()
     });
     written.map_err(|error| HistoryError::io("write", &aside, &error))?;
@@ -41,14 +44,14 @@ pub fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), HistoryError>
     sync_dir(dir)
 }
 
-/// Frames the content of a checkpoint so that damage shows.
-pub fn frame(journal: &[u8; 16], content: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEAD + content.len());
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(journal);
-    bytes.extend_from_slice(&xxhash_rust::xxh3::xxh3_64(content).to_le_bytes());
-    bytes.extend_from_slice(content);
-    bytes
+/// Puts a frame before the content of a checkpoint so that damage shows.
+pub fn frame(journal: &[u8; 16], content: &mut Vec<Vec<u8>>) {
+    let mut check = Xxh3Default::new();
+    for piece in &*content {
+        check.update(piece);
+    }
+    let head = [&MAGIC[..], journal, &check.digest().to_le_bytes()].concat();
+    content.insert(0, head);
 }
 
 /// The content of a checkpoint of this journal; `None` when it is torn or another's.

@@ -2,6 +2,7 @@
 
 pub mod backup;
 mod book;
+mod checkpoint;
 mod fact;
 mod files;
 mod place;
@@ -17,6 +18,7 @@ use std::path::Path;
 use bespeak_engine::State;
 
 use book::Book;
+pub use checkpoint::Checkpoint;
 pub use fact::Fact;
 pub use rows::{Filter, Rows, context_schema};
 use shelf::Shelf;
@@ -204,11 +206,12 @@ impl History {
         self.day_ended || self.since >= CHECKPOINT_RECORDS
     }
 
-    /// Writes what late facts changed in days that are over, and where the fold stands.
+    /// Writes what late facts changed in days that are over, and gives where the fold stands, to be written next; `None`
+    /// where there is no directory.
     ///
     /// # Errors
-    /// `Io`, `Damaged`; all is still there, to be tried again.
-    pub fn checkpoint(&mut self) -> Result<(), HistoryError> {
+    /// `Io`, `Damaged`, `Encoding`; all is still there, to be tried again.
+    pub fn checkpoint(&mut self) -> Result<Option<Checkpoint>, HistoryError> {
         self.shelf.write_again()?;
         for day in self.book.late_days() {
             if let Some(known) = self.shelf.get(day)? {
@@ -219,14 +222,17 @@ impl History {
             }
             self.book.forget_late(day);
         }
-        if let Some((dir, journal)) = self.shelf.home() {
-            let content = postcard::to_stdvec(&self.book)
-                .map_err(|error| HistoryError::Encoding(error.to_string()))?;
-            files::replace(dir, CHECKPOINT, &files::frame(journal, &content))?;
-        }
+        let home = self.shelf.home();
+        let checkpoint = home.map(|home| Checkpoint::of(&self.book, home));
+        let checkpoint = checkpoint.transpose()?;
         self.since = 0;
         self.day_ended = false;
-        Ok(())
+        Ok(checkpoint)
+    }
+
+    /// Has a checkpoint made again that could not be written.
+    pub fn checkpoint_failed(&mut self) {
+        self.since = CHECKPOINT_RECORDS;
     }
 
     /// Adds what late facts changed to a day's table.

@@ -115,7 +115,7 @@ impl Shelf {
             Some((dir, journal)) => {
                 let written = table
                     .encode(journal)
-                    .and_then(|bytes| files::replace(dir, &file_name(day), &bytes));
+                    .and_then(|bytes| files::replace(dir, &file_name(day), &[bytes]));
                 match written {
                     Ok(()) => Kept::File(table.label()),
                     Err(error) => {
@@ -167,7 +167,7 @@ impl Shelf {
         };
         for (day, kept) in &mut self.days {
             if let Kept::Memory(table) = kept {
-                files::replace(dir, &file_name(*day), &table.encode(journal)?)?;
+                files::replace(dir, &file_name(*day), &[table.encode(journal)?])?;
                 self.rows -= table.rows();
                 *kept = Kept::File(table.label());
             }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use bespeak_demand::{Fact, History, HistoryError, Outlooks};
+use bespeak_demand::{Checkpoint, Fact, History, HistoryError, Outlooks};
 use bespeak_journal::{JournalError, LogView, Partition, decode_record};
 
 use super::queue::Queue;
@@ -12,15 +12,10 @@ use super::{Feed, Kept, locked};
 
 /// Records counted before others get the history.
 const SLICE: u64 = 4_096;
-/// Lower than whatever promises.
-const NICENESS: i32 = 10;
 
 /// Opens the history and follows until told to end.
 pub(super) fn run(feed: &Feed, partition: &Partition, directory: Option<&Path>) {
-    let own = Some(rustix::thread::gettid());
-    if let Err(error) = rustix::process::setpriority_process(own, NICENESS) {
-        tracing::debug!(%error, "demand is followed at normal priority");
-    }
+    bespeak_aside::lower_priority("demand is followed");
     if let Err(cause) = open(feed, partition, directory) {
         tracing::error!(cause, "demand history cannot be opened");
         *locked(&feed.failed) = Some(cause);
@@ -181,10 +176,18 @@ fn from_journal(history: &mut History, view: &LogView, many: u64) -> Result<u64,
 fn checkpoint(feed: &Feed, last: bool) {
     let mut guard = locked(&feed.kept);
     let Some(kept) = guard.as_mut() else { return };
-    if (last || kept.history.checkpoint_due())
-        && let Err(error) = kept.history.checkpoint()
-    {
-        tracing::warn!(%error, "demand history is read from the journal again after a restart");
+    if !last && !kept.history.checkpoint_due() {
+        return;
+    }
+    let made = kept.history.checkpoint();
+    // Whoever asks for history does not wait for the disk.
+    drop(guard);
+    let Err(error) = made.and_then(|made| made.map_or(Ok(()), Checkpoint::write)) else {
+        return;
+    };
+    tracing::warn!(%error, "demand history is read from the journal again after a restart");
+    if let Some(kept) = locked(&feed.kept).as_mut() {
+        kept.history.checkpoint_failed();
     }
 }
 
