@@ -52,6 +52,8 @@ pub enum SnapshotError {
 pub type Output<'a> = &'a mut dyn FnMut(&[u8]) -> std::io::Result<()>;
 /// Gives the bytes of a snapshot, as `Read::read` does.
 pub type Input<'a> = &'a mut dyn FnMut(&mut [u8]) -> std::io::Result<usize>;
+/// Called between small pieces of work: whoever works beside others may rest there.
+pub type Between<'a> = &'a mut dyn FnMut();
 
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -179,8 +181,12 @@ impl State {
     ///
     /// # Errors
     /// When reading fails or the stream is no snapshot.
-    pub fn read_snapshot(settings: Settings, input: Input<'_>) -> Result<Self, SnapshotError> {
-        let mut reader = Reader::new(input);
+    pub fn read_snapshot(
+        settings: Settings,
+        input: Input<'_>,
+        between: Between<'_>,
+    ) -> Result<Self, SnapshotError> {
+        let mut reader = Reader::new(input, between);
         let header: Header = reader.frame()?;
         if header.version == 0 || header.version > VERSION {
             return Err(SnapshotError::Version(header.version));
@@ -213,7 +219,7 @@ impl State {
             (id.0 < header.next_reservation).then_some(())?;
             state.restore_reservation(id, reservation, &mut planned)
         })?;
-        restore::timelines(&mut state, &planned)
+        restore::timelines(&mut state, &planned, &mut reader)
             .ok_or(SnapshotError::Damaged("a plan has no position"))?;
         reader.section(|(id, answer): (u128, Remembered)| {
             state.requests.insert(id, answer);
@@ -409,9 +415,8 @@ mod tests {
         frames[0] = [&(header.len() as u32).to_le_bytes(), &header[..]].concat();
         let bytes = frames.concat();
         let mut rest = bytes.as_slice();
-        State::read_snapshot(settings, &mut |buffer| {
-            std::io::Read::read(&mut rest, buffer)
-        })
+        let mut input = |buffer: &mut [u8]| std::io::Read::read(&mut rest, buffer);
+        State::read_snapshot(settings, &mut input, &mut || ())
     }
 
     #[test]

@@ -251,9 +251,8 @@ pub fn snapshots(rng: &mut Rng, note: &mut dyn FnMut(&str, &[u8])) {
         mutate::bytes(rng, &mut content);
         note("snapshot", &content);
         let mut rest = &content[..];
-        let read = State::read_snapshot(config().settings, &mut |out| {
-            std::io::Read::read(&mut rest, out)
-        });
+        let mut input = |out: &mut [u8]| std::io::Read::read(&mut rest, out);
+        let read = State::read_snapshot(config().settings, &mut input, &mut || ());
         if let Ok(state) = read {
             let _ = (state.stats(), state.digest());
         }

@@ -330,10 +330,9 @@ fn snapshot(positions: u32) {
     let started = cpu_time();
     let start = Instant::now();
     let mut rest = bytes.as_slice();
-    let restored = State::read_snapshot(Settings::default(), &mut |buffer| {
-        std::io::Read::read(&mut rest, buffer)
-    })
-    .expect("it is sound");
+    let mut input = |buffer: &mut [u8]| std::io::Read::read(&mut rest, buffer);
+    let restored =
+        State::read_snapshot(Settings::default(), &mut input, &mut || ()).expect("it is sound");
     let read = start.elapsed();
     let on_core = cpu_time() - started;
     assert_eq!(restored.position_count(), positions as usize);

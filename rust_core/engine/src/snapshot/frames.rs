@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Input, Output, SnapshotError};
+use super::{Between, Input, Output, SnapshotError};
 
 /// A frame is never longer: no single value comes near.
 const MAX_FRAME: usize = 64 << 20;
@@ -12,6 +12,8 @@ const BLOCK: usize = 1_024;
 /// Bytes of values after which a frame ends: a thousand regions of all locations are hundreds of megabytes. Digests are of
 /// the stream: frames that were readable before this was are cut nowhere else, but for the largest.
 const BLOCK_BYTES: usize = MAX_FRAME / 2;
+/// Values taken in one piece of work.
+pub(super) const PIECE: usize = 64;
 /// What a count makes room for before there are values: no more than is cheap should it be wrong.
 const ROOM_MAX: u64 = 1 << 22;
 
@@ -76,19 +78,30 @@ fn encoded(value: &impl Serialize, buffer: Vec<u8>) -> std::io::Result<Vec<u8>> 
 
 pub(super) struct Reader<'a> {
     input: Input<'a>,
+    between: Between<'a>,
     buffer: Vec<u8>,
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(input: Input<'a>) -> Self {
+    pub fn new(input: Input<'a>, between: Between<'a>) -> Self {
         let buffer = Vec::new();
-        Self { input, buffer }
+        Self {
+            input,
+            between,
+            buffer,
+        }
+    }
+
+    /// A piece of work is done.
+    pub fn piece_done(&mut self) {
+        (self.between)();
     }
 
     fn fill(&mut self, length: usize) -> Result<(), SnapshotError> {
         self.buffer.resize(length, 0);
         let mut at = 0;
         while at < length {
+            self.piece_done();
             match (self.input)(&mut self.buffer[at..])? {
                 0 => return Err(SnapshotError::Damaged("it ends in the middle")),
                 n => at += n,
@@ -141,7 +154,10 @@ impl<'a> Reader<'a> {
                 ));
             }
             left -= block.len() as u64;
-            for value in block {
+            for (n, value) in block.into_iter().enumerate() {
+                if n % PIECE == 0 {
+                    self.piece_done();
+                }
                 take(value).ok_or(SnapshotError::Damaged(
                     "a value does not fit the ones before it",
                 ))?;
@@ -172,7 +188,8 @@ mod tests {
         let bytes = frames.concat();
         let mut rest = bytes.as_slice();
         let mut input = |buffer: &mut [u8]| std::io::Read::read(&mut rest, buffer);
-        let mut reader = Reader::new(&mut input);
+        let mut between = || ();
+        let mut reader = Reader::new(&mut input, &mut between);
         let mut values = Vec::new();
         reader
             .section(|value: Vec<u8>| {

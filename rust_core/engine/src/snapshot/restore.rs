@@ -3,6 +3,7 @@
 //! Built in one go: entries come in the order of receipts and reservations, which is no order of positions, so
 //! putting each into its place would wait for memory and move its neighbours time and again.
 
+use super::frames::PIECE;
 use super::{Reader, SnapshotError};
 use crate::buffers::Origin;
 use crate::catalog_types::{BufferPolicy, ForecastBuffer};
@@ -12,9 +13,6 @@ use crate::receipts::Receipt;
 use crate::reservations::{Line, Reservation};
 use crate::state::State;
 use crate::timeline::{Entry, EntryKey};
-
-/// Entries whose memory is asked for together.
-const BLOCK: usize = 64;
 
 /// An entry before its position is looked at.
 enum Plan {
@@ -32,10 +30,13 @@ impl Plan {
 }
 
 /// Builds every timeline; `planned` says how many entries each position gets. `None` when an entry has no position.
-pub(super) fn timelines(state: &mut State, planned: &[u32]) -> Option<()> {
+pub(super) fn timelines(state: &mut State, planned: &[u32], reader: &mut Reader<'_>) -> Option<()> {
     for (n, count) in planned.iter().enumerate().filter(|(_, count)| **count > 0) {
         let position = state.position_mut(PositionId(n as u32))?;
         position.timeline.reserve(*count as usize);
+        if n % PIECE == 0 {
+            reader.piece_done();
+        }
     }
     // Taken out for as long as positions are changed beside them.
     let receipts = std::mem::take(&mut state.receipts);
@@ -44,7 +45,7 @@ pub(super) fn timelines(state: &mut State, planned: &[u32]) -> Option<()> {
         .iter()
         .map(|(no, receipt)| Plan::Receipt(no, receipt.position))
         .chain(reservations.iter().flat_map(lines));
-    let built = push_all(state, plans, |no| receipts.get(no));
+    let built = push_all(state, plans, |no| receipts.get(no), reader);
     state.receipts = receipts;
     state.reservations = reservations;
     built?;
@@ -52,6 +53,9 @@ pub(super) fn timelines(state: &mut State, planned: &[u32]) -> Option<()> {
     for (n, _) in planned.iter().enumerate().filter(|(_, count)| **count > 0) {
         let position = state.position_mut(PositionId(n as u32))?;
         position.timeline.settle(&mut scratch);
+        if n % PIECE == 0 {
+            reader.piece_done();
+        }
     }
     Some(())
 }
@@ -68,12 +72,15 @@ fn push_all<'a>(
     state: &mut State,
     plans: impl Iterator<Item = Plan>,
     receipt: impl Fn(ReceiptNo) -> Option<&'a Receipt>,
+    reader: &mut Reader<'_>,
 ) -> Option<()> {
     let mut plans = plans.peekable();
-    let mut block = Vec::with_capacity(BLOCK);
+    // The memory of a piece is asked for together.
+    let mut block = Vec::with_capacity(PIECE);
     while plans.peek().is_some() {
+        reader.piece_done();
         block.clear();
-        block.extend(plans.by_ref().take(BLOCK));
+        block.extend(plans.by_ref().take(PIECE));
         for plan in &block {
             state.prefetch_position(plan.position(), true);
         }

@@ -150,10 +150,8 @@ pub fn snapshot(state: &State) -> Vec<u8> {
 /// A state from the bytes of a snapshot.
 pub fn read_back(settings: &Settings, bytes: &[u8]) -> State {
     let mut rest = bytes;
-    State::read_snapshot(settings.clone(), &mut |buffer| {
-        std::io::Read::read(&mut rest, buffer)
-    })
-    .expect("the snapshot is sound")
+    let mut input = |buffer: &mut [u8]| std::io::Read::read(&mut rest, buffer);
+    State::read_snapshot(settings.clone(), &mut input, &mut || ()).expect("the snapshot is sound")
 }
 
 /// Tells all the stories of a table.

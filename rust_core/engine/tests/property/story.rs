@@ -322,5 +322,5 @@ fn read_back(settings: &Settings, state: &State) -> State {
         .expect("memory does not fail");
     let mut rest = bytes.as_slice();
     let mut read = |buffer: &mut [u8]| std::io::Read::read(&mut rest, buffer);
-    State::read_snapshot(settings.clone(), &mut read).expect("it is sound")
+    State::read_snapshot(settings.clone(), &mut read, &mut || ()).expect("it is sound")
 }

@@ -23,7 +23,7 @@ pub struct Replayed {
     pub records: u64,
 }
 
-/// Reads the state of a snapshot. `between` is called between its parts.
+/// Reads the state of a snapshot. `between` is called between pieces of work.
 fn load_snapshot(
     storage: &dyn Storage,
     revision: u64,
@@ -37,10 +37,8 @@ fn load_snapshot(
         let (found, known) = (schema as u16, RECORD_SCHEMA as u16);
         return Err(JournalError::NewerFormat { file, found, known }.into());
     }
-    let state = State::read_snapshot(settings.clone(), &mut |buf| {
-        between();
-        reader.read(buf)
-    });
+    let mut input = |buffer: &mut [u8]| reader.read(buffer);
+    let state = State::read_snapshot(settings.clone(), &mut input, between);
     // The reader's own finding is more exact than what the engine made of the bytes.
     let info = reader.finish()?;
     let state = state.map_err(|source| PartitionError::Snapshot { revision, source })?;
@@ -96,7 +94,7 @@ pub(crate) fn base_state(
     }))
 }
 
-/// Replays records onto `state` up to `until` (or the durable end), asking `go_on` every 256 records,
+/// Replays records onto `state` up to `until` (or the durable end), asking `go_on` every 32 records,
 /// with the number done, whether to go on.
 pub(crate) fn replay(
     state: &mut State,
@@ -104,7 +102,7 @@ pub(crate) fn replay(
     until: Option<u64>,
     mut go_on: impl FnMut(u64) -> bool,
 ) -> Result<u64, PartitionError> {
-    const ASK_EVERY: u64 = 256;
+    const ASK_EVERY: u64 = 32;
     let mut reader = view.read_from(state.revision() + 1)?;
     let mut done = 0;
     while until.is_none_or(|until| state.revision() < until) {
