@@ -162,6 +162,8 @@ class ServerSection(Section):
     backup_root: Path | None = None
     """Backups are written below this directory; unset refuses them."""
     traces: TracesSection | None = None
+    touch_memory_bytes: int = Field(default=0, ge=0)
+    """Memory that is touched at the start, so that no promise waits for the system to give it."""
     drain_ms: int = Field(default=10_000, ge=0)
     """How long a stop waits for calls in progress."""
 

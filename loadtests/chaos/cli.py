@@ -67,6 +67,9 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--segment-bytes", type=int, default=SMALL_SEGMENT, help="of a roll [default: 9 MiB, the least]"
     )
+    parser.add_argument(
+        "--touch-memory-bytes", type=int, default=0, help="that the server touches at its start [default: 0]"
+    )
     parser.add_argument("--connections", type=int, default=8, help="[default: 8]")
     parser.add_argument("--streams", type=int, default=32, help="calls under way on each [default: 32]")
     parser.add_argument("--seed", type=int, default=1, help="[default: 1]")
@@ -121,6 +124,7 @@ class Chaos:
         events = []
         for kind in EVENTS:
             event = kind()
+            event.settings = replace(event.settings, touch_memory_bytes=self._options.touch_memory_bytes)
             if event.settings.segment_bytes:
                 event.settings = replace(event.settings, segment_bytes=self._options.segment_bytes)
             if self._options.chaos and event.name not in self._options.chaos:

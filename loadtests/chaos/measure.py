@@ -43,6 +43,7 @@ def figures(settings: Settings, run: Run, step: Line, account: Line) -> Line:
         "title": event.title,
         "round": settings.number,
         "rate": settings.rate,
+        "touch_memory_bytes": event.settings.touch_memory_bytes,
         "seconds": end,
         "objective": event.objective,
         "refused": step["refused"],

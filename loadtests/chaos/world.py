@@ -42,12 +42,14 @@ class Settings:
 
     Attributes:
         segment_bytes: of the journal; 0 is the server's own.
+        touch_memory_bytes: that the server touches at its start.
         compute: of the worker, local or ray; "" is none.
         slow_disk: the disk can be made slow.
         versions: the worker has a registry with two versions of a model, of which the first is in production.
     """
 
     segment_bytes: int = 0
+    touch_memory_bytes: int = 0
     compute: str = ""
     slow_disk: bool = False
     versions: bool = False
@@ -188,6 +190,8 @@ class World:
         made["PYTHONPATH"] = os.pathsep.join(paths)
         if self.settings.segment_bytes:
             made["BESPEAK_SERVER__JOURNAL__SEGMENT_BYTES"] = str(self.settings.segment_bytes)
+        if self.settings.touch_memory_bytes:
+            made["BESPEAK_SERVER__TOUCH_MEMORY_BYTES"] = str(self.settings.touch_memory_bytes)
         if self.settings.compute:
             made["BESPEAK_SERVER__COMPUTE__ADDRESS"] = self.worker_address
         if self.settings.versions:

@@ -24,6 +24,7 @@ impl Server {
             }
             let config = ServerConfig::from_json(config_json)?;
             bespeak_memory::keep_all();
+            bespeak_memory::touch(config.touch_memory_bytes);
             bespeak_server::Server::start(config)
         });
         Ok(Self {

@@ -26,6 +26,11 @@ const _: () = assert!(_mi_option_last == 47, "look up the indexes again");
 const WHOLE: c_long = 2;
 /// Of `purge_delay`.
 const NEVER: c_long = -1;
+/// Bytes that are asked for at a time: sixteen of them fill what the allocator cuts for values of this size without a
+/// rest, so that nothing between them stays untouched.
+const BLOCK: usize = 256 << 10;
+/// No page is smaller.
+const PAGE: usize = 4 << 10;
 
 /// Has memory given back in whole huge pages; mimalloc by itself gives back pieces of 64 KiB, and each splits the huge
 /// page that it lies in. Where the process was started with `MIMALLOC_ALLOW_THP`, that holds.
@@ -40,6 +45,20 @@ pub fn keep_all() {
     set(PURGE_DELAY, NEVER);
 }
 
+/// Takes so many bytes from the system, touches each page of them, and keeps them for what comes next, which
+/// [`keep_all`] must have been called for. A system, and more so the host of a virtual machine, gives a page when it is
+/// touched first, and whoever touches it waits for that: milliseconds for a huge page on some hosts.
+pub fn touch(bytes: u64) {
+    let mut blocks = Vec::new();
+    for _ in 0..bytes.div_ceil(BLOCK as u64) {
+        let mut block: Vec<u8> = Vec::with_capacity(BLOCK);
+        for page in block.spare_capacity_mut().chunks_mut(PAGE) {
+            page[0].write(0);
+        }
+        blocks.push(std::hint::black_box(block));
+    }
+}
+
 fn set(option: mi_option_t, value: c_long) {
     // SAFETY: an index that there is. The value is one aligned word that the allocator reads each time: a thread that
     // reads it now finds the old value or the new one, and may go by either.
@@ -49,6 +68,9 @@ fn set(option: mi_option_t, value: c_long) {
 #[cfg(test)]
 mod tests {
     use std::ffi::{CStr, c_char, c_void};
+
+    #[global_allocator]
+    static ALLOCATOR: super::Allocator = super::Allocator;
 
     unsafe extern "C" {
         fn mi_options_print_out(out: extern "C" fn(*const c_char, *mut c_void), told: *mut c_void);
@@ -65,6 +87,34 @@ mod tests {
         // SAFETY: `note` is called before this returns, with what it was given here.
         unsafe { mi_options_print_out(note, (&raw mut told).cast()) };
         told
+    }
+
+    /// Pages that the calling thread had to ask the system for.
+    fn faults() -> i64 {
+        // SAFETY: of numbers, of which each may be zero.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: it writes the structure that it is given.
+        let failed = unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) } != 0;
+        assert!(!failed);
+        usage.ru_minflt
+    }
+
+    /// 32 MiB of values of many sizes, and what it took to hold them.
+    fn values() -> (Vec<Vec<u8>>, i64) {
+        let before = faults();
+        let values = (0..40_000).map(|n| vec![7; 16 + n % 1_600]).collect();
+        (values, faults() - before)
+    }
+
+    #[test]
+    fn values_lie_in_memory_that_was_touched() {
+        super::keep_all();
+        let (held, untouched) = values();
+        super::touch(128 << 20);
+        let (_, touched) = values();
+        drop(held);
+        assert!(untouched >= 16, "{untouched}: huge pages at most");
+        assert!(4 * touched < untouched, "{touched} of {untouched}");
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub struct ServerConfig {
     pub backup_root: Option<PathBuf>,
     /// OpenTelemetry traces; `None` makes none.
     pub traces: Option<TraceConfig>,
+    /// Bytes of memory that are touched at the start, so that no promise waits for the system, or for the host of a virtual
+    /// machine, to give them; 0 touches none.
+    pub touch_memory_bytes: u64,
     /// How long a drain waits for calls in progress, milliseconds.
     pub drain_ms: u64,
 }
@@ -240,6 +243,7 @@ impl Default for ServerConfig {
             compute: None,
             backup_root: None,
             traces: None,
+            touch_memory_bytes: 0,
             drain_ms: 10_000,
         }
     }

@@ -41,6 +41,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         }
         (Some(_), Some(_)) => return Err("usage: bespeak-server [CONFIG]".into()),
     };
+    bespeak_memory::touch(config.touch_memory_bytes);
     bespeak_server::log_json(&std::env::var("BESPEAK_LOG").unwrap_or_default())?;
     Server::run(config, |handle| {
         let mut out = std::io::stdout();

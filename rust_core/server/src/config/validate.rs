@@ -16,6 +16,12 @@ fn wrong(setting: &'static str, value: &dyn Display, rule: &'static str) -> Resu
     })
 }
 
+/// Bytes of memory of this machine.
+fn memory() -> u64 {
+    let told = rustix::system::sysinfo();
+    u64::from(told.totalram).saturating_mul(u64::from(told.mem_unit))
+}
+
 impl ServerConfig {
     /// Checks that the settings can work together.
     ///
@@ -25,6 +31,10 @@ impl ServerConfig {
         if self.worker_threads > 256 {
             let rule = "at most 256 are allowed";
             return wrong("worker_threads", &self.worker_threads, rule);
+        }
+        if self.touch_memory_bytes > memory() {
+            let rule = "it must be at most the memory of this machine";
+            return wrong("touch_memory_bytes", &self.touch_memory_bytes, rule);
         }
         if let Some(address) = self
             .metrics_listen
