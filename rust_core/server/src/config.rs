@@ -382,6 +382,10 @@ mod tests {
             (r#"{"journal": {"mode": "group"}}"#, "journal.path"),
             (r#"{"metrics_listen": "0.0.0.0:9090"}"#, "loopback"),
             (
+                r#"{"touch_memory_bytes": 1000000000000000}"#,
+                "memory of this machine",
+            ),
+            (
                 r#"{"traces": {"endpoint": "http://x", "sample_ratio": 2}}"#,
                 "sample_ratio",
             ),
