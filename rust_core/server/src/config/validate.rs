@@ -19,7 +19,7 @@ fn wrong(setting: &'static str, value: &dyn Display, rule: &'static str) -> Resu
 /// Bytes of memory of this machine.
 fn memory() -> u64 {
     let told = rustix::system::sysinfo();
-    u64::from(told.totalram).saturating_mul(u64::from(told.mem_unit))
+    told.totalram.saturating_mul(u64::from(told.mem_unit))
 }
 
 impl ServerConfig {
