@@ -240,18 +240,22 @@ impl State {
                 ..
             } => {
                 let raised_at = self.now;
-                let after = shock.0.checked_add(1)?;
-                self.position_mut(*position)?.shock = Some(*shock);
+                if shock.0 != self.shocks.next_id {
+                    return None;
+                }
+                let place = self.position_mut(*position)?;
+                (place.shock.is_none()).then(|| place.shock = Some(*shock))?;
                 let open = OpenShock {
                     position: *position,
                     cause: *cause,
                     raised_at,
                 };
                 self.shocks.open.insert(*shock, open);
-                self.shocks.next_id = self.shocks.next_id.max(after);
+                self.shocks.next_id += 1;
             }
             Event::ShockResolved(shock, position) => {
-                self.position_mut(*position)?.shock = None;
+                let place = self.position_mut(*position)?;
+                (place.shock == Some(*shock)).then(|| place.shock = None)?;
                 self.shocks.open.remove(shock)?;
             }
             Event::DemandUnmet {
