@@ -11,7 +11,7 @@ from loadtests.slo.file import MIXES, Generator, Server, Slo
 from loadtests.slo.generator import Generator as Running
 from loadtests.slo.generator import GeneratorFailed
 from loadtests.slo.search import Limits, Probe, search
-from loadtests.slo.varying import POSITION_BYTES, RECEIPT_BYTES
+from loadtests.slo.varying import filled_bytes
 
 Line = dict[str, Any]
 FLOOR_BOUND = 1.5
@@ -156,7 +156,7 @@ def _of(line: Line | None, method: str, key: str, since: str = "latency") -> flo
 def sizes(plan: Plan, tell: Callable[[Line], None], positions: Sequence[int], receipts: int = 4) -> Iterator[Line]:
     """Yields rows: server CPU of a check and of an order's call with more positions, and a line of what memory forbids."""
     for count in positions:
-        needed, left = count * (POSITION_BYTES + RECEIPT_BYTES * receipts), available_bytes()
+        needed, left = filled_bytes(Server(positions=count, receipts=receipts)), available_bytes()
         name = f"positions-{count}"
         if left < needed:
             why = f"it needs {needed >> 20:,} MiB of memory, {left >> 20:,} MiB are available"

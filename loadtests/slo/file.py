@@ -83,11 +83,13 @@ class Server:
     """What the server is started with and filled with.
 
     Attributes:
+        receipts, commitments: of each position.
         worker: model of the worker behind it, which is started where a scenario asks for forecasts.
     """
 
     positions: int = 100_000
     receipts: int = 4
+    commitments: int = 8
     durability: str = "group"
     tls: bool = False
     worker: str = "climatology"

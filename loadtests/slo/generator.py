@@ -29,6 +29,7 @@ class Generator:
     def __init__(self, slo: Slo, tell: Callable[[Line], None], directory: Path | None = None) -> None:
         server = slo.server
         options = ["--positions", str(server.positions), "--receipts", str(server.receipts)]
+        options += ["--commitments", str(server.commitments)]
         options += ["--tls"] if server.tls else []
         options += ["--server-cores", ",".join(map(str, server.cores))] if server.cores else []
         options += ["--client-core", str(slo.generator.core)] if slo.generator.core is not None else []

@@ -87,7 +87,7 @@ def _machine(machines: Sequence[Line], servers: Sequence[Line]) -> str:
         )
     )
     servers_of = dict.fromkeys(
-        f"{line['positions']:,} positions, {line['receipts']} receipts each"
+        f"{line['positions']:,} positions, {line['receipts']} receipts and {line.get('commitments', 8)} commitments each"
         f"{', TLS' if line['tls'] else ''}{', in memory' if '--memory' in line['command'] else ''}"
         for line in servers
     )
@@ -164,6 +164,7 @@ def _defaults(lines: Sequence[Line]) -> dict[str, str]:
     return {
         "positions": _short(server["positions"]),
         "receipts": str(server["receipts"]),
+        "commitments": str(server.get("commitments", 8)),
         "durability": memory,
         "tls": str(server["tls"]).lower(),
         **kept,

@@ -7,11 +7,12 @@ from typing import Any
 from loadtests.slo.file import CHOICES, Scenario, Server, Slo, WrongSlo, with_server
 
 SUFFIXES = {"k": 1_000, "M": 1_000_000}
-OF_SERVER = ("positions", "receipts", "durability", "tls")
+OF_SERVER = ("positions", "receipts", "commitments", "durability", "tls")
 OF_SCENARIO = ("lines", "orders", "series", "connections", "streams", "keys", "transport")
-POSITION_BYTES = 1_400
-RECEIPT_BYTES = 220
-"""Resident bytes of a position with 8 commitments, and of each receipt more, rounded up; the machine must have them."""
+POSITION_BYTES = 1_150
+RECEIPT_BYTES = 440
+COMMITMENT_BYTES = 160
+"""Resident bytes of a position, of each receipt and each commitment, in the state and in the second one of a snapshot."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,14 @@ class Variant:
 
     @property
     def needs_bytes(self) -> int:
-        """Memory that the server takes when it is filled."""
-        server = self.slo.server
-        return server.positions * (POSITION_BYTES + RECEIPT_BYTES * server.receipts)
+        """Memory that the server takes when it is filled and makes a snapshot."""
+        return filled_bytes(self.slo.server)
+
+
+def filled_bytes(server: Server) -> int:
+    """Memory of a server that is filled and makes a snapshot; the machine must have it."""
+    each = POSITION_BYTES + RECEIPT_BYTES * server.receipts + COMMITMENT_BYTES * server.commitments
+    return server.positions * each
 
 
 def variants(slo: Slo, scenario: Scenario, varied: list[str]) -> Iterator[Variant]:

@@ -131,7 +131,7 @@ def test_a_step_is_what_the_generator_reads(tmp_path):
 
 def test_searches_change_one_setting_at_a_time(tmp_path):
     found = slo(tmp_path, TEXT)
-    made = list(variants(found, found.scenarios[0], ["positions=100k,1M", "lines=3", "durability=memory", "tls=true"]))
+    made = list(variants(found, found.scenarios[0], ["positions=100k,1M", "lines=3", "durability=memory", "tls=true", "commitments=2"]))
     assert [(one.name, one.value) for one in made] == [
         ("", ""),
         ("positions", "100k"),
@@ -139,11 +139,14 @@ def test_searches_change_one_setting_at_a_time(tmp_path):
         ("lines", "3"),
         ("durability", "memory"),
         ("tls", "true"),
+        ("commitments", "2"),
     ]
     assert made[2].slo.server.positions == 1_000_000
     assert made[2].needs_bytes == 10 * made[1].needs_bytes
     assert (made[3].scenario.lines, made[3].slo.server.positions) == (3, 100)
     assert (made[4].slo.server.durability, made[5].slo.server.tls) == ("memory", True)
+    assert made[6].slo.server.commitments == 2
+    assert made[6].needs_bytes < made[0].needs_bytes, "6 commitments fewer"
 
 
 @pytest.mark.parametrize("wrong", ["positions", "colour=1", "lines=many", "lines=0", "tls=yes", "durability=disk"])

@@ -166,6 +166,13 @@ def test_a_timeline_shows_what_the_journal_did():
     assert happened(step("soak")) == [], "lines of an earlier version"
 
 
+def test_what_a_server_is_filled_with_is_told():
+    light = {**SERVER, "positions": 10_000_000, "receipts": 1, "commitments": 2}
+    text = page([MACHINE, SERVER, light, *PROOF[2:]])
+    assert "1,000 positions, 4 receipts and 8 commitments each, TLS" in text, "lines of an earlier version, all with 8"
+    assert "10,000,000 positions, 1 receipts and 2 commitments each" in text
+
+
 def test_every_machine_is_named():
     other = {**MACHINE, "cpu": "Other"}
     text = page([MACHINE, other, MACHINE, *PROOF[1:]])

@@ -22,6 +22,7 @@ SLO = """
 [server]
 positions = 50
 receipts = 1
+commitments = 2
 cores = CORES
 
 [generator]
@@ -83,6 +84,8 @@ def test_objectives_that_are_met_leave_with_0(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "5 of 5 objectives met" in done.stderr
     assert [verdict["met"] for verdict in lines(done, "verdict")] == [True] * 5
+    (server,) = lines(done, "server")
+    assert [server[of] for of in ("positions", "receipts", "commitments")] == [50, 1, 2]
     ours, echo = lines(done, "step")
     assert (ours["target"], echo["target"]) == ("server", "echo")
     assert ours["methods"]["all"]["failed"] == {}
@@ -95,7 +98,7 @@ def test_an_objective_that_is_missed_leaves_with_1_and_its_line(tmp_path):
     done = bench(tmp_path, SLO.format(achieved=0.01, p50=0.001), program=("-m", "serving", "bench"))
     assert done.returncode == 1, done.stderr
     assert "4 of 5 objectives met" in done.stderr
-    assert f"{tmp_path / 'slo.toml'}:25: MISSED      checkout  reserve p50_us: " in done.stderr
+    assert f"{tmp_path / 'slo.toml'}:26: MISSED      checkout  reserve p50_us: " in done.stderr
     assert {verdict["metric"]: verdict["met"] for verdict in lines(done, "verdict")}["p50_us"] is False
 
 
@@ -114,7 +117,7 @@ def test_who_ends_the_command_ends_the_measurement(tmp_path):
 def test_objectives_that_cannot_be_proven_leave_with_2(tmp_path):
     done = bench(tmp_path, SLO.format(achieved=2, p50=1))
     assert done.returncode == 2
-    assert "line 21, scenario checkout: achieved is 2: it is a share" in done.stderr
+    assert "line 22, scenario checkout: achieved is 2: it is a share" in done.stderr
     assert done.stdout == ""
 
 

@@ -121,8 +121,17 @@ impl LogReader {
         reason = "lends from the loaded segment"
     )]
     pub fn next(&mut self) -> Result<Option<RecordRef<'_>>> {
+        self.next_with(&mut || {})
+    }
+
+    /// The same, with `between` called again and again while a segment is read from the disk, and while what lies before the
+    /// first record is checked.
+    ///
+    /// # Errors
+    /// As for [`LogReader::next`].
+    pub fn next_with(&mut self, between: &mut dyn FnMut()) -> Result<Option<RecordRef<'_>>> {
         loop {
-            if !self.advance()? {
+            if !self.advance(between)? {
                 return Ok(None);
             }
             let Some((offset, header)) = self.take_record()? else {
@@ -151,10 +160,10 @@ impl LogReader {
     }
 
     /// Makes sure that a batch with a record left is open; false at the end.
-    fn advance(&mut self) -> Result<bool> {
+    fn advance(&mut self, between: &mut dyn FnMut()) -> Result<bool> {
         loop {
             let Some(open) = &mut self.current else {
-                if !self.open_next(None)? {
+                if !self.open_next(None, between)? {
                     return Ok(false);
                 }
                 continue;
@@ -169,6 +178,8 @@ impl LogReader {
                     if frame.records > 0 && !skip {
                         let first = frame.offset as usize + FRAME_HEADER_LEN;
                         open.batch = Some((frame, first));
+                    } else {
+                        between();
                     }
                 }
                 Step::Clean if open.is_last => return Ok(false),
@@ -179,7 +190,7 @@ impl LogReader {
                         return Err(JournalError::damaged(&open.data.name, offset, what));
                     }
                     let before = open.cursor.clone();
-                    if !self.open_next(Some(&before))? {
+                    if !self.open_next(Some(&before), between)? {
                         return Ok(false);
                     }
                 }
@@ -200,7 +211,7 @@ impl LogReader {
         Ok(())
     }
 
-    fn open_next(&mut self, before: Option<&Cursor>) -> Result<bool> {
+    fn open_next(&mut self, before: Option<&Cursor>, between: &mut dyn FnMut()) -> Result<bool> {
         let Some(info) = self.segments.get(self.next_segment) else {
             return Ok(false);
         };
@@ -216,6 +227,7 @@ impl LogReader {
             &info.name,
             prefix,
             spare.unwrap_or_default(),
+            between,
         )?;
         data.check_follows(before, info)?;
         let cursor = Cursor::start(&data.header);

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use bespeak_aside::PIECE_BYTES;
+
 use crate::buffer::Buffer;
 use crate::error::{IoContext, JournalError, Result};
 use crate::format::{
@@ -90,24 +92,28 @@ impl SegmentData {
     /// # Errors
     /// I/O errors; `Damaged` or `NewerFormat` for its header or its length.
     pub(crate) fn load(storage: &dyn Storage, name: &str, prefix: Option<u64>) -> Result<Self> {
-        Self::load_into(storage, name, prefix, Buffer::default())
+        Self::load_into(storage, name, prefix, Buffer::default(), &mut || {})
     }
 
-    /// The same, in memory that was used before.
+    /// The same, in memory that was used before, with `between` called after each piece.
     pub(crate) fn load_into(
         storage: &dyn Storage,
         name: &str,
         prefix: Option<u64>,
         mut data: Buffer,
+        between: &mut dyn FnMut(),
     ) -> Result<Self> {
         let file = storage.open(name, false).doing("open", name)?;
         let bytes = prefix
             .map_or_else(|| file.size(), Ok)
             .doing("measure", name)?;
         let len = usize::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge.into());
-        len.and_then(|len| data.resize(len))
-            .and_then(|()| file.read_exact_at(&mut data, 0))
-            .doing("read", name)?;
+        len.and_then(|len| data.resize(len)).doing("read", name)?;
+        for (number, piece) in data.chunks_mut(PIECE_BYTES).enumerate() {
+            file.read_exact_at(piece, (number * PIECE_BYTES) as u64)
+                .doing("read", name)?;
+            between();
+        }
         let header = SegmentHeader::decode(name, &data)?;
         if prefix.is_none() && data.len() as u64 != header.segment_bytes {
             let what = format!(

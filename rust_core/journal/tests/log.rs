@@ -56,6 +56,38 @@ fn a_reader_sees_what_is_durable_and_may_start_anywhere() {
 }
 
 #[test]
+fn a_reader_calls_between_pieces_of_a_segment_and_before_its_first_record() {
+    let disk = SimStorage::new(1);
+    let config = LogConfig {
+        segment_bytes: 3 << 20,
+        ..small()
+    };
+    let (mut log, _) = Log::open(Arc::new(disk.clone()), config).unwrap();
+    for _ in 0..300 {
+        append(&mut log, 3).unwrap();
+    }
+    let calls = |from: u64, until: u64| {
+        let mut reader = log.view().read_from(from).unwrap();
+        let mut calls = 0;
+        for revision in from..=until {
+            let read = reader.next_with(&mut || calls += 1).unwrap().unwrap();
+            assert_eq!(read.header.meta, meta(revision));
+        }
+        calls
+    };
+    let mut last = log.view().read_from(900).unwrap();
+    let pieces = last.next().unwrap().unwrap().offset.div_ceil(256 << 10);
+    assert!(pieces > 1);
+    assert_eq!(calls(1, 3), pieces, "one for each piece of the file");
+    assert_eq!(calls(1, 900), pieces, "and none for records that it lends");
+    assert_eq!(
+        calls(601, 900),
+        pieces + 200,
+        "one for each batch that is passed over"
+    );
+}
+
+#[test]
 fn single_records_and_request_ids_are_found_before_and_after_reopening() {
     let disk = SimStorage::new(1);
     let (mut log, _) = open(&disk).unwrap();

@@ -1,5 +1,5 @@
-//! Fills a server with what every benchmark runs on: positions with stock, 4 receipts and 8 open
-//! commitments each; and reads back what is left of them.
+//! Fills a server with what benchmarks run on: positions with stock, receipts and open commitments; and
+//! reads back what is left of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,9 +13,9 @@ use super::wire::{context, item};
 use crate::grpc::Channel;
 use crate::ids::Ids;
 
-/// Receipts a position, where nothing else is asked.
+/// Of a position, where nothing else is asked.
 pub const RECEIPTS: u32 = 4;
-const COMMITMENTS: i64 = 8;
+pub const COMMITMENTS: u32 = 8;
 const RECEIPT_UNITS: u64 = 20;
 const COMMITMENT_UNITS: u64 = 10;
 const DAY_MS: i64 = 86_400_000;
@@ -30,19 +30,35 @@ const CATALOG: &str = "/bespeak.v1.CatalogService";
 const SUPPLY: &str = "/bespeak.v1.SupplyService";
 const PROMISE: &str = "/bespeak.v1.PromiseService";
 
+/// What a position has beside its stock.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Each {
+    pub receipts: u32,
+    pub commitments: u32,
+}
+
+impl Default for Each {
+    fn default() -> Self {
+        Self {
+            receipts: RECEIPTS,
+            commitments: COMMITMENTS,
+        }
+    }
+}
+
 /// Loads one position a stock, from SKU 0 on.
 ///
 /// # Errors
 /// The server refuses anything of it.
 pub async fn load(port: u16, stocks: Arc<[u64]>) -> Result<()> {
-    load_over(Channel::connect(port).await?, stocks, RECEIPTS).await
+    load_over(Channel::connect(port).await?, stocks, Each::default()).await
 }
 
-/// The same over a connection, with so many receipts a position.
+/// The same over a connection, with so much of each position.
 ///
 /// # Errors
 /// As for [`load`].
-pub async fn load_over(mut channel: Channel, stocks: Arc<[u64]>, receipts: u32) -> Result<()> {
+pub async fn load_over(mut channel: Channel, stocks: Arc<[u64]>, each: Each) -> Result<()> {
     until_serving(&mut channel).await?;
     let mut ids = Ids::new(u64::MAX);
     let location = Location {
@@ -66,7 +82,7 @@ pub async fn load_over(mut channel: Channel, stocks: Arc<[u64]>, receipts: u32) 
             channel: channel.clone(),
             ids: Ids::new(salt),
             now_ms,
-            receipts,
+            each,
         };
         let (stocks, next_block) = (stocks.clone(), next_block.clone());
         tasks.push(tokio::spawn(async move {
@@ -91,7 +107,7 @@ struct Loader {
     channel: Channel,
     ids: Ids,
     now_ms: i64,
-    receipts: u32,
+    each: Each,
 }
 
 impl Loader {
@@ -99,7 +115,7 @@ impl Loader {
         for sku in skus.clone() {
             self.position(sku, stocks[sku as usize]).await?;
         }
-        for commitment in 0..COMMITMENTS {
+        for commitment in 0..i64::from(self.each.commitments) {
             // Two commitments follow each receipt, so that only the stock of today limits today.
             let ship_time_ms = self.now_ms + (2 + commitment) * DAY_MS + DAY_MS / 2;
             let line = |sku| ReserveLine {
@@ -153,16 +169,17 @@ impl Loader {
             .call(&format!("{SUPPLY}/SetOnHand"), &request)
             .await?;
         done(response.result)?;
-        for receipt in 0..i64::from(self.receipts) {
+        let usual = self.each == Each::default();
+        for receipt in 0..i64::from(self.each.receipts) {
             let request = ScheduleReceiptRequest {
                 context: next(&mut self.ids),
                 receipt_id: format!("po-{sku}-{receipt}"),
                 item: item(sku),
                 location: LOCATION.to_owned(),
-                // With another number of receipts the first covers all commitments, so that only the stock of today
-                // limits today there too.
-                quantity: if receipt == 0 && self.receipts != RECEIPTS {
-                    COMMITMENTS as u64 * COMMITMENT_UNITS
+                // With other numbers the first covers all commitments, so that only the stock of today limits today
+                // there too.
+                quantity: if receipt == 0 && !usual {
+                    u64::from(self.each.commitments).max(1) * COMMITMENT_UNITS
                 } else {
                     RECEIPT_UNITS
                 },

@@ -52,6 +52,9 @@ pub struct Options {
     /// Receipts a position
     #[arg(long, default_value_t = crate::bespeak::load::RECEIPTS)]
     receipts: u32,
+    /// Open commitments a position
+    #[arg(long, default_value_t = crate::bespeak::load::COMMITMENTS)]
+    commitments: u32,
     /// Everything within TLS, under a certificate made for the run
     #[arg(long)]
     tls: bool,
@@ -96,6 +99,7 @@ enum Line {
         load_s: f64,
         positions: u32,
         receipts: u32,
+        commitments: u32,
         tls: bool,
         command: String,
     },
@@ -191,6 +195,7 @@ pub async fn run(options: Options) -> Result<()> {
         load_s: begin.elapsed().as_secs_f64(),
         positions: options.positions,
         receipts: options.receipts,
+        commitments: options.commitments,
         tls: options.tls,
         command: without_path(options.server_command.as_deref().unwrap_or_default()),
     })?;

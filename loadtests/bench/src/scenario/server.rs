@@ -21,7 +21,7 @@ use super::spec::{Step, Target, Transport};
 use super::tls::Tls;
 use super::usage::Told;
 use crate::bespeak::flight::FlightClient;
-use crate::bespeak::load;
+use crate::bespeak::load::{self, Each};
 use crate::bespeak::server::BespeakServer;
 use crate::farm::PLENTY;
 use crate::grpc::Channel;
@@ -127,7 +127,11 @@ impl Servers {
         };
         let channel = connect(bespeak.port(), tls.as_ref().map(|tls| &tls.connector)).await?;
         let stocks: Arc<[u64]> = vec![PLENTY; options.positions as usize].into();
-        load::load_over(channel, stocks, options.receipts)
+        let each = Each {
+            receipts: options.receipts,
+            commitments: options.commitments,
+        };
+        load::load_over(channel, stocks, each)
             .await
             .with_context(|| match &bespeak {
                 Main::Ours(server) => {

@@ -18,6 +18,9 @@ use super::core::{Inner, Journal};
 use super::error::PartitionError;
 use super::recover::{base_state, replay};
 
+/// A snapshot does without rests when so many times what lets one begin has been written since the last.
+const BEHIND: u64 = 4;
+
 /// Wakes the maintenance thread when a segment is finished.
 #[derive(Default)]
 pub(super) struct Bell {
@@ -70,6 +73,12 @@ fn bytes_since_snapshot(journal: &Journal, storage: &dyn Storage) -> Result<u64,
     Ok(finished.map(|pair| pair[0].bytes).sum())
 }
 
+/// Whether more has been written since the last snapshot than snapshots with rests can take up: each would be of more than the
+/// one before, and a start would replay ever more.
+fn is_behind(bytes: u64, every_bytes: u64) -> bool {
+    every_bytes > 0 && bytes / every_bytes >= BEHIND
+}
+
 fn snapshot_if_due(inner: &Inner, storage: &dyn Storage) -> Result<(), PartitionError> {
     let Some(journal) = &inner.journal else {
         return Ok(());
@@ -110,9 +119,13 @@ fn write_snapshot(
         return Ok(None);
     }
     let position = journal.view.newest();
-    let mut pace = Pace::new();
+    let mut pace = Pace::slow();
+    let behind = is_behind(
+        bytes_since_snapshot(journal, storage)?,
+        inner.config.snapshot_every_bytes,
+    );
     let mut rest = || {
-        if !inner.is_waited_for() {
+        if !behind && !inner.is_waited_for() {
             pace.rest();
         }
     };
@@ -161,4 +174,27 @@ fn retain(inner: &Inner, journal: &Journal, storage: &dyn Storage) -> Result<(),
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_behind_from_four_times_what_lets_one_begin() {
+        for (bytes, every_bytes, expected) in [
+            (0, 256, false),
+            (1_023, 256, false),
+            (1_024, 256, true),
+            (u64::MAX, 256, true),
+            // Snapshots are made by hand alone.
+            (u64::MAX, 0, false),
+        ] {
+            assert_eq!(
+                is_behind(bytes, every_bytes),
+                expected,
+                "{bytes} of {every_bytes}"
+            );
+        }
+    }
 }

@@ -94,8 +94,8 @@ pub(crate) fn base_state(
     }))
 }
 
-/// Replays records onto `state` up to `until` (or the durable end), asking `go_on` every 32 records,
-/// with the number done, whether to go on.
+/// Replays records onto `state` up to `until` (or the durable end), asking `go_on` every 32 records, with the number done,
+/// whether to go on. It is told as well while a segment is read, where the answer is of no use.
 pub(crate) fn replay(
     state: &mut State,
     view: &LogView,
@@ -106,7 +106,10 @@ pub(crate) fn replay(
     let mut reader = view.read_from(state.revision() + 1)?;
     let mut done = 0;
     while until.is_none_or(|until| state.revision() < until) {
-        let Some(stored) = reader.next()? else { break };
+        let read = reader.next_with(&mut || {
+            go_on(done);
+        })?;
+        let Some(stored) = read else { break };
         state.apply(&decode_record(&stored)?)?;
         done += 1;
         if done % ASK_EVERY == 0 && !go_on(done) {
