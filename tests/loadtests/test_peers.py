@@ -210,7 +210,7 @@ def test_the_readme_says_what_its_command_prints():
 
 def test_the_example_report_is_made_of_its_lines_and_names_no_place():
     place = REPO / "docs/operate/load-report"
-    kept = [place / f"{name}.jsonl" for name in ("slo", "peers", "tails", "search", "sizes", "chaos")]
+    kept = [place / f"{name}.jsonl" for name in ("slo", "peers", "tails", "search", "long-tail", "sizes", "chaos")]
     stored = [path.read_text(encoding="utf-8") for path in kept]
     lines = [json.loads(line) for text in stored for line in text.splitlines()]
     made = (place / "report.html").read_text(encoding="utf-8")
