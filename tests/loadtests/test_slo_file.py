@@ -131,7 +131,13 @@ def test_a_step_is_what_the_generator_reads(tmp_path):
 
 def test_searches_change_one_setting_at_a_time(tmp_path):
     found = slo(tmp_path, TEXT)
-    made = list(variants(found, found.scenarios[0], ["positions=100k,1M", "lines=3", "durability=memory", "tls=true", "commitments=2"]))
+    made = list(
+        variants(
+            found,
+            found.scenarios[0],
+            ["positions=100k,1M", "lines=3", "durability=memory", "tls=true", "commitments=2"],
+        )
+    )
     assert [(one.name, one.value) for one in made] == [
         ("", ""),
         ("positions", "100k"),
