@@ -10,9 +10,10 @@ SUFFIXES = {"k": 1_000, "M": 1_000_000}
 OF_SERVER = ("positions", "receipts", "commitments", "durability", "tls")
 OF_SCENARIO = ("lines", "orders", "series", "connections", "streams", "keys", "transport")
 POSITION_BYTES = 1_150
-RECEIPT_BYTES = 440
-COMMITMENT_BYTES = 160
-"""Resident bytes of a position, of each receipt and each commitment, in the state and in the second one of a snapshot."""
+RECEIPT_BYTES = 480
+COMMITMENT_BYTES = 170
+"""Resident bytes of a position, of each receipt and each commitment, rounded up, with the second state of a snapshot and of the proof at
+the end. Measured: 4.4 KB of 1,000,000 positions with 4 and 8, 1.7 KB of 10,000,000 with 1 and 1."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,12 @@ class Variant:
 
     @property
     def needs_bytes(self) -> int:
-        """Memory that the server takes when it is filled and makes a snapshot."""
+        """Memory that the server takes when it is filled, makes a snapshot and proves its account."""
         return filled_bytes(self.slo.server)
 
 
 def filled_bytes(server: Server) -> int:
-    """Memory of a server that is filled and makes a snapshot; the machine must have it."""
+    """Memory of a server that is filled, makes a snapshot and proves its account; the machine must have it."""
     each = POSITION_BYTES + RECEIPT_BYTES * server.receipts + COMMITMENT_BYTES * server.commitments
     return server.positions * each
 

@@ -10,7 +10,7 @@ const REST_MIN: Duration = Duration::from_micros(100);
 const WORK: Duration = Duration::from_micros(200);
 /// Rest, in times of the work before it.
 const RESTS: u32 = 2;
-/// The same of what has time.
+/// The same, of what has time.
 const LONG_RESTS: u32 = 4;
 
 /// How long to leave the disk to others after a piece that took so long.
@@ -18,11 +18,12 @@ pub fn rest_after(took: Duration) -> Option<Duration> {
     (took >= REST_MIN).then(|| took.min(REST_MAX))
 }
 
-/// Long work that nobody waits for, with rests: about a third of a core's time, or a fifth. Standing back does not keep it out of the
-/// way of a sync: while promises wait for the disk the core is free for it, and on a shared host, where whoever drives
-/// the disk needs that core as well, such syncs were seen to take milliseconds.
+/// Long work that nobody waits for, with rests: about a third of a core's time, or a fifth. Standing back does not keep it
+/// out of the way of a sync: while promises wait for the disk the core is free for it, and on a shared host, where whoever
+/// drives the disk needs that core as well, such syncs were seen to take milliseconds.
 #[derive(Debug)]
 pub struct Pace {
+    /// How long one is, in times of the work before it.
     rests: u32,
     /// Processor time of the thread at its last rest.
     rested_at: Duration,

@@ -4,6 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
+use bespeak_aside::PIECE_BYTES;
 use bespeak_journal::storage::{FsStorage, SimStorage, Storage};
 use bespeak_journal::{Batch, JournalError, Log, LogConfig, RecordMeta, read_at_rest};
 use common::{append, file_len, id, meta, open, payload, revisions, segment_names, small};
@@ -76,7 +77,7 @@ fn a_reader_calls_between_pieces_of_a_segment_and_before_its_first_record() {
         calls
     };
     let mut last = log.view().read_from(900).unwrap();
-    let pieces = last.next().unwrap().unwrap().offset.div_ceil(256 << 10);
+    let pieces = last.next().unwrap().unwrap().offset.div_ceil(PIECE_BYTES as u64);
     assert!(pieces > 1);
     assert_eq!(calls(1, 3), pieces, "one for each piece of the file");
     assert_eq!(calls(1, 900), pieces, "and none for records that it lends");
