@@ -77,7 +77,12 @@ fn a_reader_calls_between_pieces_of_a_segment_and_before_its_first_record() {
         calls
     };
     let mut last = log.view().read_from(900).unwrap();
-    let pieces = last.next().unwrap().unwrap().offset.div_ceil(PIECE_BYTES as u64);
+    let pieces = last
+        .next()
+        .unwrap()
+        .unwrap()
+        .offset
+        .div_ceil(PIECE_BYTES as u64);
     assert!(pieces > 1);
     assert_eq!(calls(1, 3), pieces, "one for each piece of the file");
     assert_eq!(calls(1, 900), pieces, "and none for records that it lends");
